@@ -1,0 +1,1 @@
+//! Pages people: the plan, the retries and the receivers.

@@ -1,0 +1,127 @@
+//! State that outlives the program it was made by: other packs are adopted, checkpoints written and taken up again.
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    engine::{Engine, EngineState, Input, PARTITIONS},
+    program::{Program, RuleIdx},
+    source::Timing,
+};
+
+/// What rules, facts and packs mean, by their numbers: how a state finds its own again.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Identities {
+    pub(crate) rules: Vec<(String, String, u64)>,
+    pub(crate) facts: Vec<(String, String, u64)>,
+    pub(crate) packs: Vec<String>,
+}
+
+impl Engine {
+    /// Adopts other packs. Rules and facts that mean the same keep their state, the others start anew.
+    pub fn adopt(&mut self, program: Program) {
+        let known = self.program.identities();
+        let state = core::mem::take(&mut self.state);
+        let (timing, offline, enforce) = (self.timing, self.offline, self.enforce_breakers);
+        let input = if offline { Input::Offline } else { Input::Live };
+        *self = Self::with_state(program, timing, input, EngineState::default());
+        self.state = state.renumbered(&known, &self.program.identities());
+        self.enforce_breakers = enforce;
+    }
+
+    /// The state, in bytes that [`Engine::restore`] takes.
+    ///
+    /// # Errors
+    /// When the state cannot be encoded.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, CheckpointError> {
+        let stored = (CHECKPOINT_VERSION, self.program.identities(), &self.state);
+        postcard::to_allocvec(&stored).map_err(|_| CheckpointError::Unreadable)
+    }
+
+    /// An engine that goes on from a checkpoint. Rules whose meaning has changed since start anew.
+    ///
+    /// # Errors
+    /// When the bytes are not a checkpoint of this version.
+    pub fn restore(program: Program, timing: Timing, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let (version, rest) =
+            postcard::take_from_bytes::<u32>(bytes).map_err(|_| CheckpointError::Unreadable)?;
+        if version != CHECKPOINT_VERSION {
+            return Err(CheckpointError::Version(version));
+        }
+        let (known, state): (Identities, EngineState) =
+            postcard::from_bytes(rest).map_err(|_| CheckpointError::Unreadable)?;
+        if state.partitions.len() != PARTITIONS {
+            return Err(CheckpointError::Unreadable);
+        }
+        let state = state.renumbered(&known, &program.identities());
+        Ok(Self::with_state(program, timing, Input::Live, state))
+    }
+}
+
+/// The version of the state's encoding; others are refused, and the journal is judged again from its start.
+const CHECKPOINT_VERSION: u32 = 1;
+
+/// Why a checkpoint was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// Not a checkpoint, or damaged.
+    Unreadable,
+    /// Of another version.
+    Version(u32),
+}
+
+impl core::fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            CheckpointError::Unreadable => f.write_str("the checkpoint cannot be read"),
+            CheckpointError::Version(version) => {
+                write!(f, "the checkpoint has version {version}, this engine writes {CHECKPOINT_VERSION}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for CheckpointError {}
+
+impl EngineState {
+    /// The state under other numbers of rules and facts; what is new starts empty.
+    fn renumbered(mut self, old: &Identities, new: &Identities) -> Self {
+        fn places<T: PartialEq>(of: &[T], among: &[T]) -> Vec<Option<usize>> {
+            of.iter().map(|item| among.iter().position(|known| known == item)).collect()
+        }
+        let from = places(&new.rules, &old.rules);
+        let to: Vec<Option<RuleIdx>> =
+            places(&old.rules, &new.rules).into_iter().map(|place| place.map(|place| place as RuleIdx)).collect();
+        let sources: Vec<Option<RuleIdx>> = from.iter().map(|place| place.map(|place| place as RuleIdx)).collect();
+        fn moved<T: Default>(mut items: Vec<T>, from: &[Option<usize>]) -> Vec<T> {
+            from.iter()
+                .map(|place| place.and_then(|place| items.get_mut(place)).map(core::mem::take).unwrap_or_default())
+                .collect()
+        }
+        self.facts = self.facts.renumbered(&places(&new.facts, &old.facts));
+        self.scopes = moved(self.scopes, &from);
+        self.wides = moved(self.wides, &from);
+        self.tallies = moved(self.tallies, &from);
+        for (rule, wides) in self.wides.iter_mut().enumerate() {
+            wides.iter_mut().for_each(|(touch, _)| touch.rule = rule as RuleIdx);
+        }
+        for partition in &mut self.partitions {
+            partition.renumber(&sources, &to);
+        }
+        self.dirty.retain_mut(|interruption| match to.get(interruption.rule as usize).copied().flatten() {
+            Some(rule) => {
+                interruption.rule = rule;
+                true
+            }
+            None => false,
+        });
+        let packs = places(&old.packs, &new.packs);
+        self.restarts.retain_mut(|restart| match restart.pack {
+            None => true,
+            Some(pack) => {
+                restart.pack = packs.get(pack as usize).copied().flatten().map(|pack| pack as u16);
+                restart.pack.is_some()
+            }
+        });
+        self.restarts.sort();
+        self
+    }
+}

@@ -1,0 +1,692 @@
+//! The engine: takes rows and ticks, keeps the shared state, and has partitions judge.
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec, vec::Vec};
+use core::time::Duration;
+use event::Timestamp;
+use hashbrown::HashMap;
+
+use crate::{
+    arrival::{Arrival, Landed, Landing},
+    breaker::{Breaker, BreakerChange, Policy, Signal},
+    expr::Val,
+    fact::Facts,
+    key::{self, PartialKey},
+    kind::{Anchor, Tally},
+    pack::{Kind, Mode},
+    partition::{Partition, Said},
+    program::{Column, Program, RuleIdx, Target, Traits, Wanted},
+    remembered::Remembered,
+    row::{EventIdx, Row},
+    scope::Scope,
+    source::{SourceIdx, SourceState, Sources, Timing},
+    touch::Touch,
+    verdict::{Cited, EventRef, Output, Unknown, Violation},
+    world::{Interruption, Restart, Why, World, read_key, violation_id},
+};
+
+/// The number of virtual partitions. Fixed, so that neither threads nor machines can change a verdict.
+pub(crate) const PARTITIONS: usize = 256;
+
+/// How many event names are told apart before names that only globs match are looked up anew each time.
+const NAMES_MAX: usize = 65_536;
+
+/// How many events with shorter keys are kept per rule.
+const WIDES_MAX: usize = 65_536;
+
+/// How complete the input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Events come as they come; time is the journal's.
+    Live,
+    /// All events come in order of time, and nothing came before them.
+    Offline,
+}
+
+/// How many events went which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Census {
+    /// Rows taken.
+    pub events: u64,
+    /// Known already.
+    pub duplicates: u64,
+    /// Behind the frontier, and judged by correction.
+    pub late: u64,
+    /// Too far behind to be judged.
+    pub too_late: u64,
+    /// Too far ahead of their arrival to be judged.
+    pub future: u64,
+}
+
+/// See the crate.
+pub struct Engine {
+    pub(crate) program: Program,
+    traits: Vec<Traits>,
+    names: HashMap<String, EventIdx, foldhash::fast::FixedState>,
+    wanted: Vec<Wanted>,
+    pub(crate) timing: Timing,
+    pub(crate) offline: bool,
+    pub(crate) enforce_breakers: bool,
+    pub(crate) state: EngineState,
+    /// Emptied after each row; kept for its memory.
+    landings: Vec<Landing>,
+}
+
+/// All that a checkpoint keeps.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct EngineState {
+    pub(crate) sources: Sources,
+    pub(crate) remembered: Remembered,
+    pub(crate) facts: Facts,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) wides: Vec<Vec<(Touch, PartialKey)>>,
+    pub(crate) restarts: Vec<Restart>,
+    pub(crate) dirty: Vec<Interruption>,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) breakers: BTreeMap<(String, String), BTreeMap<Box<[u8]>, Breaker>>,
+    pub(crate) judged_to: Timestamp,
+    pub(crate) pruned: Timestamp,
+    pub(crate) last_ts: Timestamp,
+    pub(crate) census: Census,
+    /// Late touches wait in some partition.
+    pub(crate) corrections: bool,
+    /// Said on arrival, or by breakers; empty after each tick.
+    #[serde(skip)]
+    pub(crate) early: Vec<Output>,
+}
+
+/// How a rule is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What was judged.
+    pub tally: Tally,
+    /// Instances kept.
+    pub instances: u64,
+    /// Obligations and levels open.
+    pub open: u64,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(program: Program, timing: Timing, input: Input) -> Self {
+        let rules = program.rules().count();
+        let state = EngineState {
+            facts: Facts::with_tables(program.fact_count()),
+            scopes: vec![Scope::default(); rules],
+            wides: vec![Vec::new(); rules],
+            partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
+            tallies: vec![Tally::default(); rules],
+            ..EngineState::default()
+        };
+        Self::with_state(program, timing, input, state)
+    }
+
+    pub(crate) fn with_state(program: Program, timing: Timing, input: Input, state: EngineState) -> Self {
+        let traits = (0..program.rules().count() as RuleIdx).map(|rule| Traits::of(&program, rule)).collect();
+        let mut engine = Engine {
+            names: HashMap::default(),
+            wanted: vec![Wanted::default()],
+            traits,
+            program,
+            timing,
+            offline: input == Input::Offline,
+            enforce_breakers: false,
+            state,
+            landings: Vec::new(),
+        };
+        let named = engine.program.names();
+        for name in named {
+            engine.learn(&name);
+        }
+        engine
+    }
+
+    /// The running program.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The number of an event's name. Number 0 is every name that no pattern matches.
+    pub fn event(&mut self, name: &str) -> EventIdx {
+        match self.names.get(name) {
+            Some(&known) => known,
+            None if !self.program.has_globs() => 0,
+            None => self.learn(name),
+        }
+    }
+
+    fn learn(&mut self, name: &str) -> EventIdx {
+        let wanted = self.program.wanted(name);
+        if self.wanted.len() > NAMES_MAX {
+            // The last place serves all names beyond the bound, one after the other.
+            if let Some(last) = self.wanted.last_mut() {
+                *last = wanted;
+            }
+            return (self.wanted.len() - 1) as EventIdx;
+        }
+        let number = if wanted.routes.is_empty() {
+            0
+        } else {
+            self.wanted.push(wanted);
+            (self.wanted.len() - 1) as EventIdx
+        };
+        if self.wanted.len() <= NAMES_MAX && self.names.len() <= NAMES_MAX {
+            self.names.insert(name.into(), number);
+        }
+        number
+    }
+
+    /// What a row of that event must hold.
+    #[must_use]
+    pub fn columns(&self, event: EventIdx) -> &[Column] {
+        self.wanted.get(event as usize).map_or(&[], |wanted| &wanted.columns)
+    }
+
+    /// The number of a source.
+    pub fn source(&mut self, network: &str, node: &str, component: &str) -> SourceIdx {
+        self.state.sources.source(network, node, component)
+    }
+
+    /// All sources.
+    #[must_use]
+    pub fn sources(&self) -> &[SourceState] {
+        &self.state.sources.states
+    }
+
+    /// The source that holds the frontier back most.
+    #[must_use]
+    pub fn slowest(&self) -> Option<&SourceState> {
+        self.state.sources.slowest(&self.timing)
+    }
+
+    /// Everything before this instant is believed complete and has been judged.
+    #[must_use]
+    pub fn frontier(&self) -> Timestamp {
+        self.state.judged_to
+    }
+
+    /// How many events went which way.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.state.census
+    }
+
+    /// How a rule is doing.
+    #[must_use]
+    pub fn health(&self, rule: RuleIdx) -> Health {
+        let partitions = &self.state.partitions;
+        Health {
+            tally: self.state.tallies.get(rule as usize).copied().unwrap_or_default(),
+            instances: partitions.iter().map(|partition| partition.instance_count(rule)).sum(),
+            open: partitions.iter().flat_map(|p| p.instances(rule)).map(|instance| instance.now.open()).sum(),
+        }
+    }
+
+    /// What a rule was found to be, without counting what is open: cheap.
+    #[must_use]
+    pub fn tally(&self, rule: RuleIdx) -> Tally {
+        self.state.tallies.get(rule as usize).copied().unwrap_or_default()
+    }
+
+    /// How many instances are kept, buffered touches and deadlines included; what memory follows.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let rules = self.traits.len() as RuleIdx;
+        let instances = |partition: &Partition| (0..rules).map(|rule| partition.instance_count(rule)).sum::<u64>();
+        self.state.partitions.iter().map(|partition| instances(partition) + partition.waiting() as u64).sum()
+    }
+
+    /// Takes one event.
+    pub fn row(&mut self, row: &Row<'_>) {
+        self.state.census.events += 1;
+        if !self.state.remembered.insert(row.identity) {
+            self.state.census.duplicates += 1;
+            return;
+        }
+        if !self.offline && row.ts > row.arrived.plus(self.timing.future) {
+            self.state.census.future += 1;
+            return;
+        }
+        self.state.last_ts = self.state.last_ts.max(row.ts);
+        self.state.sources.heard(&self.timing, row.source, row.ts, row.sent, row.arrived);
+        if let Some(process) = row.process {
+            let at = EventRef { ts: row.ts, identity: row.identity, element: 0, position: row.position };
+            if let Some(node) = self.state.sources.process(row.source, process, at) {
+                self.processes_changed(node, at.ts);
+            }
+        }
+        if row.event == 0 {
+            return;
+        }
+        if row.ts < self.state.judged_to {
+            if row.ts < self.floor() {
+                self.state.census.too_late += 1;
+                return;
+            }
+            self.state.census.late += 1;
+        }
+        let mut landings = core::mem::take(&mut self.landings);
+        if let Some(source) = self.state.sources.states.get(row.source as usize) {
+            let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
+            let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
+            for route in routes {
+                arrival.route(route, &mut landings);
+            }
+        }
+        for landing in landings.drain(..) {
+            self.land(landing, row);
+        }
+        self.landings = landings;
+    }
+
+    fn floor(&self) -> Timestamp {
+        if self.offline { self.state.judged_to } else { self.state.judged_to.minus(self.timing.correct_for) }
+    }
+
+    /// Gives an event's part its effect.
+    fn land(&mut self, landing: Landing, row: &Row<'_>) {
+        let late = landing.at.ts < self.state.judged_to;
+        let state = &mut self.state;
+        match (landing.target, landing.what) {
+            (Target::Role { rule, .. } | Target::Scope { rule, .. }, Landed::Keyless) => {
+                state.tallies[rule as usize].keyless += 1;
+            }
+            (_, Landed::Keyless) => {}
+            (Target::Role { rule, .. }, Landed::Judged { key, verdict }) => {
+                let tally = &mut state.tallies[rule as usize];
+                tally.exercised = tally.exercised.max(landing.at.ts);
+                match verdict {
+                    Some(true) => tally.held += 1,
+                    None => tally.unknown(Unknown::Absent),
+                    Some(false) => {
+                        tally.violated += 1;
+                        let violation = self.point_violation(rule, &key, landing.at);
+                        self.state.early.push(Output::Violated(violation));
+                    }
+                }
+            }
+            (Target::Role { rule, role }, Landed::Keyed { key, slots, .. }) => {
+                let hash = key::hash(&key);
+                let touch = Touch { at: landing.at, rule, role, alternative: landing.alternative, hash, key, slots };
+                let partition = &mut state.partitions[hash as usize % PARTITIONS];
+                if late {
+                    state.corrections = true;
+                    partition.push_late(touch);
+                } else {
+                    partition.push(touch);
+                }
+            }
+            (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
+                let alternative = landing.alternative;
+                let touch =
+                    Touch { at: landing.at, rule, role, alternative, hash: 0, key: Box::default(), slots };
+                if late {
+                    let what = Why::Wide(touch.clone(), key.clone());
+                    state.dirty.push(Interruption { rule, what, late });
+                }
+                let wides = &mut state.wides[rule as usize];
+                let place = wides.partition_point(|(known, _)| known.order(&touch).is_lt());
+                wides.insert(place, (touch, key));
+                if wides.len() > WIDES_MAX {
+                    wides.remove(0);
+                }
+            }
+            (Target::Scope { rule, opens }, landed) => {
+                let key = match landed {
+                    Landed::Keyed { key, .. } => {
+                        PartialKey(key::parts(&key).map(|part| Some(Box::from(part))).collect())
+                    }
+                    Landed::Wide { key, .. } => key,
+                    Landed::Keyless | Landed::Judged { .. } => return,
+                };
+                if state.scopes[rule as usize].insert(opens, key, landing.at) && late {
+                    state.dirty.push(Interruption { rule, what: Why::Changed(landing.at.ts), late });
+                }
+            }
+            (Target::Set { fact }, Landed::Keyed { key, value, .. }) => {
+                let news = value.is_some_and(|value| state.facts.set(fact, &key, landing.at, value));
+                self.fact_changed(fact, landing.at.ts, news && late);
+            }
+            (Target::Unset { fact }, Landed::Keyed { key, .. }) => {
+                let news = state.facts.unset(fact, &key, landing.at);
+                self.fact_changed(fact, landing.at.ts, news && late);
+            }
+            (Target::Unset { fact }, Landed::Wide { key, .. }) => {
+                state.facts.unset_wide(fact, key, landing.at);
+                self.fact_changed(fact, landing.at.ts, late);
+            }
+            (Target::Started { pack, .. }, _) => {
+                let Some(source) = state.sources.states.get(row.source as usize) else { return };
+                let restart = Restart { at: landing.at, node: source.node_idx, pack: Some(pack) };
+                let place = state.restarts.partition_point(|known| *known < restart);
+                state.restarts.insert(place, restart.clone());
+                if late {
+                    self.restart_changed(&restart);
+                }
+            }
+            (Target::Success { breaker }, Landed::Keyed { key, .. }) => {
+                self.signal(breaker, &key, &Signal::Success, row.arrived, "", "");
+            }
+            (Target::Success { .. } | Target::Set { .. } | Target::Unset { .. }, _) => {}
+        }
+    }
+
+    fn point_violation(&self, rule: RuleIdx, key: &[u8], at: EventRef) -> Violation {
+        let (pack, definition) = self.program.rule(rule);
+        let of = match definition.kind {
+            Kind::Always { of, .. } | Kind::Never { of } => of,
+            _ => 0,
+        };
+        let (network, parts) = read_key(definition, key);
+        let role = definition.roles.get(of as usize).map(|role| role.name.clone()).unwrap_or_default();
+        Violation {
+            id: violation_id(&pack.name, &definition.id, key, &Anchor::Event(at)),
+            rule,
+            network,
+            key: parts,
+            at: at.ts,
+            evidence: vec![Cited { role, event: at }],
+            missing: None,
+            level: false,
+            grown: false,
+        }
+    }
+
+    /// Has the rules that read a fact judge again what its change concerns.
+    fn fact_changed(&mut self, fact: u32, from: Timestamp, late: bool) {
+        if !late {
+            return;
+        }
+        for (rule, traits) in self.traits.iter().enumerate() {
+            if traits.reads.contains(&fact) {
+                let rule = rule as RuleIdx;
+                self.state.dirty.push(Interruption { rule, what: Why::Changed(from), late });
+            }
+        }
+    }
+
+    /// Makes the node's restarts anew from the first events of its processes.
+    fn processes_changed(&mut self, node: u32, from: Timestamp) {
+        let state = &mut self.state;
+        state.restarts.retain(|restart| restart.node != node || restart.pack.is_some());
+        let starts: Vec<EventRef> = state.sources.process_starts(node).collect();
+        for at in starts {
+            let restart = Restart { at, node, pack: None };
+            let place = state.restarts.partition_point(|known| *known < restart);
+            state.restarts.insert(place, restart);
+        }
+        if from < state.judged_to {
+            let at = EventRef { ts: from, identity: event::Identity::default(), element: 0, position: event::Position::default() };
+            self.restart_changed(&Restart { at, node, pack: None });
+        }
+    }
+
+    fn restart_changed(&mut self, restart: &Restart) {
+        for rule in 0..self.traits.len() as RuleIdx {
+            if self.program.knows(&self.traits[rule as usize], rule, restart.pack) {
+                let what = Why::Restart(restart.at, restart.node);
+                self.state.dirty.push(Interruption { rule, what, late: true });
+            }
+        }
+    }
+
+    /// Moves time on to an arrival stamp: computes the frontier, judges up to it, and moves breakers.
+    pub fn tick(&mut self, arrived: Timestamp, out: &mut Vec<Output>) {
+        self.state.remembered.turn(arrived, self.timing.remember);
+        let to = self.state.sources.tick(&self.timing, arrived);
+        self.advance(to, false, arrived, out);
+        self.move_breakers(arrived);
+        out.append(&mut self.state.early);
+    }
+
+    /// Passes on what was said, telling breakers.
+    fn say(&mut self, outputs: Vec<Output>, arrived: Timestamp, out: &mut Vec<Output>) {
+        for output in outputs {
+            if let Output::Violated(violation) = &output {
+                self.trip(violation, arrived);
+            }
+            out.push(output);
+        }
+    }
+
+    /// Offline: judges everything before `to`, which no later row may precede.
+    pub fn judge_before(&mut self, to: Timestamp, out: &mut Vec<Output>) {
+        self.advance(to, false, to, out);
+    }
+
+    /// Offline: the input is over. Deadlines up to its last time are judged; with `complete` time runs on until all have
+    /// passed, except levels that only time could start.
+    pub fn finish(&mut self, complete: bool, out: &mut Vec<Output>) {
+        let end = Timestamp(self.state.last_ts.0.saturating_add(1));
+        self.judge_before(end, out);
+        if complete {
+            self.advance(Timestamp::MAX, true, end, out);
+        }
+    }
+
+    /// Obligations whose end has not come.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.program
+            .rules()
+            .filter(|(_, _, rule)| !matches!(rule.kind, Kind::Heartbeat { .. }))
+            .map(|(number, _, _)| self.health(number).open)
+            .sum()
+    }
+
+    fn advance(&mut self, to: Timestamp, completing: bool, arrived: Timestamp, out: &mut Vec<Output>) {
+        let to = to.max(self.state.judged_to);
+        let early = core::mem::take(&mut self.state.early);
+        self.say(early, arrived, out);
+        if to == self.state.judged_to && !self.state.corrections && self.state.dirty.is_empty() {
+            return;
+        }
+        let interruptions = self.interruptions(to);
+        let floor = if self.offline { to } else { to.minus(self.timing.correct_for) };
+        let state = &mut self.state;
+        state.corrections = false;
+        let world = World {
+            program: &self.program,
+            traits: &self.traits,
+            sources: &state.sources,
+            facts: &state.facts,
+            scopes: &state.scopes,
+            wides: &state.wides,
+            restarts: &state.restarts,
+            timing: &self.timing,
+            offline: self.offline,
+            completing,
+            partitions: PARTITIONS as u64,
+            judged_to: state.judged_to,
+            floor,
+        };
+        let mut said = Said { outputs: Vec::new(), tallies: core::mem::take(&mut state.tallies) };
+        for partition in &mut state.partitions {
+            partition.advance(&world, &interruptions, to, &mut said);
+        }
+        state.tallies = said.tallies;
+        state.judged_to = to;
+        self.prune(floor);
+        self.say(said.outputs, arrived, out);
+    }
+
+    /// What concerns many instances at once: what came late, and what the frontier passes now, by time.
+    fn interruptions(&mut self, to: Timestamp) -> Vec<Interruption> {
+        let state = &mut self.state;
+        let from = state.judged_to;
+        let mut interruptions = core::mem::take(&mut state.dirty);
+        for (rule, wides) in state.wides.iter().enumerate() {
+            let passed = &wides[wides.partition_point(|(touch, _)| touch.ts() < from)..];
+            for (touch, key) in passed.iter().take_while(|(touch, _)| touch.ts() < to) {
+                let what = Why::Wide(touch.clone(), key.clone());
+                interruptions.push(Interruption { rule: rule as RuleIdx, what, late: false });
+            }
+        }
+        let passed = &state.restarts[state.restarts.partition_point(|restart| restart.at.ts < from)..];
+        for restart in passed.iter().take_while(|restart| restart.at.ts < to) {
+            for rule in 0..self.traits.len() as RuleIdx {
+                if self.program.knows(&self.traits[rule as usize], rule, restart.pack) {
+                    let what = Why::Restart(restart.at, restart.node);
+                    interruptions.push(Interruption { rule, what, late: false });
+                }
+            }
+        }
+        interruptions.sort_by_key(Interruption::ts);
+        interruptions
+    }
+
+    /// Lets go of shared history that nothing can ask for any more.
+    fn prune(&mut self, floor: Timestamp) {
+        const EVERY: Duration = Duration::from_secs(60);
+        const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+        let state = &mut self.state;
+        if floor < state.pruned.plus(EVERY) {
+            return;
+        }
+        state.pruned = floor;
+        let oldest = floor.minus(LONGEST);
+        state.facts.prune(floor, oldest);
+        state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
+        state.restarts.retain(|restart| restart.at.ts >= oldest);
+        for (rule, wides) in state.wides.iter_mut().enumerate() {
+            let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);
+            let oldest = floor.minus(horizon);
+            wides.retain(|(touch, _)| touch.ts() >= oldest);
+        }
+    }
+
+    /// Tells the breakers of a violated rule.
+    fn trip(&mut self, violation: &Violation, arrived: Timestamp) {
+        let (_, rule) = self.program.rule(violation.rule);
+        if rule.mode != Mode::Active || self.offline {
+            return;
+        }
+        let mut tripped: Vec<(u32, Vec<u8>)> = Vec::new();
+        for &breaker in &self.traits[violation.rule as usize].trips {
+            let (_, definition) = self.program.breaker(breaker);
+            let mut key = Vec::new();
+            key::push(&mut key, &Val::String(violation.network.as_str().into()));
+            for name in &definition.per {
+                let part = rule.key.iter().position(|part| part.name == *name);
+                match part.and_then(|part| violation.key.get(part)?.as_ref()) {
+                    Some(value) => key::push(&mut key, &Val::from(value)),
+                    None => key::push_absent(&mut key),
+                }
+            }
+            tripped.push((breaker, key));
+        }
+        let reason = rule.id.clone();
+        for (breaker, key) in tripped {
+            self.signal(breaker, &key, &Signal::Violated(violation.at), arrived, &reason, "");
+        }
+    }
+
+    fn move_breakers(&mut self, arrived: Timestamp) {
+        for breaker in 0..self.program.breakers().count() as u32 {
+            let (pack, definition) = self.program.breaker(breaker);
+            let name = (pack.name.clone(), definition.id.clone());
+            let due: Vec<Box<[u8]>> = self.state.breakers.get(&name).map_or_else(Vec::new, |scopes| {
+                let is_due = |breaker: &Breaker| breaker.due().is_some_and(|due| due <= arrived);
+                scopes.iter().filter(|(_, breaker)| is_due(breaker)).map(|(key, _)| key.clone()).collect()
+            });
+            for key in due {
+                self.signal(breaker, &key, &Signal::Tick, arrived, "its rest is over", "");
+            }
+        }
+    }
+
+    /// Moves one breaker and says so when nodes must be told something new.
+    fn signal(&mut self, breaker: u32, key: &[u8], signal: &Signal, now: Timestamp, reason: &str, by: &str) {
+        let (pack, definition) = self.program.breaker(breaker);
+        let policy = Policy {
+            trip_count: definition.trip_count,
+            trip_within: definition.trip_within,
+            half_open_after: definition.half_open_after,
+            close_count: definition.close_count,
+        };
+        let scopes = self.state.breakers.entry((pack.name.clone(), definition.id.clone())).or_default();
+        let before = match scopes.get(key) {
+            Some(breaker) => breaker.clone(),
+            // A success says nothing to a breaker that no violation ever touched.
+            None if *signal == Signal::Success => return,
+            None => Breaker::default(),
+        };
+        let (state, until) = (before.state(), before.due());
+        let after = before.next(&policy, signal, now);
+        let changed = after.state() != state || (!by.is_empty() && after.due() != until);
+        if changed {
+            let mut parts = key::parts(key);
+            let network = parts.next().and_then(key::text).unwrap_or_default();
+            let reason = match signal {
+                Signal::Success => "it succeeded again",
+                _ => reason,
+            };
+            self.state.early.push(Output::Breaker(BreakerChange {
+                pack: pack.name.clone(),
+                id: definition.id.clone(),
+                network: network.into(),
+                scope: definition.per.iter().cloned().zip(parts.map(key::decode)).collect(),
+                state: after.state(),
+                enforcing: definition.enforcing || self.enforce_breakers,
+                since: now,
+                until: after.due(),
+                reason: reason.into(),
+                by: by.into(),
+            }));
+        }
+        scopes.insert(key.into(), after);
+    }
+
+    /// What a person did to a breaker: `scope` gives its `per` parts by name.
+    ///
+    /// # Errors
+    /// When no pack has such a breaker.
+    pub fn force_breaker(&mut self, forced: &Forced<'_>, now: Timestamp) -> Result<(), UnknownBreaker> {
+        let (breaker, _, definition) = self
+            .program
+            .breakers()
+            .find(|(_, pack, breaker)| {
+                breaker.id == forced.breaker && (forced.pack.is_empty() || pack.name == forced.pack)
+            })
+            .ok_or(UnknownBreaker)?;
+        let mut key = Vec::new();
+        key::push(&mut key, &Val::String(forced.network.into()));
+        for name in &definition.per {
+            match forced.scope.iter().find(|(part, _)| part == name) {
+                Some((_, value)) => key::push(&mut key, &Val::String(value.as_str().into())),
+                None => key::push_absent(&mut key),
+            }
+        }
+        self.signal(breaker, &key, &forced.signal, now, forced.reason, forced.by);
+        Ok(())
+    }
+
+    /// Makes every breaker one that nodes must obey, whatever its pack says.
+    pub fn enforce_breakers(&mut self, enforce: bool) {
+        self.enforce_breakers = enforce;
+    }
+}
+
+/// No pack has such a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownBreaker;
+
+/// What a person did to a breaker.
+#[derive(Clone, Debug)]
+pub struct Forced<'a> {
+    /// The pack; empty: the only one that has such a breaker.
+    pub pack: &'a str,
+    /// The breaker's id.
+    pub breaker: &'a str,
+    /// The network.
+    pub network: &'a str,
+    /// The scope's other parts, by name.
+    pub scope: &'a [(String, String)],
+    /// [`Signal::Trip`] or [`Signal::Reset`].
+    pub signal: Signal,
+    /// Why.
+    pub reason: &'a str,
+    /// Who.
+    pub by: &'a str,
+}

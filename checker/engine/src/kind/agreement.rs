@@ -1,0 +1,119 @@
+//! `agreement`: all voters give one value for a key. Keeps each distinct value once, never a join.
+use alloc::{boxed::Box, vec::Vec};
+
+use super::{Anchor, Ctx, Instant, Late, Part};
+use crate::{
+    key,
+    pack::Kind,
+    scope::Span,
+    verdict::{EventRef, Unknown},
+};
+
+/// How many distinct values, and how many voters of each, are told apart. Beyond, they only count as more of the same.
+const VALUES_MAX: usize = 64;
+const VOTERS_MAX: usize = 1_024;
+
+/// How many voters of one value are cited.
+const CITED_MAX: usize = 4;
+
+/// The values voted for one key.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Agreement {
+    first: Option<EventRef>,
+    span: Option<Span>,
+    values: Vec<Ballot>,
+    /// When the second value appeared.
+    broken: Option<EventRef>,
+}
+
+/// One value and who voted it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Ballot {
+    value: Box<[u8]>,
+    voters: Vec<u64>,
+    cited: Vec<EventRef>,
+}
+
+impl Agreement {
+    pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Agreement { of, value, among, within } = &ctx.rule.kind else { return };
+        let Some(span) = ctx.span(now.ts) else { return };
+        if self.span.is_some_and(|known| known != span) {
+            *self = Agreement::default();
+        }
+        self.span = Some(span);
+        let mut grown = false;
+        for touch in now.of(*of) {
+            if let (Some(first), Some(within)) = (self.first, within)
+                && now.ts > first.ts.plus(*within)
+            {
+                continue;
+            }
+            let env = Late { ctx, role: *of, slots: &touch.slots, ts: now.ts, other: None };
+            let Some(value) = ctx.eval(value, &env) else {
+                ctx.unknown(Unknown::Absent);
+                continue;
+            };
+            let mut encoded = Vec::new();
+            key::push(&mut encoded, &value);
+            let mut voter = Vec::new();
+            for part in among {
+                match ctx.eval(part, &env) {
+                    Some(part) => key::push(&mut voter, &part),
+                    None => key::push_absent(&mut voter),
+                }
+            }
+            ctx.exercise(now.ts);
+            self.first.get_or_insert(touch.at);
+            grown |= self.vote(encoded, key::hash(&voter), touch.at);
+            if self.values.len() == 1 {
+                ctx.tally.held += 1;
+            }
+        }
+        if grown && self.values.len() > 1 {
+            self.report(ctx, now);
+        }
+    }
+
+    /// Counts a vote; returns whether the evidence grew.
+    fn vote(&mut self, value: Vec<u8>, voter: u64, at: EventRef) -> bool {
+        let place = self.values.iter().position(|ballot| *ballot.value == *value);
+        let ballot = match place {
+            Some(place) => &mut self.values[place],
+            None if self.values.len() < VALUES_MAX => {
+                self.values.push(Ballot { value: value.into(), voters: Vec::new(), cited: Vec::new() });
+                let last = self.values.len() - 1;
+                &mut self.values[last]
+            }
+            None => return false,
+        };
+        if ballot.voters.contains(&voter) || ballot.voters.len() == VOTERS_MAX {
+            return false;
+        }
+        ballot.voters.push(voter);
+        if ballot.cited.len() < CITED_MAX {
+            ballot.cited.push(at);
+        }
+        true
+    }
+
+    fn report(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Agreement { of, .. } = ctx.rule.kind else { return };
+        // The majority: most voters; among equals the value that sorts first, so that order of arrival cannot matter.
+        let majority = self
+            .values
+            .iter()
+            .enumerate()
+            .max_by(|(_, a), (_, b)| a.voters.len().cmp(&b.voters.len()).then_with(|| b.value.cmp(&a.value)))
+            .map_or(0, |(place, _)| place);
+        let mut evidence: Vec<(Part, EventRef)> = Vec::new();
+        for (place, ballot) in self.values.iter().enumerate() {
+            let part = if place == majority { Part::Role(of) } else { Part::Dissent(of) };
+            evidence.extend(ballot.cited.iter().map(|&vote| (part, vote)));
+        }
+        evidence.sort_by_key(|(_, vote)| *vote);
+        let broken = *self.broken.get_or_insert_with(|| now.touches.first().map_or(evidence[0].1, |touch| touch.at));
+        let anchor = self.span.and_then(|span| span.opener).map_or(Anchor::Key, Anchor::Event);
+        ctx.violated(anchor, broken.ts, evidence, None);
+    }
+}

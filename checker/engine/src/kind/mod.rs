@@ -1,0 +1,394 @@
+//! The kinds of rule, each an automaton that one instance runs in order of time.
+//!
+//! An automaton is fed whole instants: all touches of one timestamp at once, because events of one timestamp have no
+//! inner order and the order most favourable to the rule is taken. Between instants it may fall due. It never learns in
+//! which order events arrived, so its findings are a function of the set of events.
+
+mod agreement;
+mod consecutive;
+mod count;
+mod heartbeat;
+mod point;
+mod precedence;
+mod response;
+
+use alloc::{boxed::Box, vec::Vec};
+use event::{Timestamp, Value};
+
+use crate::{
+    expr::{AsOf, Env, Expr, Val},
+    fact::Facts,
+    pack::{Kind, OnRestart, RoleIdx, Rule},
+    scope::{Scope, Span},
+    source::{Sources, Timing},
+    touch::{Seen, Touch},
+    verdict::{EventRef, Unknown},
+};
+
+/// The state of one instance.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Automaton {
+    state: State,
+    /// When a violation was last reported, for `report: first` and `quiet`.
+    reported: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+enum State {
+    Point,
+    Response(Box<response::Response>),
+    Precedence(Box<precedence::Precedence>),
+    Count(Box<count::Count>),
+    Agreement(Box<agreement::Agreement>),
+    Consecutive(Box<consecutive::Consecutive>),
+    Heartbeat(Box<heartbeat::Heartbeat>),
+}
+
+/// All that touches one instance at one timestamp.
+#[derive(Debug)]
+pub(crate) struct Instant<'a> {
+    pub(crate) ts: Timestamp,
+    pub(crate) touches: &'a [&'a Touch],
+    /// A process of the key's node starts.
+    pub(crate) restart: Option<EventRef>,
+}
+
+impl<'a> Instant<'a> {
+    /// The touches in that role.
+    fn of(&self, role: RoleIdx) -> impl Iterator<Item = &'a Touch> + use<'a> {
+        self.touches.iter().copied().filter(move |touch| touch.role() == role)
+    }
+
+    fn of_some(&self, role: Option<RoleIdx>) -> impl Iterator<Item = &'a Touch> + use<'a> {
+        self.touches.iter().copied().filter(move |touch| Some(touch.role()) == role)
+    }
+}
+
+/// What tells one violation of an instance from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    /// The instance itself: it can be broken once.
+    Key,
+    /// An event: the one judged, the one that opened an obligation or a span, the onset of a level.
+    Event(EventRef),
+    /// A time: the onset of a silence.
+    Time(Timestamp),
+}
+
+/// The part a cited event plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Role(RoleIdx),
+    Dissent(RoleIdx),
+    Restart,
+}
+
+/// A finding of an automaton.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) anchor: Anchor,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    Violated {
+        at: Timestamp,
+        evidence: Vec<(Part, EventRef)>,
+        missing: Option<(RoleIdx, Timestamp)>,
+        level: bool,
+    },
+    Resolved(Timestamp),
+    Late(RoleIdx, EventRef),
+}
+
+/// How many instances were judged how; what `invar` shows as a rule's health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tally {
+    /// Instances (or obligations, or events) judged and found in order.
+    pub held: u64,
+    /// Found broken.
+    pub violated: u64,
+    /// Impossible to judge.
+    pub unknown: u64,
+    /// Why that was so the last time.
+    pub why_unknown: Option<Unknown>,
+    /// Found broken and taken back.
+    pub retracted: u64,
+    /// Matching events that lacked a part of the key.
+    pub keyless: u64,
+    /// Instances forgotten because there were too many.
+    pub forgotten: u64,
+    /// When the rule's trigger last matched, in event time.
+    pub exercised: Timestamp,
+}
+
+impl Tally {
+    pub(crate) fn unknown(&mut self, why: Unknown) {
+        self.unknown += 1;
+        self.why_unknown = Some(why);
+    }
+
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.held += more.held;
+        self.violated += more.violated;
+        self.unknown += more.unknown;
+        self.why_unknown = more.why_unknown.or(self.why_unknown);
+        self.retracted += more.retracted;
+        self.keyless += more.keyless;
+        self.forgotten += more.forgotten;
+        self.exercised = self.exercised.max(more.exercised);
+    }
+}
+
+/// What an automaton may look at besides its own state.
+pub(crate) struct Ctx<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) key: &'a [u8],
+    pub(crate) scope: &'a Scope,
+    pub(crate) facts: &'a Facts,
+    /// Number of the pack's first fact, and the facts' declarations.
+    pub(crate) fact_base: u32,
+    pub(crate) fact_defaults: &'a [crate::pack::Fact],
+    pub(crate) sources: &'a Sources,
+    pub(crate) timing: &'a Timing,
+    /// Input is complete from its start and its end: nobody is silent, nothing came before.
+    pub(crate) offline: bool,
+    /// Where in the key the node stands, the network not counted.
+    pub(crate) node_part: Option<usize>,
+    pub(crate) found: Vec<Found>,
+    pub(crate) tally: Tally,
+}
+
+impl Ctx<'_> {
+    /// The (network, node) that the key names.
+    fn node(&self) -> Option<(&str, &str)> {
+        let mut parts = crate::key::parts(self.key);
+        let network = if self.rule.across_networks { "" } else { crate::key::text(parts.next()?)? };
+        Some((network, crate::key::text(parts.nth(self.node_part?)?)?))
+    }
+
+    /// The span of `during` that `ts` lies in; a span without ends when the rule has none.
+    fn span(&self, ts: Timestamp) -> Option<Span> {
+        match &self.rule.during {
+            None => Some(Span { opener: None }),
+            Some(during) => self.scope.at(during, self.key, ts),
+        }
+    }
+
+    /// Whether that span has ended by `ts`.
+    fn span_ended(&self, span: &Span, ts: Timestamp) -> bool {
+        self.rule.during.as_ref().is_some_and(|during| self.scope.ended(during, span, self.key, ts))
+    }
+
+    fn exercise(&mut self, ts: Timestamp) {
+        self.tally.exercised = self.tally.exercised.max(ts);
+    }
+
+    fn find(&mut self, anchor: Anchor, what: What) {
+        self.found.push(Found { anchor, what });
+    }
+
+    fn violated(
+        &mut self,
+        anchor: Anchor,
+        at: Timestamp,
+        evidence: Vec<(Part, EventRef)>,
+        missing: Option<(RoleIdx, Timestamp)>,
+    ) {
+        self.find(anchor, What::Violated { at, evidence, missing, level: false });
+    }
+
+    fn unknown(&mut self, why: Unknown) {
+        self.tally.unknown(why);
+    }
+
+    /// The late condition of a touch that asks for no other role.
+    fn admits(&self, touch: &Touch) -> bool {
+        let Some(condition) = self.condition(touch.role(), touch.alternative) else { return true };
+        condition.roles_used() || self.holds(condition, touch.role(), &touch.slots, touch.ts(), None)
+    }
+
+    /// The late conditions of two events that ask for one another.
+    fn fits(&self, a: &Seen, b: &Seen) -> bool {
+        let one_way = |own: &Seen, other: &Seen| {
+            self.condition(own.role, own.alternative).is_none_or(|condition| {
+                !condition.roles_used()
+                    || self.holds(condition, own.role, &own.slots, own.at.ts, Some((other.role, &other.slots)))
+            })
+        };
+        one_way(a, b) && one_way(b, a)
+    }
+
+    fn condition(&self, role: RoleIdx, alternative: u8) -> Option<&Expr> {
+        self.rule.roles.get(role as usize)?.alternatives.get(alternative as usize)?.where_late.as_ref()
+    }
+
+    fn holds(
+        &self,
+        condition: &Expr,
+        role: RoleIdx,
+        slots: &[Option<Value>],
+        ts: Timestamp,
+        other: Option<(RoleIdx, &[Option<Value>])>,
+    ) -> bool {
+        condition.test(&Late { ctx: self, role, slots, ts, other }).unwrap_or(false)
+    }
+
+    /// Evaluates an expression over an event's kept slots.
+    fn eval<'e>(&'e self, expression: &'e Expr, env: &'e Late<'e>) -> Option<Val<'e>> {
+        expression.eval(env).ok()
+    }
+}
+
+/// Kept slots, other roles and facts, as of the event's time.
+struct Late<'a> {
+    ctx: &'a Ctx<'a>,
+    role: RoleIdx,
+    slots: &'a [Option<Value>],
+    ts: Timestamp,
+    other: Option<(RoleIdx, &'a [Option<Value>])>,
+}
+
+impl Env for Late<'_> {
+    fn slot(&self, slot: u16) -> Option<Val<'_>> {
+        self.slots.get(slot as usize)?.as_ref().map(Val::from)
+    }
+
+    fn role(&self, role: RoleIdx, slot: u16) -> Option<Val<'_>> {
+        if role == self.role {
+            return self.slot(slot);
+        }
+        let (_, slots) = self.other.filter(|(other, _)| *other == role)?;
+        slots.get(slot as usize)?.as_ref().map(Val::from)
+    }
+
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+        // A fact's rows are kept apart by network, like everything else.
+        let mut encoded: Vec<u8> = Vec::new();
+        match crate::key::parts(self.ctx.key).next() {
+            Some(network) if !self.ctx.rule.across_networks => encoded.extend_from_slice(network),
+            _ => crate::key::push(&mut encoded, &Val::String("".into())),
+        }
+        key.iter().for_each(|part| crate::key::push(&mut encoded, part));
+        let number = self.ctx.fact_base + u32::from(fact);
+        let found = self.ctx.facts.get(number, &encoded, self.ts, as_of);
+        let default = || self.ctx.fact_defaults.get(fact as usize).and_then(|fact| fact.default.as_ref());
+        found.or_else(default).map(Val::from)
+    }
+}
+
+impl Automaton {
+    pub(crate) fn new(rule: &Rule) -> Self {
+        let state = match &rule.kind {
+            Kind::Never { .. } | Kind::Always { .. } => State::Point,
+            Kind::Response { .. } => State::Response(Box::default()),
+            Kind::Precedence { requires, .. } => {
+                State::Precedence(Box::new(precedence::Precedence::new(requires.len())))
+            }
+            Kind::Count { .. } => State::Count(Box::default()),
+            Kind::Agreement { .. } => State::Agreement(Box::default()),
+            Kind::Consecutive { .. } => State::Consecutive(Box::default()),
+            Kind::Heartbeat { .. } => State::Heartbeat(Box::default()),
+        };
+        Automaton { state, reported: None }
+    }
+
+    /// Works off one instant.
+    pub(crate) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let first = ctx.found.len();
+        let admitted: Vec<&Touch>;
+        let mut now = Instant { ts: now.ts, touches: now.touches, restart: now.restart };
+        if now.touches.iter().any(|touch| !ctx.admits(touch)) {
+            admitted = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
+            now.touches = &admitted;
+        }
+        match &mut self.state {
+            State::Point => point::instant(ctx, &now),
+            State::Response(state) => state.instant(ctx, &now),
+            State::Precedence(state) => state.instant(ctx, &now),
+            State::Count(state) => state.instant(ctx, &now),
+            State::Agreement(state) => state.instant(ctx, &now),
+            State::Consecutive(state) => state.instant(ctx, &now),
+            State::Heartbeat(state) => state.instant(ctx, &now),
+        }
+        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset {
+            self.state = Automaton::new(ctx.rule).state;
+        }
+        self.mute(ctx, first);
+    }
+
+    /// When it next falls due; judged when the frontier has passed this time.
+    pub(crate) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
+        match &self.state {
+            State::Point | State::Precedence(_) | State::Agreement(_) | State::Consecutive(_) => None,
+            State::Response(state) => state.next_due(),
+            State::Count(state) => state.next_due(rule),
+            State::Heartbeat(state) => state.next_due(rule),
+        }
+    }
+
+    /// Judges what falls due at `due`.
+    pub(crate) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
+        let first = ctx.found.len();
+        match &mut self.state {
+            State::Point | State::Precedence(_) | State::Agreement(_) | State::Consecutive(_) => {}
+            State::Response(state) => state.due(ctx, due),
+            State::Count(state) => state.due(ctx, due),
+            State::Heartbeat(state) => state.due(ctx, due),
+        }
+        self.mute(ctx, first);
+    }
+
+    /// How many obligations or levels are open.
+    pub(crate) fn open(&self) -> u64 {
+        match &self.state {
+            State::Response(state) => state.open(),
+            State::Count(state) => state.open(),
+            State::Heartbeat(state) => state.open(),
+            State::Point | State::Precedence(_) | State::Agreement(_) | State::Consecutive(_) => 0,
+        }
+    }
+
+    /// Whether it is as if it had never been touched.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reported.is_none()
+            && match &self.state {
+                State::Point => true,
+                State::Response(state) => state.is_idle(),
+                State::Precedence(state) => state.is_idle(),
+                State::Count(state) => state.is_idle(),
+                State::Consecutive(state) => state.is_idle(),
+                State::Agreement(_) | State::Heartbeat(_) => false,
+            }
+    }
+
+    /// Until when its memory matters, counted from its last touch; `None`: for as long as the rule says.
+    pub(crate) fn horizon(rule: &Rule) -> core::time::Duration {
+        match &rule.kind {
+            Kind::Precedence { within: Some(within), .. } => (*within).min(rule.forget_after),
+            _ => rule.forget_after,
+        }
+    }
+
+    /// Applies `report: first` and `quiet` to the findings from `first` on.
+    fn mute(&mut self, ctx: &mut Ctx<'_>, first: usize) {
+        if !ctx.rule.report_first && ctx.rule.quiet.is_none() {
+            return;
+        }
+        let mut kept = ctx.found.split_off(first);
+        kept.retain(|found| match &found.what {
+            What::Violated { at, .. } => {
+                let silent = self.reported.is_some_and(|last| {
+                    ctx.rule.report_first || ctx.rule.quiet.is_some_and(|quiet| *at < last.plus(quiet))
+                });
+                if !silent {
+                    self.reported = Some(*at);
+                }
+                !silent
+            }
+            What::Resolved(_) | What::Late(..) => true,
+        });
+        ctx.found.append(&mut kept);
+    }
+}

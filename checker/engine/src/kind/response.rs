@@ -1,0 +1,233 @@
+//! `response`: each `when` is answered by a `then` within a time, or before a marker.
+use alloc::{collections::VecDeque, vec, vec::Vec};
+use core::time::Duration;
+use event::Timestamp;
+
+use super::{Anchor, Ctx, Instant, Late, Part, What};
+use crate::{
+    expr::Val,
+    pack::{Kind, Limit, OnRestart, RoleIdx},
+    scope::Span,
+    touch::{Seen, same_event},
+    verdict::{EventRef, Unknown},
+};
+
+/// How many violated obligations are remembered per key, to say by how much their answer was late.
+const OVERDUE_MAX: usize = 16;
+
+/// The obligations of one key, by deadline.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Response {
+    pending: VecDeque<Obligation>,
+    overdue: VecDeque<Seen>,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Obligation {
+    when: Seen,
+    span: Span,
+    /// The last time that is in time; once broken, the end of the grace.
+    deadline: Timestamp,
+    broken: Option<(RoleIdx, EventRef)>,
+    /// Its node was silent at the deadline: looked at again when time has moved on to this.
+    asleep_until: Option<Timestamp>,
+}
+
+impl Obligation {
+    fn due(&self) -> Timestamp {
+        self.asleep_until.unwrap_or(self.deadline)
+    }
+
+    fn answered_by(&self, ctx: &Ctx<'_>, then: &Seen) -> bool {
+        self.broken.is_none() && then.at.ts <= self.deadline && answers(ctx, &self.when, then)
+    }
+}
+
+fn answers(ctx: &Ctx<'_>, when: &Seen, then: &Seen) -> bool {
+    when.at.ts <= then.at.ts && !same_event(&when.at, &then.at) && ctx.fits(when, then)
+}
+
+impl Response {
+    pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Response { when, then, limit, pair, unless, broken_by, grace } = &ctx.rule.kind else { return };
+        for touch in now.of(*when) {
+            if let Some(span) = ctx.span(now.ts) {
+                ctx.exercise(now.ts);
+                let when = touch.seen();
+                let deadline = match limit {
+                    Limit::Within(within) => now.ts.plus(*within),
+                    Limit::Computed(expression) => {
+                        let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, other: None };
+                        match ctx.eval(expression, &env) {
+                            Some(Val::Duration(nanos)) => {
+                                now.ts.plus(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+                            }
+                            _ => {
+                                ctx.unknown(Unknown::Absent);
+                                continue;
+                            }
+                        }
+                    }
+                    Limit::By(_) => Timestamp::MAX,
+                };
+                self.push(Obligation { when, span, deadline, broken: None, asleep_until: None });
+            }
+        }
+        for touch in now.of(*then) {
+            let then = touch.seen();
+            self.answer(ctx, &then, *pair);
+        }
+        for touch in now.of_some(*unless) {
+            let excuse = touch.seen();
+            self.pending.retain(|open| !ctx.fits(&open.when, &excuse));
+        }
+        for touch in now.of_some(*broken_by) {
+            self.break_all(ctx, *then, &touch.seen(), *grace);
+        }
+        if let Limit::By(marker) = limit
+            && let Some(marker) = now.of(*marker).next()
+        {
+            let (passed, open) = self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < now.ts);
+            self.pending = open;
+            for open in passed {
+                let evidence = vec![(Part::Role(*when), open.when.at), (Part::Role(marker.role()), marker.at)];
+                self.violate(ctx, open.when, now.ts, evidence, Some((*then, now.ts)));
+            }
+        }
+        if let Some(restart) = now.restart {
+            self.restart(ctx, *then, restart);
+        }
+    }
+
+    /// Keeps the obligations in order of deadline; those of one rule mostly come in it.
+    fn push(&mut self, open: Obligation) {
+        let mut place = self.pending.len();
+        while place > 0 && self.pending[place - 1].due() > open.due() {
+            place -= 1;
+        }
+        self.pending.insert(place, open);
+    }
+
+    fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen, pair: bool) {
+        let before = self.pending.len();
+        if pair {
+            if let Some(first) = self.pending.iter().position(|open| open.answered_by(ctx, then)) {
+                self.pending.remove(first);
+            }
+        } else {
+            self.pending.retain(|open| !open.answered_by(ctx, then));
+        }
+        ctx.tally.held += (before - self.pending.len()) as u64;
+        if before == self.pending.len() || !pair {
+            let (late, overdue) = self.overdue.drain(..).partition(|when: &Seen| answers(ctx, when, then));
+            self.overdue = overdue;
+            for when in late {
+                ctx.find(Anchor::Event(when.at), What::Late(then.role, then.at));
+            }
+        }
+    }
+
+    /// Breaks what was open strictly before.
+    fn break_all(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, breaker: &Seen, grace: Duration) {
+        let mut open: Vec<Obligation> = self.pending.drain(..).collect();
+        for obligation in &mut open {
+            if obligation.broken.is_none()
+                && obligation.when.at.ts < breaker.at.ts
+                && ctx.fits(&obligation.when, breaker)
+            {
+                obligation.broken = Some((breaker.role, breaker.at));
+                obligation.deadline = breaker.at.ts.plus(grace);
+                obligation.asleep_until = None;
+            }
+        }
+        for obligation in open {
+            match obligation.broken {
+                Some(_) if grace.is_zero() => self.conclude(ctx, then, obligation),
+                _ => self.push(obligation),
+            }
+        }
+    }
+
+    fn restart(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, restart: EventRef) {
+        match ctx.rule.on_restart {
+            OnRestart::Broken => {
+                let (owed, open) = self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < restart.ts);
+                self.pending = open;
+                for obligation in owed {
+                    if obligation.broken.is_some() {
+                        self.conclude(ctx, then, obligation);
+                        continue;
+                    }
+                    let role = obligation.when.role;
+                    let evidence = vec![(Part::Role(role), obligation.when.at), (Part::Restart, restart)];
+                    let by = obligation.deadline;
+                    self.violate(ctx, obligation.when, restart.ts, evidence, Some((then, by)));
+                }
+            }
+            OnRestart::Ended | OnRestart::Reset => self.pending.clear(),
+            OnRestart::Keep => {}
+        }
+    }
+
+    /// Reports an obligation whose grace or deadline is over.
+    fn conclude(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, obligation: Obligation) {
+        let mut evidence = vec![(Part::Role(obligation.when.role), obligation.when.at)];
+        let at = match obligation.broken {
+            Some((role, breaker)) => {
+                evidence.push((Part::Role(role), breaker));
+                breaker.ts
+            }
+            None => obligation.deadline,
+        };
+        self.violate(ctx, obligation.when, at, evidence, Some((then, at)));
+    }
+
+    fn violate(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        when: Seen,
+        at: Timestamp,
+        evidence: Vec<(Part, EventRef)>,
+        missing: Option<(RoleIdx, Timestamp)>,
+    ) {
+        ctx.violated(Anchor::Event(when.at), at, evidence, missing);
+        if self.overdue.len() == OVERDUE_MAX {
+            self.overdue.pop_front();
+        }
+        self.overdue.push_back(when);
+    }
+
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.pending.front().map(Obligation::due)
+    }
+
+    pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
+        let Kind::Response { then, .. } = ctx.rule.kind else { return };
+        while self.pending.front().is_some_and(|open| open.due() <= due) {
+            let Some(mut open) = self.pending.pop_front() else { return };
+            if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline) {
+                continue;
+            }
+            let silent =
+                ctx.node().is_some_and(|(network, node)| ctx.sources.silent(network, node, open.deadline));
+            if open.broken.is_none() && silent && !ctx.offline {
+                // Nothing was heard of the node since: whether the answer came cannot be said before it speaks again.
+                if open.asleep_until.is_none() {
+                    ctx.unknown(Unknown::NodeSilent);
+                }
+                open.asleep_until = Some(ctx.sources.frontier.max(due).plus(ctx.timing.margin));
+                self.push(open);
+                continue;
+            }
+            self.conclude(ctx, then, open);
+        }
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        self.pending.len() as u64
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.overdue.is_empty()
+    }
+}

@@ -1,0 +1,41 @@
+//! Events and time in, verdicts out.
+//!
+//! The engine is a deterministic function of its input: it does no I/O, reads no clock, spawns no thread and never
+//! iterates over a hash map. Time enters as data: arrival stamps and ticks from the journal. Replay, tests, backtests,
+//! restarts and several machines all run this code and reach the same verdicts.
+#![no_std]
+extern crate alloc;
+
+mod adopt;
+mod arrival;
+pub mod breaker;
+#[expect(clippy::module_inception, reason = "the engine itself is what the crate is named after")]
+mod engine;
+pub mod expr;
+mod fact;
+mod glob;
+mod instance;
+mod key;
+mod kind;
+mod pack;
+mod partition;
+mod program;
+mod remembered;
+mod row;
+mod scope;
+mod source;
+mod timer;
+mod touch;
+mod verdict;
+mod world;
+
+pub use breaker::{Breaker, BreakerChange, BreakerState};
+pub use adopt::CheckpointError;
+pub use engine::{Census, Engine, Forced, Health, Input, UnknownBreaker};
+pub use glob::Glob;
+pub use kind::Tally;
+pub use pack::*;
+pub use program::{Column, Program, RuleIdx, Wanted};
+pub use row::{EventIdx, Row};
+pub use source::{SourceIdx, SourceState, Timing};
+pub use verdict::{Cited, EventRef, Missing, Output, Unknown, Violation, ViolationId};

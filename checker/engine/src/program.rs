@@ -1,0 +1,333 @@
+//! Packs linked into one program: rules numbered, events routed to the roles they may play.
+use alloc::{boxed::Box, collections::{BTreeMap, BTreeSet}, string::String, sync::Arc, vec::Vec};
+
+use crate::{
+    adopt::Identities,
+    pack::{Kind, OnRestart, Pack, Pattern, Role, Rule, Slot},
+};
+
+/// A rule's number in the running program.
+pub type RuleIdx = u32;
+
+/// All packs in force together.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    packs: Vec<Arc<Pack>>,
+    rules: Vec<(u16, u16)>,
+    facts: Vec<(u16, u16)>,
+    breakers: Vec<(u16, u16)>,
+}
+
+/// What an event may be to the program. The order is the order in which one instant is worked off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Target {
+    /// Starts a process of the pack's lifecycle.
+    Started { pack: u16, lifecycle: u16 },
+    /// Sets a fact.
+    Set { fact: u32 },
+    /// Unsets a fact.
+    Unset { fact: u32 },
+    /// Opens or closes a rule's span.
+    Scope { rule: RuleIdx, opens: bool },
+    /// Plays a role in a rule.
+    Role { rule: RuleIdx, role: u8 },
+    /// Counts as a breaker's success.
+    Success { breaker: u32 },
+}
+
+/// One pattern that events of some name may match, with its slots resolved for that name.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) target: Target,
+    pub(crate) pack: u16,
+    /// The alternative's number in its role.
+    pub(crate) alternative: u8,
+    pub(crate) kept: u16,
+    /// For each slot that reads the row, the column.
+    pub(crate) columns: Box<[Option<u16>]>,
+}
+
+/// An attribute that some pattern reads from events of one name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Column {
+    /// The attribute's name.
+    pub name: String,
+    /// Whether it is one of the resource's.
+    pub of_resource: bool,
+}
+
+/// All that the program wants of events of one name.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// What a row of such an event holds, in this order.
+    pub columns: Vec<Column>,
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Program {
+    /// Links packs. Names must be unique; of packs with one name the last wins.
+    #[must_use]
+    pub fn link(packs: impl IntoIterator<Item = Arc<Pack>>) -> Self {
+        let by_name: BTreeMap<String, Arc<Pack>> = packs.into_iter().map(|pack| (pack.name.clone(), pack)).collect();
+        let mut program = Program { packs: by_name.into_values().collect(), ..Program::default() };
+        for (number, pack) in program.packs.iter().enumerate() {
+            let number = number as u16;
+            program.rules.extend((0..pack.rules.len()).map(|rule| (number, rule as u16)));
+            program.facts.extend((0..pack.facts.len()).map(|fact| (number, fact as u16)));
+            program.breakers.extend((0..pack.breakers.len()).map(|breaker| (number, breaker as u16)));
+        }
+        program
+    }
+
+    /// The packs, by name.
+    #[must_use]
+    pub fn packs(&self) -> &[Arc<Pack>] {
+        &self.packs
+    }
+
+    /// The rule of that number, with its pack.
+    #[must_use]
+    pub fn rule(&self, rule: RuleIdx) -> (&Pack, &Rule) {
+        let (pack, rule) = self.rules[rule as usize];
+        let pack = &self.packs[pack as usize];
+        (pack, &pack.rules[rule as usize])
+    }
+
+    /// All rules in order of pack and appearance.
+    pub fn rules(&self) -> impl Iterator<Item = (RuleIdx, &Pack, &Rule)> {
+        (0..self.rules.len() as RuleIdx).map(|number| {
+            let (pack, rule) = self.rule(number);
+            (number, pack, rule)
+        })
+    }
+
+    /// What a scope name is called: a topology's component that matches it, else itself.
+    #[must_use]
+    pub fn component<'a>(&'a self, scope: &'a str) -> &'a str {
+        self.packs
+            .iter()
+            .flat_map(|pack| &pack.topology)
+            .find(|component| component.match_scope.iter().any(|glob| glob.matches(scope)))
+            .map_or(scope, |component| &component.name)
+    }
+
+    /// The attributes whose new value is a process's start, over all packs.
+    pub fn process_attributes(&self) -> impl Iterator<Item = &str> {
+        self.packs.iter().flat_map(|pack| &pack.lifecycles).filter_map(|lifecycle| lifecycle.instance.as_deref())
+    }
+
+    /// What is wanted of events of this name.
+    #[must_use]
+    pub fn wanted(&self, name: &str) -> Wanted {
+        let mut wanted = Wanted::default();
+        for (target, pack, role) in self.targets() {
+            for (number, pattern) in role.alternatives.iter().enumerate() {
+                if pattern.name.matches(name) {
+                    let columns = pattern.slots.iter().map(|slot| wanted.column(slot)).collect();
+                    wanted.routes.push(Route { target, pack, alternative: number as u8, kept: role.kept, columns });
+                }
+            }
+        }
+        wanted.routes.sort_by_key(|route| route.target);
+        wanted
+    }
+
+    /// Whether no pattern anywhere could match a name that none names in full.
+    pub(crate) fn has_globs(&self) -> bool {
+        self.targets().any(|(_, _, role)| role.alternatives.iter().any(|pattern| pattern.name.literal().is_none()))
+    }
+
+    /// Every name that a pattern names in full.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.targets()
+            .flat_map(|(_, _, role)| &role.alternatives)
+            .filter_map(|pattern| pattern.name.literal())
+            .map(String::from)
+            .collect()
+    }
+
+    fn targets(&self) -> impl Iterator<Item = (Target, u16, &Role)> {
+        let lifecycles = self.packs.iter().enumerate().flat_map(|(pack, content)| {
+            content.lifecycles.iter().enumerate().filter_map(move |(lifecycle, declared)| {
+                let target = Target::Started { pack: pack as u16, lifecycle: lifecycle as u16 };
+                declared.started.as_ref().map(|role| (target, pack as u16, role))
+            })
+        });
+        let facts = self.facts.iter().enumerate().flat_map(|(number, &(pack, fact))| {
+            let declared = &self.packs[pack as usize].facts[fact as usize];
+            let fact = number as u32;
+            core::iter::once((Target::Set { fact }, pack, &declared.set_by))
+                .chain(declared.unset_by.as_ref().map(|role| (Target::Unset { fact }, pack, role)))
+        });
+        let rules = self.rules().filter(|(_, _, rule)| rule.enabled).flat_map(|(number, _, rule)| {
+            let pack = self.rules[number as usize].0;
+            let scope = |role| rule.during.as_ref().is_some_and(|d| d.after == Some(role) || d.until == Some(role));
+            rule.roles.iter().enumerate().flat_map(move |(role, declared)| {
+                let role = role as u8;
+                let opens = rule.during.as_ref().is_some_and(|during| during.after == Some(role));
+                let closes = rule.during.as_ref().is_some_and(|during| during.until == Some(role));
+                let span = |yes: bool, opens| yes.then_some((Target::Scope { rule: number, opens }, pack, declared));
+                let played = (!scope(role)).then_some((Target::Role { rule: number, role }, pack, declared));
+                span(opens, true).into_iter().chain(span(closes, false)).chain(played)
+            })
+        });
+        let breakers = self.breakers.iter().enumerate().filter_map(|(number, &(pack, breaker))| {
+            let declared = &self.packs[pack as usize].breakers[breaker as usize];
+            declared.close.as_ref().map(|role| (Target::Success { breaker: number as u32 }, pack, role))
+        });
+        lifecycles.chain(facts).chain(rules).chain(breakers)
+    }
+
+    pub(crate) fn pattern(&self, route: &Route) -> &Pattern {
+        let pack = &self.packs[route.pack as usize];
+        let role = match route.target {
+            Target::Started { lifecycle, .. } => pack.lifecycles[lifecycle as usize].started.as_ref(),
+            Target::Set { fact } => Some(&self.fact(fact).set_by),
+            Target::Unset { fact } => self.fact(fact).unset_by.as_ref(),
+            Target::Scope { rule, opens } => {
+                let rule = self.rule(rule).1;
+                let during = rule.during.as_ref();
+                during
+                    .and_then(|during| if opens { during.after } else { during.until })
+                    .and_then(|role| rule.roles.get(role as usize))
+            }
+            Target::Role { rule, role } => self.rule(rule).1.roles.get(role as usize),
+            Target::Success { breaker } => self.breaker(breaker).1.close.as_ref(),
+        };
+        // Routes are made by `wanted` from the very roles looked up here.
+        &role.expect("a route leads to a role")
+            .alternatives[route.alternative as usize]
+    }
+
+    pub(crate) fn fact(&self, fact: u32) -> &crate::pack::Fact {
+        let (pack, fact) = self.facts[fact as usize];
+        &self.packs[pack as usize].facts[fact as usize]
+    }
+
+    pub(crate) fn fact_count(&self) -> usize {
+        self.facts.len()
+    }
+
+    pub(crate) fn breaker(&self, breaker: u32) -> (&Pack, &crate::pack::BreakerDef) {
+        let (pack, breaker) = self.breakers[breaker as usize];
+        let pack = &self.packs[pack as usize];
+        (pack, &pack.breakers[breaker as usize])
+    }
+
+    pub(crate) fn breakers(&self) -> impl Iterator<Item = (u32, &Pack, &crate::pack::BreakerDef)> {
+        (0..self.breakers.len() as u32).map(|number| {
+            let (pack, breaker) = self.breaker(number);
+            (number, pack, breaker)
+        })
+    }
+
+    /// The number of the pack's first fact: expressions count facts within their pack.
+    pub(crate) fn fact_base(&self, pack: u16) -> u32 {
+        self.facts.iter().position(|&(owner, _)| owner == pack).unwrap_or(0) as u32
+    }
+
+    /// Whether the rule's pack declares a lifecycle that shows a restart: its own start event, or (`None`) a new process.
+    pub(crate) fn knows(&self, traits: &Traits, rule: RuleIdx, pack: Option<u16>) -> bool {
+        traits.restarts
+            && match pack {
+                Some(pack) => pack == self.pack_of(rule),
+                None => self.rule(rule).0.lifecycles.iter().any(|lifecycle| lifecycle.instance.is_some()),
+            }
+    }
+
+    /// What everything means, by number.
+    pub(crate) fn identities(&self) -> Identities {
+        let meaning = |fact: &crate::pack::Fact| crate::key::hash(alloc::format!("{fact:?}").as_bytes());
+        Identities {
+            rules: self.rules().map(|(_, pack, rule)| (pack.name.clone(), rule.id.clone(), rule.digest)).collect(),
+            facts: (0..self.facts.len() as u32)
+                .map(|number| {
+                    let pack = &self.packs[self.facts[number as usize].0 as usize];
+                    let fact = self.fact(number);
+                    (pack.name.clone(), fact.name.clone(), meaning(fact))
+                })
+                .collect(),
+            packs: self.packs.iter().map(|pack| pack.name.clone()).collect(),
+        }
+    }
+
+    pub(crate) fn pack_of(&self, rule: RuleIdx) -> u16 {
+        self.rules[rule as usize].0
+    }
+}
+
+impl Wanted {
+    fn column(&mut self, slot: &Slot) -> Option<u16> {
+        let column = match slot {
+            Slot::Attr { name, .. } => Column { name: name.clone(), of_resource: false },
+            Slot::Resource(name) => Column { name: name.clone(), of_resource: true },
+            _ => return None,
+        };
+        let at = self.columns.iter().position(|known| *known == column).unwrap_or_else(|| {
+            self.columns.push(column);
+            self.columns.len() - 1
+        });
+        Some(at as u16)
+    }
+}
+
+/// Facts about a rule that the running engine asks for again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Traits {
+    /// Judged on arrival, with no state at all.
+    pub(crate) stateless: bool,
+    /// Numbers (in the program) of the facts its conditions read.
+    pub(crate) reads: Vec<u32>,
+    /// Where in its key the node stands, the network not counted.
+    pub(crate) node_part: Option<usize>,
+    /// Restarts of its node matter to it.
+    pub(crate) restarts: bool,
+    /// The number of its pack's first fact.
+    pub(crate) fact_base: u32,
+    /// The breakers it trips.
+    pub(crate) trips: Vec<u32>,
+}
+
+impl Traits {
+    pub(crate) fn of(program: &Program, number: RuleIdx) -> Self {
+        let (_, rule) = program.rule(number);
+        let base = program.fact_base(program.pack_of(number));
+        let mut reads = Vec::new();
+        let mut late = false;
+        for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {
+            late |= pattern.where_late.is_some();
+            if let Some(condition) = &pattern.where_late {
+                condition.visit_facts(&mut |fact| reads.push(base + u32::from(fact)));
+            }
+        }
+        let mut assertion_reads = false;
+        if let Kind::Always { assert, .. } = &rule.kind {
+            assert.visit_facts(&mut |fact| {
+                reads.push(base + u32::from(fact));
+                assertion_reads = true;
+            });
+        }
+        reads.sort_unstable();
+        reads.dedup();
+        let pointwise = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. });
+        Traits {
+            stateless: pointwise
+                && !late
+                && !assertion_reads
+                && rule.during.is_none()
+                && !rule.report_first
+                && rule.quiet.is_none(),
+            reads,
+            node_part: rule.key.iter().position(|part| part.name == "node"),
+            restarts: rule.on_restart != OnRestart::Keep && rule.key.iter().any(|part| part.name == "node"),
+            fact_base: base,
+            trips: program
+                .breakers()
+                .filter(|(_, pack, breaker)| {
+                    pack.name == program.rule(number).0.name && breaker.trip_rules.contains(&rule.id)
+                })
+                .map(|(breaker, _, _)| breaker)
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Identities remembered for a while, so that what a sender repeats is judged once.
+use core::time::Duration;
+use event::{Identity, Timestamp};
+use hashbrown::HashSet;
+
+/// Two generations of identities: each is remembered for at least the time given, at most twice that.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Remembered {
+    current: HashSet<u128, foldhash::fast::FixedState>,
+    previous: HashSet<u128, foldhash::fast::FixedState>,
+    turned: Timestamp,
+}
+
+impl Remembered {
+    /// Remembers it; false when it was known.
+    pub(crate) fn insert(&mut self, identity: Identity) -> bool {
+        !self.previous.contains(&identity.0) && self.current.insert(identity.0)
+    }
+
+    /// Forgets what is older than twice `span`.
+    pub(crate) fn turn(&mut self, now: Timestamp, span: Duration) {
+        if self.turned.plus(span) <= now {
+            self.previous = core::mem::take(&mut self.current);
+            self.turned = now;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Rows: events as they come to the engine, borrowed, with only the columns that rules name.
+use alloc::vec::Vec;
+use event::{Identity, Int, Position, Timestamp, Value, ValueRef};
+
+use crate::{
+    expr::{AsOf, Env, Val},
+    pack::{Pattern, RoleIdx, Slot},
+    program::Route,
+    source::{SourceIdx, SourceState},
+};
+
+/// The number of an event's name; see [`crate::Engine::event`].
+pub type EventIdx = u32;
+
+/// One event on its way in.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Its name's number.
+    pub event: EventIdx,
+    /// Its name.
+    pub name: &'a str,
+    /// Who sent it.
+    pub source: SourceIdx,
+    /// When it happened.
+    pub ts: Timestamp,
+    /// When it was ready to be sent: for span events the end of their span, else `ts`. Lag is counted from here.
+    pub sent: Timestamp,
+    /// When it was accepted.
+    pub arrived: Timestamp,
+    /// What tells it from others.
+    pub identity: Identity,
+    /// Where it is kept.
+    pub position: Position,
+    /// OpenTelemetry's severity number.
+    pub severity: i32,
+    /// The body.
+    pub body: ValueRef<'a>,
+    /// Lower-case hex.
+    pub trace_id: &'a str,
+    /// The process it came from, where a lifecycle asks for it.
+    pub process: Option<&'a str>,
+    /// The values of [`crate::Engine::columns`], in that order.
+    pub columns: &'a [Option<ValueRef<'a>>],
+}
+
+/// How many virtual events one event may become.
+pub(crate) const ELEMENTS_MAX: usize = 10_000;
+
+/// What a pattern's expressions see of a row.
+pub(crate) struct RowEnv<'a> {
+    pub(crate) row: &'a Row<'a>,
+    pub(crate) source: &'a SourceState,
+    pub(crate) pattern: &'a Pattern,
+    pub(crate) route: &'a Route,
+    /// The current elements, by slot.
+    pub(crate) elements: &'a [(u16, Value)],
+}
+
+impl Env for RowEnv<'_> {
+    fn slot(&self, slot: u16) -> Option<Val<'_>> {
+        let column = || {
+            let column = (*self.route.columns.get(slot as usize)?)?;
+            *self.row.columns.get(column as usize)?
+        };
+        Some(match self.pattern.slots.get(slot as usize)? {
+            Slot::Attr { int: true, .. } => match column()? {
+                ValueRef::String(text) => Val::Int(Int::parse(text)?),
+                value @ (ValueRef::Int(_) | ValueRef::BigInt(_)) => Val::from(value),
+                _ => return None,
+            },
+            Slot::Attr { int: false, .. } | Slot::Resource(_) => Val::from(column()?),
+            Slot::Name => Val::String(self.row.name.into()),
+            Slot::Node => Val::String(self.source.node.as_str().into()),
+            Slot::Component => Val::String(self.source.component.as_str().into()),
+            Slot::Network => Val::String(self.source.network.as_str().into()),
+            Slot::Ts => Val::Timestamp(self.row.ts),
+            Slot::Severity => Val::Int(Int::from(i64::from(self.row.severity))),
+            Slot::Body => Val::from(self.row.body),
+            Slot::TraceId => Val::String(self.row.trace_id.into()),
+            Slot::Let(expression) => expression.eval(self).ok()?,
+            Slot::Element => Val::from(&self.elements.iter().rev().find(|(at, _)| *at == slot)?.1),
+        })
+    }
+
+    fn role(&self, _role: RoleIdx, _slot: u16) -> Option<Val<'_>> {
+        None
+    }
+
+    fn fact(&self, _fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Option<Val<'_>> {
+        None
+    }
+}
+
+impl RowEnv<'_> {
+    /// Whether the pattern's own conditions hold.
+    pub(crate) fn matches(&self) -> bool {
+        self.pattern.component.as_ref().is_none_or(|glob| glob.matches(&self.source.component))
+            && self.pattern.where_own.as_ref().is_none_or(|condition| condition.test(self).unwrap_or(false))
+    }
+
+    /// The values later conditions will ask for.
+    pub(crate) fn kept(&self) -> Vec<Option<Value>> {
+        (0..self.route.kept).map(|slot| self.slot(slot).map(|value| value.to_value())).collect()
+    }
+}
+
+/// The elements that a `for_each` runs over.
+pub(crate) fn elements(over: &Val<'_>) -> Vec<Value> {
+    let from_value = |value: Value| match value {
+        Value::List(items) => items,
+        Value::Map(entries) => entries
+            .into_iter()
+            .map(|(name, value)| Value::Map([("key".into(), Value::String(name)), ("value".into(), value)].into()))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut elements = match over {
+        Val::String(text) => crate::expr::parse_json(text).map(from_value).unwrap_or_default(),
+        other => from_value(other.to_value()),
+    };
+    elements.truncate(ELEMENTS_MAX);
+    elements
+}

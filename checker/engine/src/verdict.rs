@@ -1,0 +1,129 @@
+//! What the engine says: violations with their evidence, and what becomes of them.
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+use event::{Identity, Position, Timestamp, Value};
+
+use crate::{breaker::BreakerChange, program::RuleIdx};
+
+/// Names a violation: a hash of pack, rule, key and anchor, the same however its events arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ViolationId(pub [u8; 16]);
+
+impl fmt::Display for ViolationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One thing the engine says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A rule instance is broken; said again with the same id when its evidence grew.
+    Violated(Violation),
+    /// Evidence that was in time came late: the violation never was.
+    Retracted {
+        /// Which.
+        id: ViolationId,
+        /// Whose.
+        rule: RuleIdx,
+    },
+    /// A level recovered.
+    Resolved {
+        /// Which.
+        id: ViolationId,
+        /// Whose.
+        rule: RuleIdx,
+        /// When, in event time.
+        at: Timestamp,
+    },
+    /// The missing event happened, after its deadline. The violation stands.
+    LateResolved {
+        /// Which.
+        id: ViolationId,
+        /// Whose.
+        rule: RuleIdx,
+        /// The event that came late.
+        by: Cited,
+    },
+    /// A breaker changed.
+    Breaker(BreakerChange),
+}
+
+/// A rule instance found broken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// Its name.
+    pub id: ViolationId,
+    /// The rule, in the running program.
+    pub rule: RuleIdx,
+    /// The instance's network; empty when the rule spans networks or events name none.
+    pub network: String,
+    /// The instance's key, in the rule's order; `None` for an optional part that is absent.
+    pub key: Vec<Option<Value>>,
+    /// Where in event time it was found.
+    pub at: Timestamp,
+    /// The events that prove it, in order of time.
+    pub evidence: Vec<Cited>,
+    /// What did not come.
+    pub missing: Option<Missing>,
+    /// Whether it lasts until it recovers.
+    pub level: bool,
+    /// It was said before: only its evidence has grown.
+    pub grown: bool,
+}
+
+/// Why a verdict is impossible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Unknown {
+    /// The look-back goes past the first event ever heard from the node, and that was only just heard.
+    BeforeStart,
+    /// The assertion asks for an attribute that the event lacks.
+    Absent,
+    /// The node that should have sent the event was not heard after the deadline, while others were.
+    NodeSilent,
+}
+
+impl Unknown {
+    /// The reason in a few words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unknown::BeforeStart => "before the start",
+            Unknown::Absent => "attribute absent",
+            Unknown::NodeSilent => "node silent",
+        }
+    }
+}
+
+/// An event called as evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cited {
+    /// The part it plays, as the rule names it.
+    pub role: String,
+    /// Which event.
+    pub event: EventRef,
+}
+
+/// Enough of an event to find it again and to tell it from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct EventRef {
+    /// When it happened.
+    pub ts: Timestamp,
+    /// What tells it from others.
+    pub identity: Identity,
+    /// Which element of it, where a pattern makes one virtual event per element; else 0.
+    pub element: u32,
+    /// Where it is kept.
+    pub position: Position,
+}
+
+/// An event that did not come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missing {
+    /// The part it should have played.
+    pub role: String,
+    /// What it is called.
+    pub event: String,
+    /// By when it should have come.
+    pub by: Timestamp,
+}

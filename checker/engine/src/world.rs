@@ -1,0 +1,222 @@
+//! What all partitions share while they work: the program, facts, spans, restarts. Read only, so that partitions could
+//! work side by side.
+use alloc::{string::String, vec::Vec};
+use event::{Timestamp, Value};
+
+use crate::{
+    fact::Facts,
+    key::{self, PartialKey},
+    kind::{Anchor, Automaton, Ctx, Found, Part, Tally, What},
+    pack::Rule,
+    program::{Program, RuleIdx, Traits},
+    scope::Scope,
+    source::{Sources, Timing},
+    touch::Touch,
+    verdict::{Cited, EventRef, Missing, Output, Violation, ViolationId},
+};
+
+/// See the module.
+pub(crate) struct World<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) traits: &'a [Traits],
+    pub(crate) sources: &'a Sources,
+    pub(crate) facts: &'a Facts,
+    pub(crate) scopes: &'a [Scope],
+    pub(crate) wides: &'a [Vec<(Touch, PartialKey)>],
+    pub(crate) restarts: &'a [Restart],
+    pub(crate) timing: &'a Timing,
+    pub(crate) offline: bool,
+    /// Time runs on after the last event: levels that only time could start do not.
+    pub(crate) completing: bool,
+    pub(crate) partitions: u64,
+    /// Everything before this has been judged already.
+    pub(crate) judged_to: Timestamp,
+    /// Nothing before this can be corrected any more.
+    pub(crate) floor: Timestamp,
+}
+
+/// The start of a process that is not its node's first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Restart {
+    pub(crate) at: EventRef,
+    pub(crate) node: u32,
+    /// The pack whose lifecycle names the start event; none: a new process was seen.
+    pub(crate) pack: Option<u16>,
+}
+
+/// Something that concerns many instances of a rule at once.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Interruption {
+    pub(crate) rule: RuleIdx,
+    pub(crate) what: Why,
+    /// The frontier had passed it when it came: instances must run again.
+    pub(crate) late: bool,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Why {
+    /// An event with a shorter key.
+    Wide(Touch, PartialKey),
+    /// A restart of this node.
+    Restart(EventRef, u32),
+    /// What conditions read is different from this time on: a fact, a span.
+    Changed(Timestamp),
+}
+
+impl Interruption {
+    pub(crate) fn ts(&self) -> Timestamp {
+        match &self.what {
+            Why::Wide(touch, _) => touch.ts(),
+            Why::Restart(at, _) => at.ts,
+            Why::Changed(at) => *at,
+        }
+    }
+
+    pub(crate) fn concerns(&self, world: &World<'_>, key: &[u8]) -> bool {
+        match &self.what {
+            Why::Wide(_, partial) => partial.agrees(key),
+            Why::Restart(_, node) => world.is_of_node(self.rule, key, *node),
+            Why::Changed(_) => true,
+        }
+    }
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn rule(&self, rule: RuleIdx) -> &'a Rule {
+        self.program.rule(rule).1
+    }
+
+    pub(crate) fn wides(&self, rule: RuleIdx) -> &'a [(Touch, PartialKey)] {
+        &self.wides[rule as usize]
+    }
+
+    pub(crate) fn ctx<'k>(&self, rule: RuleIdx, key: &'k [u8]) -> Ctx<'k>
+    where
+        'a: 'k,
+    {
+        let (pack, definition) = self.program.rule(rule);
+        let traits = &self.traits[rule as usize];
+        Ctx {
+            rule: definition,
+            key,
+            scope: &self.scopes[rule as usize],
+            facts: self.facts,
+            fact_base: traits.fact_base,
+            fact_defaults: &pack.facts,
+            sources: self.sources,
+            timing: self.timing,
+            offline: self.offline,
+            node_part: traits.node_part,
+            found: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Whether the key names that node.
+    pub(crate) fn is_of_node(&self, rule: RuleIdx, key: &[u8], node: u32) -> bool {
+        let across = self.rule(rule).across_networks;
+        let mut parts = key::parts(key);
+        let Some(state) = self.sources.nodes.get(node as usize) else { return false };
+        let same_network = across || parts.next().and_then(key::text) == Some(&state.network);
+        let part = self.traits[rule as usize].node_part.and_then(|part| parts.nth(part)).and_then(key::text);
+        same_network && part == Some(&state.node)
+    }
+
+    /// The restarts of the key's node that the rule's pack knows, by time.
+    pub(crate) fn restarts(&self, rule: RuleIdx, key: &[u8]) -> impl Iterator<Item = EventRef> {
+        self.restarts
+            .iter()
+            .filter(move |restart| {
+                self.program.knows(&self.traits[rule as usize], rule, restart.pack)
+                    && self.is_of_node(rule, key, restart.node)
+            })
+            .map(|restart| restart.at)
+    }
+
+    /// When an automaton of that rule next falls due.
+    pub(crate) fn next_due(&self, rule: RuleIdx, automaton: &Automaton) -> Option<Timestamp> {
+        let rule = self.rule(rule);
+        let only_time = self.completing && matches!(rule.kind, crate::pack::Kind::Heartbeat { .. });
+        if only_time { None } else { automaton.next_due(rule) }
+    }
+
+    /// When an instance last touched at `last` may be forgotten.
+    pub(crate) fn forget_at(&self, rule: RuleIdx, last: Timestamp) -> Timestamp {
+        let horizon = Automaton::horizon(self.rule(rule));
+        last.plus(if self.offline { horizon } else { horizon.max(self.timing.correct_for) })
+    }
+
+    /// The name of the violation of this instance with that anchor.
+    pub(crate) fn violation_id(&self, rule: RuleIdx, key: &[u8], anchor: &Anchor) -> ViolationId {
+        let (pack, rule) = self.program.rule(rule);
+        violation_id(&pack.name, &rule.id, key, anchor)
+    }
+
+    /// What the engine says of a finding.
+    pub(crate) fn output(&self, rule: RuleIdx, key: &[u8], found: &Found, grown: bool) -> Output {
+        let id = self.violation_id(rule, key, &found.anchor);
+        match &found.what {
+            What::Resolved(at) => Output::Resolved { id, rule, at: *at },
+            What::Late(role, event) => {
+                Output::LateResolved { id, rule, by: Cited { role: self.part(rule, Part::Role(*role)), event: *event } }
+            }
+            What::Violated { at, evidence, missing, level } => {
+                let definition = self.rule(rule);
+                let (network, key) = read_key(definition, key);
+                let mut evidence: Vec<Cited> =
+                    evidence.iter().map(|(part, event)| Cited { role: self.part(rule, *part), event: *event }).collect();
+                evidence.sort_by_key(|cited| cited.event);
+                Output::Violated(Violation {
+                    id,
+                    rule,
+                    network,
+                    key,
+                    at: *at,
+                    evidence,
+                    missing: missing.map(|(role, by)| Missing {
+                        role: self.part(rule, Part::Role(role)),
+                        event: definition.roles.get(role as usize).map(|role| role.label.clone()).unwrap_or_default(),
+                        by,
+                    }),
+                    level: *level,
+                    grown,
+                })
+            }
+        }
+    }
+
+    fn part(&self, rule: RuleIdx, part: Part) -> String {
+        let name = |role: u8| self.rule(rule).roles.get(role as usize).map(|role| role.name.clone()).unwrap_or_default();
+        match part {
+            Part::Role(role) => name(role),
+            Part::Dissent(_) => "dissent".into(),
+            Part::Restart => "restart".into(),
+        }
+    }
+}
+
+/// A hash of pack, rule, key and anchor.
+pub(crate) fn violation_id(pack: &str, rule: &str, key: &[u8], anchor: &Anchor) -> ViolationId {
+    let mut hasher = blake3::Hasher::new();
+    for part in [pack.as_bytes(), rule.as_bytes(), key] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    match anchor {
+        Anchor::Key => hasher.update(&[0]),
+        Anchor::Event(event) => {
+            hasher.update(&[1]).update(&event.identity.0.to_le_bytes()).update(&event.element.to_le_bytes())
+        }
+        Anchor::Time(ts) => hasher.update(&[2]).update(&ts.0.to_le_bytes()),
+    };
+    let mut id = [0; 16];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    ViolationId(id)
+}
+
+/// The network and the declared parts of an encoded key.
+pub(crate) fn read_key(rule: &Rule, key: &[u8]) -> (String, Vec<Option<Value>>) {
+    let mut parts = key::parts(key);
+    let network = if rule.across_networks { None } else { parts.next().and_then(key::text) };
+    (network.unwrap_or_default().into(), parts.map(key::decode).collect())
+}

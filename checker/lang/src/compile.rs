@@ -1,0 +1,379 @@
+//! Packs: the sections of a file, put together.
+use engine::{BreakerDef, Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Type};
+use event::{Int, Value};
+
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    fields::{Fields, Params, Report, text, texts},
+    pattern::{self, Context, Layout, Parsed},
+    rule, suggest,
+    yaml::{self, Node, Yaml},
+};
+
+/// What a caller decides about a pack.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Values that win over the pack's own parameters, as they would be written in YAML.
+    pub params: Vec<(String, String)>,
+}
+
+/// Compiles a pack, collecting every mistake. The pack is none when it has errors.
+#[must_use]
+pub fn compile(source: &str, file: &str, options: &Options) -> (Option<Pack>, Vec<Diagnostic>) {
+    let mut report = Report { source, file, diagnostics: Vec::new() };
+    let document = match yaml::read(source, file) {
+        Ok(document) => document,
+        Err(diagnostic) => return (None, vec![diagnostic]),
+    };
+    let pack = compile_pack(&document, options, &mut report);
+    report.diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+    let broken = report.diagnostics.iter().any(Diagnostic::is_error);
+    (pack.filter(|_| !broken), report.diagnostics)
+}
+
+fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> Option<Pack> {
+    let mut fields = Fields::of(document, "pack", report)?;
+    let name = fields.need("pack", report).and_then(|node| {
+        let name = text(node, report)?;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            report.error(Code::Shape, &node.span, format!("`{name}` is not a name: letters, digits, `-` and `_` only"));
+        }
+        Some(name)
+    });
+    let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
+    let params = params(fields.take("params"), options, report);
+    let topology = fields.take("topology").map(|node| topology(node, report)).unwrap_or_default();
+    let events = fields.take("events").map(|node| events(node, report)).unwrap_or_default();
+    let facts_node = fields.take("facts");
+    let lifecycle_node = fields.take("lifecycle");
+    let rules_node = fields.take("rules");
+    let breakers_node = fields.take("breakers");
+    fields.not_yet(&["clocks", "derive", "extends"], report);
+    fields.finish(report);
+
+    let mut pack = Pack { name: name.unwrap_or_default(), about, topology, events, ..Pack::default() };
+    let mut known: Vec<(String, usize, Type)> = Vec::new();
+    for (key, node) in entries(facts_node, "facts", report) {
+        let cx = Context { params: &params, events: &pack.events, facts: &known };
+        if let Some((fact, kind)) = fact(&key.name, node, &cx, report) {
+            known.push((fact.name.clone(), fact.key.len(), kind));
+            pack.facts.push(fact);
+        }
+    }
+    let cx = Context { params: &params, events: &pack.events, facts: &known };
+    pack.lifecycles = items(lifecycle_node).filter_map(|node| lifecycle(node, &cx, report)).collect();
+    let mut ids: Vec<(String, std::ops::Range<usize>)> = Vec::new();
+    for node in list(rules_node, "rules", report) {
+        note_id(node, "rule", &mut ids, report);
+        if let Some(mut rule) = rule::compile(node, &cx, report) {
+            warn_twins(&rule, node, &pack.events, report);
+            // A rule also means what the facts it reads mean.
+            rule.digest ^= facts_digest(&rule, &pack.facts);
+            pack.rules.push(rule);
+        }
+    }
+    let rule_ids: Vec<String> = ids.iter().map(|(id, _)| id.clone()).collect();
+    let mut breaker_ids = Vec::new();
+    for node in list(breakers_node, "breakers", report) {
+        note_id(node, "breaker", &mut breaker_ids, report);
+        if let Some(breaker) = breaker(node, &rule_ids, &cx, report) {
+            pack.breakers.push(breaker);
+        }
+    }
+    Some(pack)
+}
+
+/// Remembers an id and reports one that is taken.
+fn note_id(node: &Node, what: &str, ids: &mut Vec<(String, std::ops::Range<usize>)>, report: &mut Report<'_>) {
+    let Yaml::Map(entries) = &node.value else { return };
+    let Some((_, value)) = entries.iter().find(|(key, _)| key.name == "id") else { return };
+    let Some(id) = value.scalar() else { return };
+    if let Some((_, first)) = ids.iter().find(|(known, _)| *known == id) {
+        let line = report.source[..first.start].matches('\n').count() + 1;
+        report.error_help(Code::Duplicate, &value.span, format!("there is a {what} `{id}` already"), format!("the first one is on line {line}"));
+    }
+    ids.push((id, value.span.clone()));
+}
+
+fn items(node: Option<&Node>) -> impl Iterator<Item = &Node> {
+    node.into_iter().flat_map(|node| match &node.value {
+        Yaml::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    })
+}
+
+fn list<'n>(node: Option<&'n Node>, what: &str, report: &mut Report<'_>) -> &'n [Node] {
+    match node {
+        None => &[],
+        Some(Node { value: Yaml::List(items), .. }) => items,
+        Some(node) => {
+            report.error_help(Code::Shape, &node.span, format!("`{what}` is a list, this is {}", node.shape()), "begin each entry with `- id: …`");
+            &[]
+        }
+    }
+}
+
+fn entries<'n>(node: Option<&'n Node>, what: &str, report: &mut Report<'_>) -> &'n [(yaml::Key, Node)] {
+    match node {
+        None => &[],
+        Some(Node { value: Yaml::Map(entries), .. }) => entries,
+        Some(node) => {
+            report.error(Code::Shape, &node.span, format!("`{what}` is a map of names, this is {}", node.shape()));
+            &[]
+        }
+    }
+}
+
+fn params(node: Option<&Node>, options: &Options, report: &mut Report<'_>) -> Params {
+    let mut params = Params::default();
+    for (key, value) in entries(node, "params", report) {
+        let given = options.params.iter().find(|(name, _)| *name == key.name).map(|(_, text)| given(text, value));
+        params.0.push((key.name.clone(), given.unwrap_or_else(|| value.clone())));
+    }
+    for (name, _) in &options.params {
+        if !params.0.iter().any(|(known, _)| known == name) {
+            report.error(Code::Name, &(0..0), format!("there is no parameter `{name}` to set"));
+        }
+    }
+    params
+}
+
+/// An overriding value, read as YAML would.
+fn given(text: &str, place: &Node) -> Node {
+    let value = match text {
+        "true" => Yaml::Bool(true),
+        "false" => Yaml::Bool(false),
+        number if number.parse::<f64>().is_ok() => Yaml::Number(number.to_owned()),
+        other => Yaml::Text(other.to_owned()),
+    };
+    Node { value, span: place.span.clone() }
+}
+
+fn topology(node: &Node, report: &mut Report<'_>) -> Vec<Component> {
+    let mut components = Vec::new();
+    let mut channels = Vec::new();
+    for (key, node) in entries(Some(node), "topology", report) {
+        let mut component = Component { name: key.name.clone(), ..Component::default() };
+        if node.value != Yaml::Null
+            && let Some(mut fields) = Fields::of(node, "component", report)
+        {
+            component.about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
+            component.match_scope = fields
+                .take("match_scope")
+                .map(|node| texts(node, report))
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(glob, _)| Glob::new(&glob))
+                .collect();
+            for (to, span) in fields.take("sends_to").map(|node| texts(node, report)).unwrap_or_default() {
+                channels.push((to.clone(), span));
+                component.sends_to.push(to);
+            }
+            fields.finish(report);
+        }
+        components.push(component);
+    }
+    for (to, span) in channels {
+        if !components.iter().any(|component| component.name == to) {
+            let help = match suggest::closest(&to, components.iter().map(|component| component.name.as_str())) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "declare it in the topology too".to_owned(),
+            };
+            report.error_help(Code::Reference, &span, format!("there is no component `{to}`"), help);
+        }
+    }
+    components
+}
+
+fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
+    let mut events = Vec::new();
+    for (key, node) in entries(Some(node), "events", report) {
+        let mut event = EventDecl { name: key.name.clone(), ..EventDecl::default() };
+        let long = |node: &Node| match &node.value {
+            Yaml::Map(entries) => entries.iter().any(|(key, value)| key.name == "attrs" && matches!(value.value, Yaml::Map(_) | Yaml::Null)),
+            _ => false,
+        };
+        let about_only = |node: &Node| match &node.value {
+            Yaml::Map(entries) => matches!(entries.as_slice(), [(key, value)] if key.name == "about" && value.scalar().is_some_and(|text| parse_type(&text).is_none())),
+            _ => false,
+        };
+        let attrs = if long(node) || about_only(node) {
+            let Some(mut fields) = Fields::of(node, "event", report) else { continue };
+            event.about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
+            let attrs = fields.take("attrs");
+            fields.finish(report);
+            attrs
+        } else {
+            Some(node).filter(|node| node.value != Yaml::Null)
+        };
+        for (name, value) in entries(attrs, "attrs", report) {
+            let Some(kind) = value.scalar().and_then(|text| parse_type(&text)) else {
+                report.error_help(Code::Shape, &value.span, format!("this is not the type of `{}`", name.name), "types are string, int, bool, double, bytes, list, map and any");
+                continue;
+            };
+            event.attrs.push((name.name.clone(), kind));
+        }
+        events.push(event);
+    }
+    events
+}
+
+fn parse_type(text: &str) -> Option<Type> {
+    Some(match text {
+        "string" => Type::String,
+        "int" => Type::Int,
+        "bool" => Type::Bool,
+        "double" => Type::Double,
+        "bytes" => Type::Bytes,
+        "list" => Type::List,
+        "map" => Type::Map,
+        "any" => Type::Any,
+        _ => return None,
+    })
+}
+
+fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Lifecycle> {
+    let mut fields = Fields::of(node, "lifecycle", report)?;
+    let of = fields.take("of").map_or_else(|| vec![KeyPart { name: "node".into(), optional: false }], |node| rule::key_parts(node, report));
+    let role = |word: &'static str, fields: &mut Fields<'_>, report: &mut Report<'_>| {
+        fields.take(word).map(|node| {
+            let mut roles = vec![pattern::read(node, word, cx, report)];
+            Layout { cx, roles: &mut roles }.role(0, &of, report)
+        })
+    };
+    let started = role("started", &mut fields, report);
+    let stopped = role("stopped", &mut fields, report);
+    let instance = fields.take("instance").and_then(|node| text(node, report));
+    fields.finish(report);
+    Some(Lifecycle { started, stopped, instance })
+}
+
+fn fact(name: &str, node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<(engine::Fact, Type)> {
+    let mut fields = Fields::of(node, "fact", report)?;
+    let key: Vec<String> =
+        fields.take("key").map(|node| rule::key_parts(node, report)).unwrap_or_default().into_iter().map(|part| part.name).collect();
+    let set_by = fields.need("set_by", report).map(|node| pattern::read(node, "set_by", cx, report));
+    let unset_by = fields.take("unset_by").map(|node| pattern::read(node, "unset_by", cx, report));
+    let value = fields.need("value", report).and_then(|node| Parsed::of(node, 0, report));
+    let default = fields.take("default").and_then(|node| match &node.value {
+        Yaml::Bool(value) => Some(Value::Bool(*value)),
+        Yaml::Number(text) => match (Int::parse(text), text.parse()) {
+            (Some(int), _) => Some(Value::Int(int)),
+            (None, Ok(double)) => Some(Value::Double(double)),
+            (None, Err(_)) => None,
+        },
+        Yaml::Text(text) => Some(Value::from(text.as_str())),
+        Yaml::Null | Yaml::List(_) | Yaml::Map(_) => {
+            report.error(Code::Shape, &node.span, "a default is a single value");
+            None
+        }
+    });
+    fields.not_yet(&["row", "is", "keep", "expires"], report);
+    fields.finish(report);
+    let (mut fact, kind) = pattern::fact(name.to_owned(), key, set_by?, unset_by, &value?, cx, report);
+    fact.default = default;
+    Some((fact, kind))
+}
+
+fn breaker(node: &Node, rules: &[String], cx: &Context<'_>, report: &mut Report<'_>) -> Option<BreakerDef> {
+    let mut fields = Fields::of(node, "breaker", report)?;
+    let id = fields.need("id", report).and_then(|node| text(node, report));
+    let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
+    let guards = fields.take("guards").and_then(|node| text(node, report)).unwrap_or_default();
+    let per = fields.take("per").map(|node| rule::key_parts(node, report)).unwrap_or_default();
+    let mut trip_rules = Vec::new();
+    let (mut trip_count, mut trip_within) = (1, None);
+    if let Some(mut trip) = fields.need("trip", report).and_then(|node| Fields::of(node, "trip", report)) {
+        let span = trip.span().clone();
+        for (rule, span) in trip.take("rules").map(|node| texts(node, report)).unwrap_or_default() {
+            if !rules.contains(&rule) {
+                let help = match rule::closest_rule(&rule, rules.iter().map(String::as_str)) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("rules of this pack: {}", rules.join(", ")),
+                };
+                report.error_help(Code::Reference, &span, format!("there is no rule `{rule}`"), help);
+            }
+            trip_rules.push(rule);
+        }
+        if trip_rules.is_empty() {
+            report.warning(Code::Untripped, &span, "no rule trips this breaker", "name some under `trip: rules:`");
+        }
+        trip_count = trip.take("count").and_then(|node| cx.params.number(node, report)).unwrap_or(1);
+        trip_within = trip.take("within").and_then(|node| cx.params.duration(node, report));
+        trip.finish(report);
+    }
+    let half_open_after = fields
+        .take("half_open_after")
+        .and_then(|node| cx.params.duration(node, report))
+        .unwrap_or(std::time::Duration::from_secs(30));
+    let (mut close, mut close_count) = (None, 1);
+    if let Some(mut inner) = fields.take("close").and_then(|node| Fields::of(node, "close", report)) {
+        close = inner.need("event", report).map(|node| {
+            let mut roles = vec![pattern::read(node, "close", cx, report)];
+            Layout { cx, roles: &mut roles }.role(0, &per, report)
+        });
+        close_count = inner.take("count").and_then(|node| cx.params.number(node, report)).unwrap_or(1);
+        inner.finish(report);
+    }
+    let enforcing = fields.take("mode").is_some_and(|node| {
+        let followed = cx.params.follow(node, report).and_then(Node::scalar);
+        match followed.as_deref() {
+            Some("enforcing") => true,
+            Some("advisory") => false,
+            _ => {
+                report.error(Code::Shape, &node.span, "`mode` is `advisory` or `enforcing`");
+                false
+            }
+        }
+    });
+    fields.finish(report);
+    Some(BreakerDef {
+        id: id?,
+        about,
+        guards,
+        per: per.into_iter().map(|part| part.name).collect(),
+        trip_rules,
+        trip_count: u32::try_from(trip_count).unwrap_or(u32::MAX),
+        trip_within,
+        half_open_after,
+        close,
+        close_count: u32::try_from(close_count).unwrap_or(u32::MAX),
+        enforcing,
+    })
+}
+
+/// Events without anything of their own but the time cannot be told from their twins.
+fn warn_twins(rule: &engine::Rule, node: &Node, events: &[EventDecl], report: &mut Report<'_>) {
+    let Kind::Count { of, .. } = rule.kind else { return };
+    for pattern in rule.roles.get(of as usize).into_iter().flat_map(|role| &role.alternatives) {
+        let bare = |event: &&EventDecl| pattern.name.matches(&event.name) && event.attrs.is_empty() && rule.key.iter().all(|part| part.name == "node");
+        if let Some(event) = events.iter().find(bare) {
+            let start = node.span.start..node.span.start + 1;
+            report.warning(
+                Code::Twins,
+                &start,
+                format!("`{}` declares nothing that tells twins apart: two of one nanosecond in different requests count once", event.name),
+                "let its sender set `log.record.uid`, or give it a number of its own",
+            );
+        }
+    }
+}
+
+fn facts_digest(rule: &engine::Rule, facts: &[engine::Fact]) -> u64 {
+    let mut digest = 0_u64;
+    let mut see = |fact: u16| {
+        if let Some(fact) = facts.get(fact as usize) {
+            let text = format!("{fact:?}");
+            digest ^= text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        }
+    };
+    for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {
+        if let Some(condition) = &pattern.where_late {
+            condition.visit_facts(&mut see);
+        }
+    }
+    if let Kind::Always { assert, .. } = &rule.kind {
+        assert.visit_facts(&mut see);
+    }
+    digest
+}

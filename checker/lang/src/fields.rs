@@ -1,0 +1,239 @@
+//! Reading maps field by field: what is not asked for is reported, with the name that was probably meant.
+use std::{ops::Range, time::Duration};
+
+use engine::Type;
+use event::Value;
+
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    names::{self, Problem},
+    suggest,
+    yaml::{Key, Node, Yaml},
+};
+
+/// Where a file's mistakes are collected.
+pub(crate) struct Report<'s> {
+    pub(crate) source: &'s str,
+    pub(crate) file: &'s str,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Report<'_> {
+    pub(crate) fn error(&mut self, code: Code, span: &Range<usize>, message: impl Into<String>) -> &mut Diagnostic {
+        let diagnostic = Diagnostic::error(code, message, self.file, self.source, span.clone());
+        self.diagnostics.push(diagnostic);
+        let last = self.diagnostics.len() - 1;
+        &mut self.diagnostics[last]
+    }
+
+    pub(crate) fn error_help(&mut self, code: Code, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.error(code, span, message).help = Some(help.into());
+    }
+
+    pub(crate) fn warning(&mut self, code: Code, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        let diagnostic = Diagnostic::error(code, message, self.file, self.source, span.clone());
+        self.diagnostics.push(diagnostic.warning().help(help));
+    }
+
+    /// Reports a problem inside the text of a scalar.
+    pub(crate) fn inside(&mut self, node: &Node, offset: usize, problem: Problem) {
+        let span = locate(self.source, node, offset + problem.span.start..offset + problem.span.end);
+        let diagnostic = self.error(problem.code, &span, problem.message);
+        diagnostic.help = problem.help;
+    }
+}
+
+/// The bytes of the source that hold `range` of a scalar's text: exact for plain and quoted scalars of one line, else the
+/// whole scalar.
+pub(crate) fn locate(source: &str, node: &Node, range: Range<usize>) -> Range<usize> {
+    let Some(text) = node.scalar() else { return node.span.clone() };
+    for skip in [0, 1] {
+        let start = node.span.start + skip;
+        if source.get(start..start + text.len()) == Some(&text) {
+            return start + range.start..(start + range.end).max(start + range.start + 1).min(source.len());
+        }
+    }
+    node.span.clone()
+}
+
+/// The fields of one map.
+pub(crate) struct Fields<'n> {
+    /// What the map is, for people: `rule`, `response`.
+    what: &'static str,
+    span: Range<usize>,
+    left: Vec<(&'n Key, &'n Node)>,
+    asked: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    /// The fields of a map; reports anything else.
+    pub(crate) fn of(node: &'n Node, what: &'static str, report: &mut Report<'_>) -> Option<Self> {
+        match &node.value {
+            Yaml::Map(entries) => Some(Fields {
+                what,
+                span: node.span.clone(),
+                left: entries.iter().map(|(key, value)| (key, value)).collect(),
+                asked: Vec::new(),
+            }),
+            _ => {
+                report.error(Code::Shape, &node.span, format!("a {what} is a map, this is {}", node.shape()));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn span(&self) -> &Range<usize> {
+        &self.span
+    }
+
+    /// Takes a field out.
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.asked.push(name);
+        let place = self.left.iter().position(|(key, _)| key.name == name)?;
+        Some(self.left.remove(place).1).filter(|node| node.value != Yaml::Null)
+    }
+
+    /// Takes a field out that must be there.
+    pub(crate) fn need(&mut self, name: &'static str, report: &mut Report<'_>) -> Option<&'n Node> {
+        let found = self.take(name);
+        if found.is_none() {
+            let start = self.span.start..self.span.start + 1;
+            report.error(Code::MissingField, &start, format!("this {} has no `{name}`", self.what));
+        }
+        found
+    }
+
+    /// Takes a field out that must be there, even if it is empty.
+    pub(crate) fn need_present(&mut self, name: &'static str, report: &mut Report<'_>) -> Option<&'n Node> {
+        if self.has(name) { self.take(name) } else { self.need(name, report) }
+    }
+
+    /// Whether a field is there, without taking it.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.left.iter().any(|(key, _)| key.name == name)
+    }
+
+    /// Fields that exist in the language but not in this version.
+    pub(crate) fn not_yet(&mut self, names: &[&'static str], report: &mut Report<'_>) {
+        for &name in names {
+            self.asked.push(name);
+            if let Some(place) = self.left.iter().position(|(key, _)| key.name == name) {
+                let (key, _) = self.left.remove(place);
+                report.error(Code::Unsupported, &key.span, format!("`{name}` is not supported yet by this version"));
+            }
+        }
+    }
+
+    /// Reports what nobody asked for.
+    pub(crate) fn finish(self, report: &mut Report<'_>) {
+        for (key, _) in self.left {
+            let message = format!("a {} has no field `{}`", self.what, key.name);
+            let help = match suggest::closest(&key.name, self.asked.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None if matches!(key.name.as_str(), "true" | "false" | "on" | "yes" | "no") => {
+                    "YAML reads `on`, `yes` and their like as booleans: put them in quotes".to_owned()
+                }
+                None => format!("fields are: {}", self.asked.join(", ")),
+            };
+            report.error_help(Code::UnknownField, &key.span, message, help);
+        }
+    }
+}
+
+/// Values of parameters, as literals of expressions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Params(pub(crate) Vec<(String, Node)>);
+
+impl Params {
+    /// Follows `param.x` to the value it stands for.
+    pub(crate) fn follow<'a>(&'a self, node: &'a Node, report: &mut Report<'_>) -> Option<&'a Node> {
+        let Yaml::Text(text) = &node.value else { return Some(node) };
+        let Some(name) = text.strip_prefix("param.") else { return Some(node) };
+        match self.0.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => Some(value),
+            None => {
+                let help = match suggest::closest(name, self.0.iter().map(|(name, _)| name.as_str())) {
+                    Some(meant) => format!("did you mean `param.{meant}`?"),
+                    None => "declare it under `params:`".to_owned(),
+                };
+                report.error_help(Code::Name, &node.span, format!("there is no parameter `{name}`"), help);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn expression(&self, name: &str) -> Result<(engine::expr::Expr, Type), Problem> {
+        match self.0.iter().find(|(known, _)| known == name).map(|(_, node)| &node.value) {
+            Some(Yaml::Bool(value)) => Ok((engine::expr::Expr::Const(Value::Bool(*value)), Type::Bool)),
+            Some(Yaml::Number(text)) => Ok(names::literal(text, false)),
+            Some(Yaml::Text(text)) => Ok(names::literal(text, true)),
+            Some(_) => Err(Problem::new(Code::Shape, format!("parameter `{name}` is not a single value"))),
+            None => {
+                let problem = Problem::new(Code::Name, format!("there is no parameter `{name}`"));
+                Err(match suggest::closest(name, self.0.iter().map(|(name, _)| name.as_str())) {
+                    Some(meant) => problem.help(format!("did you mean `param.{meant}`?")),
+                    None => problem.help("declare it under `params:`"),
+                })
+            }
+        }
+    }
+
+    pub(crate) fn duration(&self, node: &Node, report: &mut Report<'_>) -> Option<Duration> {
+        let followed = self.follow(node, report)?;
+        let text = followed.scalar().unwrap_or_default();
+        let found = engine::expr::parse_duration(&text).and_then(|nanos| u64::try_from(nanos).ok());
+        if found.is_none() {
+            let ticks = text.split_once(' ').is_some_and(|(number, unit)| {
+                number.parse::<u64>().is_ok() && unit.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            });
+            if ticks {
+                report.error_help(
+                    Code::Unsupported,
+                    &node.span,
+                    format!("`{text}`: deadlines in ticks of a clock are not supported yet by this version"),
+                    "write a duration such as `5s` or `1m`",
+                );
+            } else {
+                let message = if text.is_empty() { "this is not a duration".to_owned() } else { format!("`{text}` is not a duration") };
+                report.error_help(Code::Duration, &node.span, message, "write a number and a unit: `250ms`, `5s`, `1m30s`, `24h`, `7d`");
+            }
+        }
+        found.map(Duration::from_nanos)
+    }
+
+    pub(crate) fn number(&self, node: &Node, report: &mut Report<'_>) -> Option<u64> {
+        let followed = self.follow(node, report)?;
+        let found = followed.scalar().and_then(|text| text.parse().ok());
+        if found.is_none() {
+            report.error(Code::Shape, &node.span, format!("a whole number is needed here, this is {}", followed.shape()));
+        }
+        found
+    }
+
+    pub(crate) fn bool(&self, node: &Node, report: &mut Report<'_>) -> Option<bool> {
+        match self.follow(node, report)?.value {
+            Yaml::Bool(value) => Some(value),
+            _ => {
+                report.error_help(Code::Shape, &node.span, "`true` or `false` is needed here", "a parameter is written `param.name`");
+                None
+            }
+        }
+    }
+}
+
+/// The text of a field.
+pub(crate) fn text(node: &Node, report: &mut Report<'_>) -> Option<String> {
+    let found = node.scalar();
+    if found.is_none() {
+        report.error(Code::Shape, &node.span, format!("text is needed here, this is {}", node.shape()));
+    }
+    found
+}
+
+/// One text or a list of them, each with its place.
+pub(crate) fn texts(node: &Node, report: &mut Report<'_>) -> Vec<(String, Range<usize>)> {
+    match &node.value {
+        Yaml::List(items) => items.iter().filter_map(|item| Some((text(item, report)?, item.span.clone()))).collect(),
+        _ => text(node, report).map(|text| (text, node.span.clone())).into_iter().collect(),
+    }
+}

@@ -1,0 +1,17 @@
+//! What authors of packs write: YAML and expressions in, compiled packs out, or diagnostics that point at the place.
+//!
+//! This crate does no I/O and judges nothing.
+mod compile;
+pub mod diagnostic;
+mod fields;
+mod names;
+mod pattern;
+mod rule;
+mod suggest;
+pub mod suite;
+pub mod syntax;
+mod template;
+mod yaml;
+
+pub use compile::{Options, compile};
+pub use diagnostic::{Code, Diagnostic, Level, render};

@@ -1,0 +1,556 @@
+//! Rules: one kind over roles, with modifiers.
+use std::time::Duration;
+
+use engine::{
+    CountSpan, During, KeyPart, Kind, Limit, Mode, OnRestart, RoleIdx, Rule, Severity, Type,
+    expr::Expr,
+};
+
+use crate::{
+    diagnostic::Code,
+    fields::{Fields, Params, Report, text, texts},
+    names,
+    pattern::{self, Context, Layout, Parsed, WrittenRole},
+    suggest, template,
+    yaml::{Node, Yaml},
+};
+
+/// The kinds of this version.
+const KINDS: &[&str] =
+    &["never", "always", "response", "precedence", "count", "agreement", "consecutive", "heartbeat"];
+
+/// The kinds of the language that this version does not have.
+const LATER: &[&str] = &["aggregate", "monotonic", "state_machine", "exclusive", "order", "sequence"];
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Roles being collected for one rule.
+struct Roles<'n> {
+    written: Vec<WrittenRole<'n>>,
+}
+
+impl<'n> Roles<'n> {
+    fn add(&mut self, node: &'n Node, word: &'static str, cx: &Context<'_>, report: &mut Report<'_>) -> RoleIdx {
+        self.written.push(pattern::read(node, word, cx, report));
+        (self.written.len() - 1) as RoleIdx
+    }
+
+    fn take(
+        &mut self,
+        fields: &mut Fields<'n>,
+        word: &'static str,
+        cx: &Context<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<RoleIdx> {
+        fields.take(word).map(|node| self.add(node, word, cx, report))
+    }
+
+    fn need(
+        &mut self,
+        fields: &mut Fields<'n>,
+        word: &'static str,
+        cx: &Context<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<RoleIdx> {
+        fields.need(word, report).map(|node| self.add(node, word, cx, report))
+    }
+}
+
+/// A kind whose expressions wait for the slots to be laid out.
+enum Draft<'n> {
+    Done(Kind),
+    Always(RoleIdx, Parsed<'n>),
+    Agreement { of: RoleIdx, value: Parsed<'n>, among: Vec<Parsed<'n>>, within: Option<Duration> },
+    Response { kind: Kind, limit: Parsed<'n> },
+}
+
+/// Compiles a rule.
+pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Rule> {
+    let mut fields = Fields::of(node, "rule", report)?;
+    let before = report.diagnostics.len();
+    let line = report.source[..fields.span().start].matches('\n').count() as u32 + 1;
+    let id = fields.need("id", report).and_then(|node| {
+        let id = text(node, report)?;
+        let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if !plain {
+            report.error(Code::Shape, &node.span, format!("`{id}` is not an id: letters, digits, `-` and `_` only"));
+        }
+        Some(id)
+    });
+    let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
+    let reference = fields.take("ref").and_then(|node| text(node, report));
+    let severity = fields.take("severity").map_or(Some(Severity::default()), |node| severity(node, report));
+    let across_networks = fields.take("across_networks").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
+    let key = fields.take("key").map(|node| key_parts(node, report)).unwrap_or_default();
+    let mut roles = Roles { written: Vec::new() };
+    let draft = kind(&mut fields, &mut roles, cx, report);
+    let during = fields.take("during").and_then(|node| during(node, &mut roles, cx, report));
+    let quiet = fields.take("quiet").and_then(|node| cx.params.duration(node, report));
+    let report_first = fields.take("report").is_some_and(|node| match node.scalar().as_deref() {
+        Some("first") => true,
+        Some("all") => false,
+        _ => {
+            report.error(Code::Shape, &node.span, "`report` is `first` or `all`");
+            false
+        }
+    });
+    let mode = fields.take("mode").map_or(Mode::Active, |node| match node.scalar().as_deref() {
+        Some("active") => Mode::Active,
+        Some("shadow") => Mode::Shadow,
+        Some("measure") => Mode::Measure,
+        _ => {
+            report.error(Code::Shape, &node.span, "`mode` is `active`, `shadow` or `measure`");
+            Mode::Active
+        }
+    });
+    let enabled = fields.take("enabled").is_none_or(|node| enabled(node, cx, report));
+    let message = fields.take("message");
+    let runbook_url = fields.take("runbook_url").and_then(|node| text(node, report));
+    let runbook = fields.take("runbook").and_then(|node| text(node, report));
+    let owner = fields.take("owner").and_then(|node| text(node, report));
+    let labels = fields.take("labels").map(|node| labels(node, report)).unwrap_or_default();
+    let group_by: Vec<String> = fields
+        .take("group_by")
+        .map(|node| texts(node, report))
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, span)| {
+            let known = key.iter().any(|part| part.name == name);
+            if !known {
+                report.error(Code::Key, &span, format!("`group_by` names key parts, `{name}` is none"));
+            }
+            known.then_some(name)
+        })
+        .collect();
+    let forget_after = fields.take("forget_after").and_then(|node| cx.params.duration(node, report)).unwrap_or(DAY);
+    let max_keys = fields.take("max_keys").and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
+    let on_restart = fields.take("on_restart");
+    fields.not_yet(&["for", "slack", "emits", "strict", "on_silence", "settle", "stale_after"], report);
+    fields.finish(report);
+
+    let draft = draft?;
+    let mut layout = Layout { cx, roles: &mut roles.written };
+    layout.mark_conditions();
+    match &draft {
+        Draft::Done(_) => {}
+        Draft::Always(of, assert) => layout.mark(*of as usize, &assert.tree),
+        Draft::Agreement { of, value, among, .. } => {
+            layout.mark(*of as usize, &value.tree);
+            among.iter().for_each(|part| layout.mark(*of as usize, &part.tree));
+            if among.is_empty() {
+                layout.keep(*of as usize, names::Variable::Builtin("node"));
+            }
+        }
+        Draft::Response { kind: Kind::Response { when, .. }, limit } => layout.mark(*when as usize, &limit.tree),
+        Draft::Response { .. } => {}
+    }
+    let kind = finish(draft, &layout, report);
+    let compiled: Vec<engine::Role> = (0..layout.roles.len()).map(|role| layout.role(role, &key, report)).collect();
+    let scopes = [during.as_ref().and_then(|d| d.after), during.as_ref().and_then(|d| d.until)];
+    for (place, role) in compiled.iter().enumerate() {
+        let scope = scopes.contains(&Some(place as RoleIdx));
+        if scope && role.alternatives.iter().any(|pattern| pattern.where_late.is_some()) {
+            report.error(
+                Code::Unsupported,
+                &node.span,
+                format!("`{}`: conditions of `during` on facts or other events are not supported yet by this version", role.name),
+            );
+        }
+    }
+    let names: Vec<(String, &'static str)> =
+        layout.roles.iter().map(|role| (role.name.clone(), role.word)).collect();
+    let message = message.and_then(|node| template::compile(node, &names, cx.params, report));
+    let (id, kind) = (id?, kind?);
+    let default = match &kind {
+        Kind::Response { .. } => OnRestart::Broken,
+        Kind::Count { min: Some(_), .. } => OnRestart::Broken,
+        _ => OnRestart::Keep,
+    };
+    let on_restart = on_restart.map_or(default, |node| match node.scalar().as_deref() {
+        Some("broken") => OnRestart::Broken,
+        Some("ended") => OnRestart::Ended,
+        Some("reset") => OnRestart::Reset,
+        Some("keep") => OnRestart::Keep,
+        _ => {
+            report.error(Code::Shape, &node.span, "`on_restart` is `broken`, `ended`, `reset` or `keep`");
+            default
+        }
+    });
+    if report.diagnostics[before..].iter().any(crate::Diagnostic::is_error) {
+        return None;
+    }
+    let meaning = format!(
+        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{enabled}{forget_after:?}{max_keys}{:?}",
+        cx.facts
+    );
+    Some(Rule {
+        id,
+        about,
+        reference,
+        severity: severity?,
+        key,
+        across_networks,
+        roles: compiled,
+        kind,
+        during,
+        on_restart,
+        report_first,
+        quiet,
+        mode,
+        enabled,
+        message,
+        runbook_url,
+        runbook,
+        owner,
+        labels,
+        group_by,
+        forget_after,
+        max_keys,
+        digest: fnv(&meaning),
+        line,
+    })
+}
+
+/// FNV-1a, 64 bits: the same in every build.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn severity(node: &Node, report: &mut Report<'_>) -> Option<Severity> {
+    let found = node.scalar().and_then(|text| Severity::parse(&text));
+    if found.is_none() {
+        match node.value {
+            Yaml::List(_) => report.error(Code::Unsupported, &node.span, "severity by condition is not supported yet by this version"),
+            _ => report.error(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info"),
+        };
+    }
+    found
+}
+
+/// `[node, batch.id, worker?]`; the network is a part of every key and need not be named.
+pub(crate) fn key_parts(node: &Node, report: &mut Report<'_>) -> Vec<KeyPart> {
+    texts(node, report)
+        .into_iter()
+        .map(|(name, _)| KeyPart { optional: name.ends_with('?'), name: name.trim_end_matches('?').to_owned() })
+        .filter(|part| part.name != "network")
+        .collect()
+}
+
+fn labels(node: &Node, report: &mut Report<'_>) -> Vec<(String, String)> {
+    match &node.value {
+        Yaml::Map(entries) => {
+            entries.iter().filter_map(|(name, value)| Some((name.name.clone(), text(value, report)?))).collect()
+        }
+        _ => {
+            report.error(Code::Shape, &node.span, "`labels` is a map of names and texts");
+            Vec::new()
+        }
+    }
+}
+
+/// `true`, `param.x`, or an expression over parameters.
+fn enabled(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> bool {
+    match &node.value {
+        Yaml::Text(expression) if !expression.starts_with("param.") || expression.contains(' ') => {
+            let Some(parsed) = Parsed::of(node, 0, report) else { return true };
+            match constant(&parsed, cx.params) {
+                Ok(value) => value,
+                Err(problem) => {
+                    report.inside(node, 0, problem);
+                    true
+                }
+            }
+        }
+        _ => cx.params.bool(node, report).unwrap_or(true),
+    }
+}
+
+fn constant(parsed: &Parsed<'_>, params: &Params) -> Result<bool, names::Problem> {
+    struct OnlyParams<'p>(&'p Params);
+    let wrong = || names::Problem::new(Code::Name, "only parameters can be spoken of here");
+    impl names::Names for OnlyParams<'_> {
+        fn variable(&mut self, _: names::Variable) -> Result<(Expr, Type), names::Problem> {
+            Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
+        }
+        fn longest(&mut self, _: &[String]) -> Option<(usize, names::Variable)> {
+            None
+        }
+        fn role(&mut self, _: &str) -> Option<RoleIdx> {
+            None
+        }
+        fn role_variable(&mut self, _: RoleIdx, _: &[String]) -> Result<(usize, Expr, Type), names::Problem> {
+            Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
+        }
+        fn param(&mut self, name: &str) -> Result<(Expr, Type), names::Problem> {
+            self.0.expression(name)
+        }
+        fn fact(&mut self, _: &str) -> Result<(u16, usize, Type), names::Problem> {
+            Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
+        }
+    }
+    struct Nothing;
+    impl engine::expr::Env for Nothing {
+        fn slot(&self, _: u16) -> Option<engine::expr::Val<'_>> {
+            None
+        }
+        fn role(&self, _: RoleIdx, _: u16) -> Option<engine::expr::Val<'_>> {
+            None
+        }
+        fn fact(&self, _: u16, _: &[engine::expr::Val<'_>], _: engine::expr::AsOf) -> Option<engine::expr::Val<'_>> {
+            None
+        }
+    }
+    let (expr, _) = names::resolve(&parsed.tree, &mut OnlyParams(params))?;
+    expr.test(&Nothing).map_err(|_| wrong())
+}
+
+fn during<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<During> {
+    let mut fields = Fields::of(node, "during", report)?;
+    let after = roles.take(&mut fields, "after", cx, report);
+    let until = roles.take(&mut fields, "until", cx, report);
+    let delay = fields.take("delay").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
+    let within = fields.take("within").and_then(|node| cx.params.duration(node, report));
+    if after.is_none() && until.is_none() {
+        report.error_help(Code::MissingField, &node.span, "`during` has neither `after` nor `until`", "give at least one end");
+    }
+    fields.finish(report);
+    Some(During { after, until, delay, within })
+}
+
+/// Reads the one kind of a rule.
+fn kind<'n>(fields: &mut Fields<'n>, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+    fields.not_yet(LATER, report);
+    let present: Vec<&'static str> = KINDS.iter().copied().filter(|kind| fields.has(kind)).collect();
+    let start = fields.span().start..fields.span().start + 1;
+    let [kind] = present[..] else {
+        let (message, help) = if present.is_empty() {
+            ("this rule has no kind".to_owned(), format!("a rule has exactly one of: {}", KINDS.join(", ")))
+        } else {
+            (format!("this rule has {} kinds: {}", present.len(), present.join(", ")), "make a rule of each".to_owned())
+        };
+        report.error_help(Code::MissingField, &start, message, help);
+        for kind in present {
+            fields.take(kind);
+        }
+        return None;
+    };
+    let node = fields.take(kind)?;
+    match kind {
+        "never" => Some(Draft::Done(Kind::Never { of: roles.add(node, "event", cx, report) })),
+        "always" => {
+            let mut fields = Fields::of(node, "always", report)?;
+            let of = roles.need(&mut fields, "event", cx, report);
+            let assert = fields.need("assert", report).and_then(|node| Parsed::of(node, 0, report));
+            fields.finish(report);
+            Some(Draft::Always(of?, assert?))
+        }
+        "response" => response(node, roles, cx, report),
+        "precedence" => precedence(node, roles, cx, report),
+        "count" => count(node, roles, cx, report),
+        "agreement" => agreement(node, roles, cx, report),
+        "consecutive" => {
+            let mut fields = Fields::of(node, "consecutive", report)?;
+            let fail = roles.need(&mut fields, "fail", cx, report);
+            let ok = roles.need(&mut fields, "ok", cx, report);
+            let count = fields.need("count", report).and_then(|node| cx.params.number(node, report));
+            fields.finish(report);
+            let count = u32::try_from(count?).unwrap_or(u32::MAX).max(1);
+            Some(Draft::Done(Kind::Consecutive { fail: fail?, ok: ok?, count }))
+        }
+        _ => {
+            let mut fields = Fields::of(node, "heartbeat", report)?;
+            let of = roles.need(&mut fields, "event", cx, report);
+            let every = fields.need("every", report).and_then(|node| cx.params.duration(node, report));
+            let start = roles.take(&mut fields, "start", cx, report);
+            let stop = roles.take(&mut fields, "stop", cx, report);
+            let while_ = roles.take(&mut fields, "while", cx, report);
+            fields.not_yet(&["expect"], report);
+            fields.finish(report);
+            Some(Draft::Done(Kind::Heartbeat { of: of?, every: every?, start, stop, while_ }))
+        }
+    }
+}
+
+fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+    let mut fields = Fields::of(node, "response", report)?;
+    let when = roles.need(&mut fields, "when", cx, report);
+    let then = roles.need(&mut fields, "then", cx, report);
+    let within = fields.take("within");
+    let by = roles.take(&mut fields, "by", cx, report);
+    let unless = roles.take(&mut fields, "unless", cx, report);
+    let broken_by = roles.take(&mut fields, "broken_by", cx, report);
+    let grace = fields.take("grace").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
+    let pair = fields.take("pair").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
+    fields.not_yet(&["from", "or", "quorum", "each"], report);
+    let span = fields.span().clone();
+    fields.finish(report);
+    let kind = |limit| {
+        Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace })
+    };
+    match (within, by) {
+        (Some(_), Some(_)) => {
+            report.error(Code::Shape, &span, "`within` and `by` are alternatives: give one of them");
+            None
+        }
+        (None, Some(by)) => kind(Limit::By(by)).map(Draft::Done),
+        (None, None) => {
+            report.error_help(Code::MissingField, &(span.start..span.start + 1), "this response has no end", "give `within: 5s`, or `by:` with a marker event");
+            None
+        }
+        (Some(node), None) => {
+            let expression = match &node.value {
+                Yaml::Text(text) => text.contains(['*', '(']) || (text.contains('.') && !text.starts_with("param.")),
+                _ => false,
+            };
+            if matches!(node.value, Yaml::List(_)) {
+                report.error(Code::Unsupported, &node.span, "the later of several ends is not supported yet by this version");
+                return None;
+            }
+            if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
+                let limit = Parsed::of(node, 0, report)?;
+                return kind(Limit::Within(Duration::ZERO)).map(|kind| Draft::Response { kind, limit });
+            }
+            let within = cx.params.duration(node, report)?;
+            kind(Limit::Within(within)).map(Draft::Done)
+        }
+    }
+}
+
+fn precedence<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+    let mut fields = Fields::of(node, "precedence", report)?;
+    let event = roles.need(&mut fields, "event", cx, report);
+    let mut requires = Vec::new();
+    let mut all = true;
+    if let Some(node) = fields.need("requires", report) {
+        let map = match &node.value {
+            Yaml::Map(entries) => entries.iter().any(|(key, _)| key.name == "all" || key.name == "any"),
+            _ => false,
+        };
+        let patterns = if map {
+            let mut inner = Fields::of(node, "requires", report)?;
+            let found = match (inner.take("all"), inner.take("any")) {
+                (Some(list), None) => Some(list),
+                (None, Some(list)) => {
+                    all = false;
+                    Some(list)
+                }
+                _ => {
+                    report.error(Code::Shape, &node.span, "`requires` has `all` or `any`, not both");
+                    None
+                }
+            };
+            inner.finish(report);
+            found
+        } else {
+            Some(node)
+        };
+        match patterns.map(|node| (&node.value, node)) {
+            Some((Yaml::List(items), _)) => {
+                requires.extend(items.iter().map(|item| roles.add(item, "requires", cx, report)));
+            }
+            Some((_, node)) => requires.push(roles.add(node, "requires", cx, report)),
+            None => {}
+        }
+    }
+    let within = fields.take("within").and_then(|node| cx.params.duration(node, report));
+    let since = roles.take(&mut fields, "since", cx, report);
+    let unless = roles.take(&mut fields, "unless", cx, report);
+    fields.finish(report);
+    Some(Draft::Done(Kind::Precedence { event: event?, requires, all, within, since, unless }))
+}
+
+fn count<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+    let mut fields = Fields::of(node, "count", report)?;
+    let of = roles.need(&mut fields, "of", cx, report);
+    let min = fields.take("min").and_then(|node| cx.params.number(node, report));
+    let max = fields.take("max").and_then(|node| cx.params.number(node, report));
+    let window = fields.take("window").and_then(|node| cx.params.duration(node, report));
+    let per = fields.take("per");
+    let span = match (window, per) {
+        (Some(_), Some(node)) => {
+            report.error(Code::Shape, &node.span, "`window` and `per` are alternatives: give one of them");
+            return None;
+        }
+        (Some(window), None) => CountSpan::Window(window),
+        (None, None) => CountSpan::Ever,
+        (None, Some(node)) => {
+            let mut per = Fields::of(node, "per", report)?;
+            let when = roles.need(&mut per, "when", cx, report);
+            let before = per.take("before").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
+            let within = per.take("within").and_then(|node| cx.params.duration(node, report));
+            let until = roles.take(&mut per, "until", cx, report);
+            per.finish(report);
+            if within.is_none() && until.is_none() {
+                report.error_help(Code::MissingField, &node.span, "these spans never end", "give `within`, `until`, or both");
+            }
+            CountSpan::Per { when: when?, before, within, until }
+        }
+    };
+    let place = fields.span().clone();
+    if min.is_none() && max.is_none() {
+        report.error(Code::MissingField, &(place.start..place.start + 1), "a count has `min`, `max` or both");
+    }
+    if min.is_some() && !matches!(span, CountSpan::Per { .. }) {
+        report.error_help(Code::Shape, &place, "`min` needs an end at which it is judged", "give `per: {when: …, within: …}`");
+    }
+    fields.finish(report);
+    Some(Draft::Done(Kind::Count { of: of?, min, max, span }))
+}
+
+fn agreement<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+    let mut fields = Fields::of(node, "agreement", report)?;
+    let of = roles.need(&mut fields, "event", cx, report);
+    let value = fields.need("value", report).and_then(|node| Parsed::of(node, 0, report));
+    let among = match fields.take("among") {
+        Some(Node { value: Yaml::List(items), .. }) => {
+            items.iter().filter_map(|item| Parsed::of(item, 0, report)).collect()
+        }
+        Some(node) => Parsed::of(node, 0, report).into_iter().collect(),
+        None => Vec::new(),
+    };
+    let within = fields.take("within").and_then(|node| cx.params.duration(node, report));
+    fields.not_yet(&["voters", "assert"], report);
+    fields.finish(report);
+    Some(Draft::Agreement { of: of?, value: value?, among, within })
+}
+
+/// Compiles the expressions that waited for the slots.
+fn finish(draft: Draft<'_>, layout: &Layout<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
+    match draft {
+        Draft::Done(kind) => Some(kind),
+        Draft::Always(of, assert) => {
+            let (expr, kind) = layout.late(of as usize, &assert, report)?;
+            if !matches!(kind, Type::Bool | Type::Any) {
+                let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
+                let problem = names::Problem { span: assert.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
+                report.inside(assert.node, assert.offset, problem);
+            }
+            Some(Kind::Always { of, assert: expr })
+        }
+        Draft::Agreement { of, value, among, within } => {
+            let (value, _) = layout.late(of as usize, &value, report)?;
+            let mut voters: Vec<Expr> =
+                among.iter().filter_map(|part| layout.late(of as usize, part, report)).map(|(expr, _)| expr).collect();
+            if voters.is_empty() {
+                let node = layout.roles[of as usize].kept.iter().position(|v| *v == names::Variable::Builtin("node"));
+                voters.push(Expr::Slot(node? as u16));
+            }
+            Some(Kind::Agreement { of, value, among: voters, within })
+        }
+        Draft::Response { kind, limit } => {
+            let Kind::Response { when, then, pair, unless, broken_by, grace, .. } = kind else { return None };
+            let (expr, kind) = layout.late(when as usize, &limit, report)?;
+            if !matches!(kind, Type::Duration | Type::Any) {
+                let message = format!("`within` needs a duration, this is {}", names::type_name(kind));
+                let problem = names::Problem { span: limit.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
+                report.inside(limit.node, limit.offset, problem.help("multiply by a length: `when.ttl_s * duration(\"1s\")`"));
+            }
+            Some(Kind::Response { when, then, limit: Limit::Computed(expr), pair, unless, broken_by, grace })
+        }
+    }
+}
+
+/// What a breaker or test may mean by a rule's name.
+pub(crate) fn closest_rule<'r>(name: &str, rules: impl IntoIterator<Item = &'r str>) -> Option<&'r str> {
+    suggest::closest(name, rules)
+}

@@ -1,0 +1,237 @@
+//! YAML as a tree in which every value knows its bytes in the source. The only place that knows the YAML library.
+use std::{fmt, ops::Range};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::Spanned;
+
+use crate::diagnostic::{Code, Diagnostic};
+
+/// A value with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) value: Yaml,
+    pub(crate) span: Range<usize>,
+}
+
+/// A value. Numbers keep their text: integers may be of any size.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Yaml {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// A map's key with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
+}
+
+impl Node {
+    /// What kind of value it is, for people.
+    pub(crate) fn shape(&self) -> &'static str {
+        match self.value {
+            Yaml::Null => "nothing",
+            Yaml::Bool(_) => "a boolean",
+            Yaml::Number(_) => "a number",
+            Yaml::Text(_) => "text",
+            Yaml::List(_) => "a list",
+            Yaml::Map(_) => "a map",
+        }
+    }
+
+    /// The text of a scalar, as written.
+    pub(crate) fn scalar(&self) -> Option<String> {
+        match &self.value {
+            Yaml::Bool(value) => Some(value.to_string()),
+            Yaml::Number(text) | Yaml::Text(text) => Some(text.clone()),
+            Yaml::Null | Yaml::List(_) | Yaml::Map(_) => None,
+        }
+    }
+}
+
+/// Reads one document.
+///
+/// # Errors
+/// What the library says is wrong, with the hints that its words lack.
+pub(crate) fn read(source: &str, file: &str) -> Result<Node, Diagnostic> {
+    if let Some(at) = tab(source) {
+        return Err(Diagnostic::error(Code::Yaml, "a tab cannot indent YAML", file, source, at..at + 1)
+            .help("indent with spaces, two a level"));
+    }
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
+        let at = error.location().map_or(0, |location| byte_offset(source, location.line(), location.column()));
+        let message = error.without_snippet().to_string();
+        let first = message.lines().next().unwrap_or_default().to_owned();
+        let end = source[at..].find('\n').map_or(source.len(), |length| at + length);
+        let help = if first.contains("tag") || source[at..end].contains("!has") {
+            "a value that begins with `!` is a tag in YAML: put the expression in quotes"
+        } else if first.contains("budget") || first.contains("alias") || first.contains("depth") {
+            "a pack is small: aliases, depth and size are limited"
+        } else if source[at..end].contains('(') && source[at..end].contains(',') {
+            "inside `{ }` YAML splits at commas: write the map in block style, or put the expression in quotes"
+        } else {
+            "look at the indentation and the quotes of this line and the one before"
+        };
+        Diagnostic::error(Code::Yaml, first, file, source, at..end.max(at)).help(help)
+    })?;
+    Ok(node(raw, source))
+}
+
+/// The first tab inside a line's indentation.
+fn tab(source: &str) -> Option<usize> {
+    let mut at = 0;
+    for line in source.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indent].find('\t')
+            && !line.trim().is_empty()
+        {
+            return Some(at + tab);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Line and column, both from 1 and in characters, as a byte offset.
+fn byte_offset(source: &str, line: u64, column: u64) -> usize {
+    let mut start = 0;
+    for _ in 1..line {
+        match source[start..].find('\n') {
+            Some(length) => start += length + 1,
+            None => return source.len(),
+        }
+    }
+    let skip = usize::try_from(column.saturating_sub(1)).unwrap_or(0);
+    source[start..].char_indices().nth(skip).map_or(source.len(), |(offset, _)| start + offset)
+}
+
+enum Raw {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+fn node(raw: Spanned<Raw>, source: &str) -> Node {
+    let start = byte_offset(source, raw.referenced.line(), raw.referenced.column());
+    let plain_end = |text: &str| {
+        // Quotes are not part of the text; block scalars end where their text does, about.
+        let quoted = source[start..].starts_with(['"', '\'']);
+        let length = text.len() + if quoted { 2 } else { 0 };
+        source.floor_char_boundary((start + length).min(source.len()))
+    };
+    let value = match raw.value {
+        Raw::Null => Yaml::Null,
+        Raw::Bool(value) => Yaml::Bool(value),
+        Raw::Number(text) => Yaml::Number(number_text(source, start).unwrap_or(text)),
+        Raw::Text(text) => Yaml::Text(text),
+        Raw::List(items) => Yaml::List(items.into_iter().map(|item| node(item, source)).collect()),
+        Raw::Map(entries) => Yaml::Map(
+            entries
+                .into_iter()
+                .map(|(name, value)| {
+                    let at = byte_offset(source, name.referenced.line(), name.referenced.column());
+                    let end = source.floor_char_boundary((at + name.value.len()).min(source.len()));
+                    (Key { name: name.value, span: at..end }, node(value, source))
+                })
+                .collect(),
+        ),
+    };
+    let end = match &value {
+        Yaml::Text(text) | Yaml::Number(text) => plain_end(text),
+        Yaml::Bool(value) => plain_end(if *value { "true" } else { "false" }),
+        Yaml::Null => start,
+        Yaml::List(items) => items.last().map_or(start, |item| item.span.end),
+        Yaml::Map(entries) => entries.last().map_or(start, |(_, value)| value.span.end),
+    };
+    Node { value, span: start..end.max(start) }
+}
+
+/// A number as its author wrote it.
+fn number_text(source: &str, start: usize) -> Option<String> {
+    let rest = &source[start..];
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-._".contains(c))).unwrap_or(rest.len());
+    (end > 0).then(|| rest[..end].to_owned())
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Raw;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Raw, E> {
+                Ok(Raw::Null)
+            }
+
+            fn visit_none<E>(self) -> Result<Raw, E> {
+                Ok(Raw::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+                Ok(Raw::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+                Ok(Raw::Number(value.to_string()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+                Ok(Raw::Number(value.to_string()))
+            }
+
+            fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+                Ok(Raw::Number(value.to_string()))
+            }
+
+            fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
+                Ok(Raw::Number(value.to_string()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+                Ok(Raw::Number(value.to_string()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+                Ok(Raw::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(Raw::List(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
+                let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
+                while let Some(name) = entries.next_key::<Spanned<String>>()? {
+                    if map.iter().any(|(known, _)| known.value == name.value) {
+                        return Err(serde::de::Error::custom(format!("`{}` stands here twice", name.value)));
+                    }
+                    map.push((name, entries.next_value()?));
+                }
+                Ok(Raw::Map(map))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}

@@ -1,0 +1,174 @@
+//! Checkpoints on disk: the engine's state with the journal position it had, and the packs that were in force.
+//!
+//! Two are kept. A checkpoint is written beside its final name, synced and renamed, so that it is whole or not there; a
+//! damaged one is passed over for the one before, and with none the journal is judged from its start.
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
+
+/// A pack in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackText {
+    /// Its revision in the store.
+    pub revision: i64,
+    /// Its text.
+    pub yaml: String,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last frame the state has seen.
+    pub frame: u64,
+    /// The packs in force after it.
+    pub packs: BTreeMap<String, PackText>,
+    /// The engine's state; see [`engine::Engine::checkpoint`].
+    pub state: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    frame: u64,
+    packs: BTreeMap<String, PackText>,
+    state_bytes: u64,
+    state_crc32: u32,
+}
+
+/// Checkpoints in a folder.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    dir: PathBuf,
+}
+
+impl Checkpoints {
+    /// Checkpoints in that folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn in_dir(dir: impl Into<PathBuf>) -> io::Result<Self> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// Writes one and drops the oldest beyond two.
+    ///
+    /// # Errors
+    /// When the disk says no; the older ones are untouched then.
+    pub fn write(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        let header = Header {
+            frame: checkpoint.frame,
+            packs: checkpoint.packs.clone(),
+            state_bytes: checkpoint.state.len() as u64,
+            state_crc32: crc32fast::hash(&checkpoint.state),
+        };
+        let path = self.dir.join(format!("{:020}.checkpoint", checkpoint.frame));
+        let beside = path.with_extension("tmp");
+        let mut file = fs::File::create(&beside)?;
+        serde_json::to_writer(&mut file, &header)?;
+        file.write_all(b"\n")?;
+        file.write_all(&checkpoint.state)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        fs::File::open(&self.dir)?.sync_all()?;
+        let known = self.paths()?;
+        for old in &known[..known.len().saturating_sub(KEPT)] {
+            fs::remove_file(old)?;
+        }
+        Ok(())
+    }
+
+    /// The newest one that can be read and whose frame is at most `frame_max`, and what was wrong with newer ones.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn newest(&self, frame_max: u64) -> io::Result<(Option<Checkpoint>, Vec<String>)> {
+        let mut passed_over = Vec::new();
+        for path in self.paths()?.into_iter().rev() {
+            match read(&path) {
+                Ok(checkpoint) if checkpoint.frame <= frame_max => return Ok((Some(checkpoint), passed_over)),
+                Ok(checkpoint) => passed_over.push(format!(
+                    "{}: it has seen frame {}, the database only {frame_max}",
+                    path.display(),
+                    checkpoint.frame
+                )),
+                Err(error) => passed_over.push(format!("{}: {error}", path.display())),
+            }
+        }
+        Ok((None, passed_over))
+    }
+
+    /// The frame of the oldest checkpoint kept; what is before it in the journal is not needed to recover.
+    #[must_use]
+    pub fn oldest_frame(&self) -> Option<u64> {
+        self.paths().ok()?.first().and_then(|path| path.file_stem()?.to_str()?.parse().ok())
+    }
+
+    /// The checkpoints' files, oldest first: their names are their frames, with leading zeros.
+    fn paths(&self) -> io::Result<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(&self.dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint"))
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Checkpoint> {
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let bytes = fs::read(path)?;
+    let end = bytes.iter().position(|&byte| byte == b'\n').ok_or_else(|| wrong("it has no header"))?;
+    let header: Header = serde_json::from_slice(&bytes[..end])?;
+    let state = &bytes[end + 1..];
+    if state.len() as u64 != header.state_bytes || crc32fast::hash(state) != header.state_crc32 {
+        return Err(wrong("its checksum does not fit: it is damaged"));
+    }
+    Ok(Checkpoint { frame: header.frame, packs: header.packs, state: state.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(frame: u64) -> Checkpoint {
+        let packs = [("p".to_owned(), PackText { revision: 1, yaml: "pack: p\n".to_owned() })].into();
+        Checkpoint { frame, packs, state: vec![b'\n'; 100] }
+    }
+
+    #[test]
+    fn the_newest_that_the_store_has_reached_is_taken_and_two_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
+        for frame in [5, 10, 100] {
+            checkpoints.write(&checkpoint(frame)).unwrap();
+        }
+        assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(100)));
+        assert_eq!(checkpoints.newest(99).unwrap().0, Some(checkpoint(10)));
+        assert_eq!(checkpoints.newest(9).unwrap().0, None);
+        assert_eq!(checkpoints.oldest_frame(), Some(10));
+    }
+
+    #[test]
+    fn a_damaged_one_is_passed_over_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
+        checkpoints.write(&checkpoint(1)).unwrap();
+        checkpoints.write(&checkpoint(2)).unwrap();
+        let path = dir.path().join("00000000000000000002.checkpoint");
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (found, passed_over) = checkpoints.newest(u64::MAX).unwrap();
+        assert_eq!(found, Some(checkpoint(1)));
+        assert!(passed_over[0].contains("damaged"), "{passed_over:?}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Feeding: records walked out of a request become rows of the columns that rules name, and nothing else of them is read.
+use std::collections::{BTreeSet, HashMap};
+
+use engine::{Engine, Row, SourceIdx};
+use event::{Event, Position, Timestamp, Value, ValueRef};
+use wire::{Any, Occurrences, Record, Refused, Scratch, Signal};
+
+/// What is kept from request to request, for its memory.
+#[derive(Default)]
+pub struct Feeder {
+    scratch: Scratch,
+    occurrences: Occurrences,
+    /// Counters of requests that come in several bodies, by group.
+    shared: HashMap<usize, Occurrences>,
+    whole: BTreeSet<usize>,
+    source: Option<(Source, SourceIdx)>,
+}
+
+#[derive(Default, PartialEq, Eq)]
+struct Source {
+    network: String,
+    node: String,
+    component: String,
+}
+
+impl Feeder {
+    /// Names the groups of bodies that are one request each: their twins are counted together.
+    pub fn keep_occurrences(&mut self, groups: BTreeSet<usize>) {
+        self.whole = groups;
+    }
+
+    /// Feeds all events of a request that came at `arrived` and stands at `at`. Returns how many there were; a body that
+    /// turns out to be malformed is fed up to the damage.
+    #[expect(clippy::too_many_arguments, reason = "a request has that many sides")]
+    pub fn request(
+        &mut self,
+        engine: &mut Engine,
+        signal: Signal,
+        body: &[u8],
+        refused: &Refused,
+        arrived: Timestamp,
+        at: Position,
+        group: usize,
+    ) -> u32 {
+        let mut occurrences = match self.whole.contains(&group) {
+            true => self.shared.remove(&group).unwrap_or_default(),
+            false => std::mem::take(&mut self.occurrences),
+        };
+        if !self.whole.contains(&group) {
+            occurrences.clear();
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut fed = 0;
+        // The body was checked before it was kept; what the walk cannot read now, nobody was promised.
+        let _ = wire::walk(signal, body, refused, &mut scratch, |record| {
+            self.record(engine, record, arrived, at, &mut occurrences);
+            fed += 1;
+        });
+        self.scratch = scratch;
+        match self.whole.contains(&group) {
+            true => {
+                self.shared.insert(group, occurrences);
+            }
+            false => self.occurrences = occurrences,
+        }
+        fed
+    }
+
+    fn record(
+        &mut self,
+        engine: &mut Engine,
+        record: &Record<'_, '_>,
+        arrived: Timestamp,
+        at: Position,
+        occurrences: &mut Occurrences,
+    ) {
+        let identity = record.identity(occurrences);
+        let source = self.source(engine, record);
+        let event = engine.event(record.name());
+        let mut decoded: Vec<(usize, Value)> = Vec::new();
+        let mut columns: Vec<Option<ValueRef<'_>>> = Vec::with_capacity(engine.columns(event).len());
+        for (place, column) in engine.columns(event).iter().enumerate() {
+            let from = if column.of_resource { record.resource() } else { record.attrs() };
+            let value = from.iter().rev().find(|(name, _)| *name == column.name).map(|(_, value)| value);
+            columns.push(value.and_then(|value| {
+                let plain = plain(value);
+                if plain.is_none() {
+                    decoded.push((place, value.to_value()));
+                }
+                plain
+            }));
+        }
+        for (place, value) in &decoded {
+            columns[*place] = Some(value.as_ref());
+        }
+        let body = record.body().to_value();
+        let trace_id = record.trace_id_hex();
+        let process = engine.program().process_attributes().find_map(|name| {
+            let own = record.attrs().iter().chain(record.resource());
+            own.into_iter().find(|(key, _)| *key == name).map(|(_, value)| process_name(value))
+        });
+        engine.row(&Row {
+            event,
+            name: record.name(),
+            source,
+            ts: record.ts(arrived),
+            sent: record.sent_at(arrived),
+            arrived,
+            identity,
+            position: Position { record: record.index(), ..at },
+            severity: record.severity(),
+            body: body.as_ref(),
+            trace_id: &trace_id,
+            process: process.as_deref(),
+            columns: &columns,
+        });
+    }
+
+    /// The source's number; records of one scope mostly follow one another.
+    fn source(&mut self, engine: &mut Engine, record: &Record<'_, '_>) -> SourceIdx {
+        let (network, node, component) = (record.network(), record.node(), record.component());
+        if let Some((known, number)) = &self.source
+            && known.network == network
+            && known.node == node
+            && known.component == component
+        {
+            return *number;
+        }
+        let name = engine.program().component(component).to_owned();
+        let number = engine.source(network, node, &name);
+        let source = Source { network: network.into(), node: node.into(), component: component.into() };
+        self.source = Some((source, number));
+        number
+    }
+
+    /// Forgets the numbers of sources: for another engine.
+    pub fn reset(&mut self) {
+        self.source = None;
+    }
+}
+
+/// A value that needs no decoding.
+fn plain<'a>(value: &Any<'a>) -> Option<ValueRef<'a>> {
+    Some(match *value {
+        Any::Null => ValueRef::Null,
+        Any::Bool(value) => ValueRef::Bool(value),
+        Any::Int(value) => ValueRef::Int(value),
+        Any::Double(value) => ValueRef::Double(value),
+        Any::Str(value) => ValueRef::String(value),
+        Any::Bytes(value) => ValueRef::Bytes(value),
+        Any::Array(_) | Any::Map(_) => return None,
+    })
+}
+
+fn process_name(value: &Any<'_>) -> String {
+    crate::json::text(&value.to_value())
+}
+
+/// The least time in a request; [`Timestamp::MAX`] when it holds nothing.
+#[must_use]
+pub fn first_ts(signal: Signal, body: &[u8], refused: &Refused) -> Timestamp {
+    let mut first = Timestamp::MAX;
+    let _ = wire::walk(signal, body, refused, &mut Scratch::default(), |record| {
+        first = first.min(record.ts(Timestamp::ZERO));
+    });
+    first
+}
+
+/// All events of a request, owned.
+#[must_use]
+pub fn events(signal: Signal, body: &[u8], refused: &Refused, arrived: Timestamp, at: Position) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut occurrences = Occurrences::default();
+    let _ = wire::walk(signal, body, refused, &mut Scratch::default(), |record| {
+        let position = Position { record: record.index(), ..at };
+        let mut event = record.to_event(arrived, position);
+        event.identity = record.identity(&mut occurrences);
+        events.push(event);
+    });
+    events
+}
+
+/// Feeds one event that is at hand.
+pub fn event(engine: &mut Engine, event: &Event) {
+    let component = engine.program().component(&event.source.component).to_owned();
+    let source = engine.source(&event.source.network, &event.source.node, &component);
+    let number = engine.event(&event.name);
+    let columns: Vec<Option<ValueRef<'_>>> = engine
+        .columns(number)
+        .iter()
+        .map(|column| {
+            let from = if column.of_resource { &event.resource } else { &event.attrs };
+            from.iter().rev().find(|(name, _)| *name == column.name).map(|(_, value)| value.as_ref())
+        })
+        .collect();
+    let process = engine.program().process_attributes().find_map(|name| {
+        event.attrs.iter().chain(&event.resource).find(|(key, _)| key == name).map(|(_, value)| crate::json::text(value))
+    });
+    engine.row(&Row {
+        event: number,
+        name: &event.name,
+        source,
+        ts: event.ts,
+        sent: event.ts,
+        arrived: event.arrived,
+        identity: event.identity,
+        position: event.position,
+        severity: event.severity,
+        body: event.body.as_ref(),
+        trace_id: &event.trace_id,
+        process: process.as_deref(),
+        columns: &columns,
+    });
+}

@@ -1,0 +1,189 @@
+//! Recordings on disk: event lines, OTLP JSON lines, single OTLP protobuf bodies; plain, `.gz` or `.zst`.
+//!
+//! What a file holds is told by its name's ending and its first bytes, and each of its requests becomes protobuf, the one
+//! form everything behind reads. Lines that cannot be read are reported with file and line; the others are kept.
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use wire::{Limits, Signal};
+
+/// How many event lines are read as one body.
+const LINES_PER_BODY: usize = 4_096;
+
+/// The greatest file, inflated.
+const FILE_BYTES_MAX: u64 = 16 << 30;
+
+/// A request out of a file.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The number of the file in the order given.
+    pub file: u16,
+    /// What it is a request of.
+    pub signal: Signal,
+    /// Protobuf.
+    pub body: Bytes,
+    /// Refused records, as [`wire::Census`] gives them.
+    pub refused: wire::Refused,
+    /// It goes on where the one before it ended: together they are one request.
+    pub continues: bool,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// The files' names.
+    pub files: Vec<PathBuf>,
+    /// Their requests, in order.
+    pub requests: Vec<Request>,
+    /// What could not be read, and where.
+    pub problems: Vec<String>,
+}
+
+/// A file that cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct FileError {
+    path: String,
+    source: io::Error,
+}
+
+impl Recording {
+    /// Reads a file, or standard input for `-`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or inflated. What is wrong inside it becomes a problem instead.
+    pub fn read(&mut self, path: &Path) -> Result<(), FileError> {
+        let wrong = |source| FileError { path: path.display().to_string(), source };
+        let raw: Box<dyn Read> =
+            if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(path).map_err(wrong)?) };
+        let content = inflate(raw).map_err(wrong)?;
+        let file = u16::try_from(self.files.len())
+            .map_err(|_| wrong(io::Error::new(io::ErrorKind::InvalidInput, "more than 65,536 files in one replay")))?;
+        self.files.push(path.to_owned());
+        let name = path.to_string_lossy();
+        let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+        let first = content.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+        if name.ends_with(".pb") || first.is_some_and(|byte| byte != b'{') {
+            self.take_protobuf(file, content.into());
+        } else {
+            self.take_lines(file, &content);
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, file: u16, what: impl std::fmt::Display) {
+        let name = self.files[file as usize].display();
+        self.problems.push(format!("{name}: {what}"));
+    }
+
+    /// One body: the first signal as which it is well formed and holds something.
+    fn take_protobuf(&mut self, file: u16, body: Bytes) {
+        let limits = Limits::default();
+        let logs = wire::check(Signal::Logs, &body, &limits);
+        let traces = wire::check(Signal::Traces, &body, &limits);
+        let (signal, census) = match (logs, traces) {
+            (Ok(logs), Ok(traces)) if traces.events > logs.events => (Signal::Traces, traces),
+            (Ok(logs), _) => (Signal::Logs, logs),
+            (Err(_), Ok(traces)) => (Signal::Traces, traces),
+            (Err(error), Err(_)) => {
+                self.problem(file, format_args!("neither a logs nor a traces request: {error}"));
+                return;
+            }
+        };
+        self.push(file, signal, body, census, false);
+    }
+
+    fn push(&mut self, file: u16, signal: Signal, body: Bytes, census: wire::Census, continues: bool) {
+        for refusal in census.refusals() {
+            self.problem(file, refusal);
+        }
+        self.requests.push(Request { file, signal, body, refused: census.refused, continues });
+    }
+
+    /// JSON lines: OTLP requests, or event lines, also mixed. A body that spreads over several lines is read whole.
+    fn take_lines(&mut self, file: u16, content: &[u8]) {
+        let limits = Limits::default();
+        if let Some(signal) = otlp_signal(content)
+            && let Ok((body, _)) = wire::json_to_protobuf(signal, content, &limits)
+        {
+            self.take_body(file, signal, body);
+            return;
+        }
+        let mut events: Vec<&[u8]> = Vec::new();
+        let mut continues = false;
+        for (number, line) in content.split(|&byte| byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            match otlp_signal(line) {
+                Some(signal) => match wire::json_to_protobuf(signal, line, &limits) {
+                    Ok((body, _)) => self.take_body(file, signal, body),
+                    Err(error) => self.problem(file, format_args!("line {}: {error}", number + 1)),
+                },
+                None => match wire::lines_to_protobuf(line) {
+                    Ok(_) => events.push(line),
+                    Err(error) => self.problem(file, format_args!("line {}: {error}", number + 1)),
+                },
+            }
+            if events.len() == LINES_PER_BODY {
+                self.take_events(file, &mut events, &mut continues);
+            }
+        }
+        self.take_events(file, &mut events, &mut continues);
+    }
+
+    fn take_body(&mut self, file: u16, signal: Signal, body: Vec<u8>) {
+        match wire::check(signal, &body, &Limits::default()) {
+            Ok(census) => self.push(file, signal, body.into(), census, false),
+            Err(error) => self.problem(file, error),
+        }
+    }
+
+    fn take_events(&mut self, file: u16, lines: &mut Vec<&[u8]>, continues: &mut bool) {
+        if lines.is_empty() {
+            return;
+        }
+        let text = lines.join(&b'\n');
+        lines.clear();
+        match wire::lines_to_protobuf(&text).map_err(|error| error.to_string()).and_then(|body| {
+            let census = wire::check(Signal::Logs, &body, &Limits::default()).map_err(|error| error.to_string())?;
+            Ok((body, census))
+        }) {
+            Ok((body, census)) => self.push(file, Signal::Logs, body.into(), census, *continues),
+            Err(error) => self.problem(file, error),
+        }
+        *continues = true;
+    }
+}
+
+/// Which OTLP request a JSON text is, by its first key; none for an event line.
+fn otlp_signal(text: &[u8]) -> Option<Signal> {
+    let inner = text.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let key = &inner[..inner.iter().position(|&byte| byte == b'"')?];
+    match key {
+        b"resourceLogs" | b"resource_logs" => Some(Signal::Logs),
+        b"resourceSpans" | b"resource_spans" => Some(Signal::Traces),
+        _ => None,
+    }
+}
+
+/// Reads all, inflating gzip and zstd by their first bytes.
+fn inflate(mut raw: Box<dyn Read>) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    raw.by_ref().take(4).read_to_end(&mut start)?;
+    let magic = start.clone();
+    let whole = io::Cursor::new(start).chain(raw);
+    let reader: Box<dyn Read> = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::new(whole)?),
+        _ => Box::new(whole),
+    };
+    let mut content = Vec::new();
+    reader.take(FILE_BYTES_MAX).read_to_end(&mut content)?;
+    Ok(content)
+}

@@ -1,0 +1,168 @@
+//! Freezing: a violation's evidence copied out of the journal, its message written, so that both stay readable after the
+//! journal has forgotten the events.
+use engine::{
+    Program, RoleIdx, Rule, Slot, TemplatePart, Violation,
+    expr::{AsOf, Env, Val},
+};
+use event::{Event, Int, Position, Value};
+use serde_json::{Map, Value as Json, json};
+
+use crate::json;
+
+/// Where cited events are found.
+pub trait Evidence {
+    /// The event at that position; none when it is not kept any more.
+    fn event(&mut self, position: Position) -> Option<Event>;
+}
+
+/// How many events of one violation are frozen; the others are only counted.
+const EVENTS_MAX: usize = 32;
+
+/// A violation that needs nothing else to be understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// The declared key parts, and `network` when it is not empty.
+    pub key: Map<String, Json>,
+    /// What happened, in a sentence.
+    pub message: String,
+    /// The cited events.
+    pub evidence: Vec<Json>,
+    /// What did not come.
+    pub missing: Option<Json>,
+    /// The node it is about: the key's, else that of the last cited event.
+    pub node: String,
+    /// The component it is about: the last cited event's.
+    pub component: String,
+}
+
+/// Freezes a violation.
+pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence) -> Frozen {
+    let (_, rule) = program.rule(violation.rule);
+    let mut events: Vec<(String, Event)> = Vec::new();
+    for cited in violation.evidence.iter().take(EVENTS_MAX) {
+        // One event may play several parts; it may also be gone, and then its time and place still stand.
+        let mut event = from.event(cited.event.position).unwrap_or_default();
+        event.ts = cited.event.ts;
+        event.source.component = program.component(&event.source.component).to_owned();
+        events.push((cited.role.clone(), event));
+    }
+    let mut key: Map<String, Json> = rule
+        .key
+        .iter()
+        .zip(&violation.key)
+        .filter_map(|(part, value)| Some((part.name.clone(), json::value(value.as_ref()?))))
+        .collect();
+    if !violation.network.is_empty() {
+        key.insert("network".into(), violation.network.clone().into());
+    }
+    let last = events.last().map(|(_, event)| &event.source);
+    let node = match key.get("node") {
+        Some(Json::String(node)) => node.clone(),
+        _ => last.map(|source| source.node.clone()).unwrap_or_default(),
+    };
+    let component = last.map(|source| source.component.clone()).unwrap_or_default();
+    let message = message(rule, violation, &events);
+    let missing = violation.missing.as_ref().map(|missing| {
+        json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()})
+    });
+    let evidence = events.iter().map(|(role, event)| json::evidence(role, event)).collect();
+    Frozen { key, message, evidence, missing, node, component }
+}
+
+/// The rule's message with its holes filled; without one, the engine's plain words.
+fn message(rule: &Rule, violation: &Violation, events: &[(String, Event)]) -> String {
+    let Some(template) = &rule.message else { return plain(rule, violation) };
+    let env = Told { rule, violation, events, slots: &template.slots };
+    let mut text = String::new();
+    for part in &template.parts {
+        match part {
+            TemplatePart::Text(piece) => text.push_str(piece),
+            TemplatePart::Hole(expression) => match expression.eval(&env) {
+                Ok(value) => text.push_str(&json::text(&value.to_value())),
+                Err(_) => text.push('?'),
+            },
+        }
+    }
+    text
+}
+
+fn plain(rule: &Rule, violation: &Violation) -> String {
+    let key: Vec<String> = rule
+        .key
+        .iter()
+        .zip(&violation.key)
+        .filter_map(|(part, value)| Some(format!("{}={}", part.name, json::text(value.as_ref()?))))
+        .collect();
+    let what = match &violation.missing {
+        Some(missing) => format!("no {} by {}", missing.event, missing.by),
+        None => match rule.about.trim() {
+            "" => format!("{} is broken", rule.id),
+            about => format!("broken: {}", about.trim_end_matches('.')),
+        },
+    };
+    if key.is_empty() { what } else { format!("{what} ({})", key.join(", ")) }
+}
+
+/// What a message may speak of: the key, and the events in evidence.
+struct Told<'a> {
+    rule: &'a Rule,
+    violation: &'a Violation,
+    events: &'a [(String, Event)],
+    slots: &'a [(Option<RoleIdx>, Slot)],
+}
+
+impl Told<'_> {
+    /// The events a hole may take its value from: those of its role, or all, the last first.
+    fn candidates(&self, role: Option<RoleIdx>) -> impl Iterator<Item = &Event> {
+        let name = role.and_then(|role| self.rule.roles.get(role as usize)).map(|role| role.name.as_str());
+        self.events.iter().rev().filter(move |(role, _)| name.is_none_or(|name| name == role)).map(|(_, event)| event)
+    }
+
+    fn key(&self, name: &str) -> Option<&Value> {
+        let part = self.rule.key.iter().position(|part| part.name == name)?;
+        self.violation.key.get(part)?.as_ref()
+    }
+}
+
+impl Env for Told<'_> {
+    fn slot(&self, slot: u16) -> Option<Val<'_>> {
+        let (role, slot) = self.slots.get(slot as usize)?;
+        let mut events = self.candidates(*role);
+        let text = |text: &str| Some(Val::String(text.to_owned().into()));
+        let from_key = |name: &str| if role.is_none() { self.key(name).map(Val::from) } else { None };
+        match slot {
+            Slot::Attr { name, int } => {
+                if let Some(value) = from_key(name) {
+                    return Some(value);
+                }
+                let value = events.find_map(|event| event.attr(name))?;
+                match value {
+                    Value::String(text) if *int => Int::parse(text).map(Val::Int),
+                    value => Some(Val::from(value)),
+                }
+            }
+            Slot::Resource(name) => {
+                events.find_map(|event| event.resource.iter().find(|(key, _)| key == name)).map(|(_, v)| Val::from(v))
+            }
+            Slot::Node => from_key("node").or_else(|| text(&events.next()?.source.node)),
+            Slot::Component => from_key("component").or_else(|| text(&events.next()?.source.component)),
+            Slot::Network => text(&self.violation.network),
+            Slot::Name => text(&events.next()?.name),
+            Slot::TraceId => text(&events.next()?.trace_id),
+            Slot::Ts => Some(Val::Timestamp(events.next()?.ts)),
+            Slot::Severity => Some(Val::Int(Int::from(i64::from(events.next()?.severity)))),
+            Slot::Body => events.next().map(|event| Val::from(&event.body)),
+            Slot::Let(expression) => expression.eval(self).ok(),
+            Slot::Element => None,
+        }
+    }
+
+    fn role(&self, _role: RoleIdx, slot: u16) -> Option<Val<'_>> {
+        // A template's slots know their role; holes never name one.
+        self.slot(slot)
+    }
+
+    fn fact(&self, _fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Option<Val<'_>> {
+        None
+    }
+}

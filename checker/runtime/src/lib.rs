@@ -1,0 +1,10 @@
+//! The shell of the checker: brings events to the engine and what it says to people. Knows no HTML and answers no requests.
+pub mod checkpoint;
+pub mod control;
+pub mod feed;
+pub mod files;
+pub mod freeze;
+pub mod json;
+pub mod offline;
+pub mod packs;
+pub mod suite;

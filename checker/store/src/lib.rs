@@ -1,0 +1,124 @@
+//! Every line of SQL: incidents, violations, breakers, deliveries, packs, health, and how far the checker has come.
+//!
+//! Callers see plain rows with the names of the JSON API, never a database's types: SQLite answers today, and PostgreSQL
+//! fits behind the same functions. What verdicts cause is written in one transaction with the position it follows from.
+mod breakers;
+mod commit;
+mod deliveries;
+mod error;
+mod health;
+mod incidents;
+mod packs;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::watch;
+
+pub use breakers::{BreakerRow, BreakerUpdate};
+pub use commit::{Change, NewViolation, Planner, Step, Transition};
+pub use deliveries::{Attempt, DeliveryRow, DueDelivery, NewDelivery, Outcome};
+pub use error::StoreError;
+pub use health::{Progress, RefusedRow, RuleHealthRow, SourceRow};
+pub use incidents::{Filter, HistoryRow, IncidentRow, ViolationRow};
+pub use packs::PackRow;
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    /// One connection: SQLite has one writer, and waiting here is fairer than waiting in the database.
+    writer: SqlitePool,
+    reader: SqlitePool,
+    changes: Arc<watch::Sender<i64>>,
+}
+
+impl Store {
+    /// Opens the database in that file, making or migrating it.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let open = |connections| SqlitePoolOptions::new().max_connections(connections).connect_with(options.clone());
+        Self::with_pools(open(1).await?, Some(open(4).await?)).await
+    }
+
+    /// A database that ends with the process, for tests.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn memory() -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await?;
+        Self::with_pools(pool, None).await
+    }
+
+    async fn with_pools(writer: SqlitePool, reader: Option<SqlitePool>) -> Result<Self, StoreError> {
+        sqlx::migrate!().run(&writer).await?;
+        let reader = reader.unwrap_or_else(|| writer.clone());
+        let last: i64 = sqlx::query_scalar("select coalesce(max(id), 0) from changes").fetch_one(&reader).await?;
+        Ok(Store { writer, reader, changes: Arc::new(watch::Sender::new(last)) })
+    }
+
+    /// The number of the last change; moves when something people see has changed.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.changes.subscribe()
+    }
+
+    /// Changes after that number: number, topic (`incident`, `breaker`, `pack`), subject.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn changes_since(&self, after: i64, limit: i64) -> Result<Vec<(i64, String, String)>, StoreError> {
+        Ok(sqlx::query_as("select id, topic, subject from changes where id > ? order by id limit ?")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.reader)
+            .await?)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    fn announce(&self, change: i64) {
+        self.changes.send_if_modified(|last| {
+            let news = change > *last;
+            *last = change.max(*last);
+            news
+        });
+    }
+}
+
+/// Notes a change inside a transaction; returns its number.
+async fn note_change(
+    connection: &mut sqlx::SqliteConnection,
+    topic: &str,
+    subject: &str,
+    at: &str,
+) -> Result<i64, sqlx::Error> {
+    let done = sqlx::query("insert into changes (topic, subject, at) values (?, ?, ?)")
+        .bind(topic)
+        .bind(subject)
+        .bind(at)
+        .execute(connection)
+        .await?;
+    Ok(done.last_insert_rowid())
+}

@@ -1,0 +1,151 @@
+//! The disk as the journal sees it: one directory of files that are read and written at offsets and synced. A trait, so
+//! that tests can put a faulty one in its place. Knows nothing of frames.
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IoSlice, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A file that is read and written at offsets.
+pub trait SegmentFile: Send + Sync {
+    /// Reads as much as there is, up to the buffer's length, and says how much.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes everything. Durable only after [`SegmentFile::sync_data`].
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes the parts one after the other, as one write where the system can.
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.write_all_at(&parts.concat(), offset)
+    }
+    /// Makes what was written durable, and what is needed to read it back.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Size in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// A directory of such files. Names are plain file names.
+pub trait Disk: Send + Sync + 'static {
+    /// A new, empty file; fails if the name is taken.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+    /// An existing file, for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+    /// All names, in no order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Gives a file another name, replacing whatever had it. Durable after [`Disk::sync_dir`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a name; handles that are open go on working.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes created, renamed and removed names durable.
+    fn sync_dir(&self) -> io::Result<()>;
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// The real one.
+pub(crate) struct OsDisk {
+    dir: PathBuf,
+    access: Access,
+}
+
+/// What files are opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+impl OsDisk {
+    pub(crate) fn new(dir: &Path, access: Access) -> Self {
+        Self { dir: dir.to_owned(), access }
+    }
+}
+
+struct OsFile(File);
+
+impl SegmentFile for OsFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        // The standard library has no vectored write at an offset. The cursor is the writer's alone: reads name theirs.
+        let mut file = &self.0;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match file.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+impl Disk for OsDisk {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.dir.join(name))?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
+        let write = self.access == Access::Write;
+        Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(write).open(self.dir.join(name))?)))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.dir.join(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+
+    fn path(&self) -> &Path {
+        &self.dir
+    }
+}

@@ -1,0 +1,25 @@
+//! OTLP bytes to borrowed values; pure: no input or output, no clock.
+//!
+//! This crate refuses to know how bytes arrive (the receiver's business) and where they are kept (the journal's).
+
+mod any;
+mod check;
+mod identity;
+mod limits;
+mod malformed;
+mod reader;
+mod record;
+mod refused;
+mod walk;
+
+pub use any::{Any, Elements, Entries, List, Map};
+pub use check::{Census, Refusal, check};
+pub use identity::Occurrences;
+pub use limits::{Limits, Signal};
+pub use malformed::{Fault, Malformed};
+pub use record::Record;
+pub use refused::Refused;
+pub use walk::{Scratch, walk};
+
+mod stub;
+pub use stub::*;

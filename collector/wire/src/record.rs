@@ -1,0 +1,220 @@
+//! Records: log records, spans and span events as the events they are.
+use event::{Event, Identity, Position, Source, Timestamp, Value};
+
+use crate::{Any, Occurrences};
+
+/// What a resource says, read once for all its records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resource<'a> {
+    pub(crate) attrs: Vec<(&'a str, Any<'a>)>,
+    pub(crate) node: &'a str,
+    pub(crate) network: &'a str,
+    pub(crate) service: &'a str,
+}
+
+impl<'a> Resource<'a> {
+    /// Resolves who is speaking: the node is `service.instance.id`, else `host.name`, else `service.name`; the network is
+    /// `deployment.environment.name`, else `network`, else `service.namespace`, else empty (OpenTelemetry semantic
+    /// conventions, resource attributes).
+    pub(crate) fn resolve(&mut self) {
+        let first = |names: &[&str]| names.iter().find_map(|name| self.text(name)).unwrap_or_default();
+        let node = first(&["service.instance.id", "host.name", "service.name"]);
+        let network = first(&["deployment.environment.name", "network", "service.namespace"]);
+        let service = first(&["service.name"]);
+        (self.node, self.network, self.service) = (node, network, service);
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        find(&self.attrs, name).and_then(|value| match value {
+            Any::Str(text) if !text.is_empty() => Some(text),
+            _ => None,
+        })
+    }
+}
+
+/// Of equal names the last wins.
+fn find<'a>(attrs: &[(&'a str, Any<'a>)], name: &str) -> Option<Any<'a>> {
+    attrs.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+}
+
+/// One event, borrowed from the request (`'a`) and from what the walk keeps for reuse (`'s`).
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a, 's> {
+    pub(crate) index: u32,
+    pub(crate) event_name: &'a str,
+    pub(crate) time: u64,
+    pub(crate) observed: u64,
+    /// The end of the span, for span events.
+    pub(crate) sent: u64,
+    pub(crate) severity: i32,
+    pub(crate) body: Any<'a>,
+    pub(crate) attrs: &'s [(&'a str, Any<'a>)],
+    pub(crate) resource: &'s Resource<'a>,
+    pub(crate) scope: &'a str,
+    pub(crate) trace_id: &'a [u8],
+    pub(crate) span_id: &'a [u8],
+    pub(crate) dropped_attributes: u32,
+}
+
+impl<'a, 's> Record<'a, 's> {
+    /// Its number in the request, in the order of the walk, refused ones counted.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The event's name: `event_name`, else attribute `event.name`, else `log`.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        if !self.event_name.is_empty() {
+            return self.event_name;
+        }
+        match find(self.attrs, "event.name") {
+            Some(Any::Str(name)) if !name.is_empty() => name,
+            _ => "log",
+        }
+    }
+
+    /// When it happened: its time, else when it was observed, else when it arrived.
+    #[must_use]
+    pub fn ts(&self, arrived: Timestamp) -> Timestamp {
+        match (self.time, self.observed) {
+            (0, 0) => arrived,
+            (0, observed) => Timestamp(observed),
+            (time, _) => Timestamp(time),
+        }
+    }
+
+    /// When it was ready to be sent: the end of its span, for span events; else when it happened.
+    #[must_use]
+    pub fn sent_at(&self, arrived: Timestamp) -> Timestamp {
+        if self.sent == 0 { self.ts(arrived) } else { Timestamp(self.sent) }
+    }
+
+    /// OpenTelemetry's severity number; 0 when unset.
+    #[must_use]
+    pub fn severity(&self) -> i32 {
+        self.severity
+    }
+
+    /// The log record's body.
+    #[must_use]
+    pub fn body(&self) -> Any<'a> {
+        self.body
+    }
+
+    /// Its attributes in the order sent; of equal names the last wins.
+    #[must_use]
+    pub fn attrs(&self) -> &'s [(&'a str, Any<'a>)] {
+        self.attrs
+    }
+
+    /// The attribute of that name.
+    #[must_use]
+    pub fn attr(&self, name: &str) -> Option<Any<'a>> {
+        find(self.attrs, name)
+    }
+
+    /// The resource's attributes.
+    #[must_use]
+    pub fn resource(&self) -> &'s [(&'a str, Any<'a>)] {
+        &self.resource.attrs
+    }
+
+    /// The running instance that sent it.
+    #[must_use]
+    pub fn node(&self) -> &'a str {
+        self.resource.node
+    }
+
+    /// The network it belongs to; may be empty.
+    #[must_use]
+    pub fn network(&self) -> &'a str {
+        self.resource.network
+    }
+
+    /// The part of the node: the scope's name, else attribute `component`, else the service's name.
+    #[must_use]
+    pub fn component(&self) -> &'a str {
+        if !self.scope.is_empty() {
+            return self.scope;
+        }
+        match find(self.attrs, "component") {
+            Some(Any::Str(name)) => name,
+            _ => self.resource.service,
+        }
+    }
+
+    /// 16 bytes; empty when absent or of the wrong length.
+    #[must_use]
+    pub fn trace_id(&self) -> &'a [u8] {
+        self.trace_id
+    }
+
+    /// The trace id in lower-case hex; empty when absent.
+    #[must_use]
+    pub fn trace_id_hex(&self) -> String {
+        hex(self.trace_id)
+    }
+
+    /// 8 bytes; empty when absent or of the wrong length.
+    #[must_use]
+    pub fn span_id(&self) -> &'a [u8] {
+        self.span_id
+    }
+
+    /// How many attributes its sender left out.
+    #[must_use]
+    pub fn dropped_attributes(&self) -> u32 {
+        self.dropped_attributes
+    }
+
+    /// What tells it from others and shows its repeats; see [`Identity`].
+    #[must_use]
+    pub fn identity(&self, occurrences: &mut Occurrences) -> Identity {
+        occurrences.identity(self)
+    }
+
+    /// The event, owned; its identity is left for the caller, who knows the others of the request.
+    #[must_use]
+    pub fn to_event(&self, arrived: Timestamp, position: Position) -> Event {
+        Event {
+            position,
+            identity: Identity::default(),
+            ts: self.ts(arrived),
+            arrived,
+            source: Source {
+                network: self.network().into(),
+                node: self.node().into(),
+                component: self.component().into(),
+            },
+            name: self.name().into(),
+            attrs: owned(self.attrs),
+            resource: owned(&self.resource.attrs),
+            body: self.body.to_value(),
+            trace_id: hex(self.trace_id),
+            span_id: hex(self.span_id),
+            severity: self.severity,
+        }
+    }
+}
+
+fn owned(attrs: &[(&str, Any<'_>)]) -> Vec<(String, Value)> {
+    let mut owned: Vec<(String, Value)> = Vec::with_capacity(attrs.len());
+    for (name, value) in attrs {
+        match owned.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value.to_value(),
+            None => owned.push(((*name).to_owned(), value.to_value())),
+        }
+    }
+    owned
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
+}

@@ -1,0 +1,265 @@
+//! The walk: each record of a checked request visited once, borrowed, without an allocation of its own.
+//!
+//! Fields may come in any order, so a message that others depend on (a resource, a scope, a name) is looked for before
+//! those others are read. Groups of fields are skipped by their length, which costs next to nothing.
+use crate::{
+    Any, Fault, Record, Refused, Signal,
+    any::key_value,
+    reader::{Reader, Wire, text},
+    record::Resource,
+};
+
+/// What the walk keeps for reuse. One per reader, for as many requests as it likes.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    /// Capacity only: always empty between walks, so no borrow outlives its request.
+    attrs: Vec<(&'static str, Any<'static>)>,
+    resource: Vec<(&'static str, Any<'static>)>,
+}
+
+/// Empties a vector and gives its memory to one with another lifetime.
+fn recycle<'a>(mut kept: Vec<(&'static str, Any<'static>)>) -> Vec<(&'a str, Any<'a>)> {
+    kept.clear();
+    kept.into_iter().map(|_| ("", Any::Null)).collect()
+}
+
+/// The way back. Collecting an emptied vector in place keeps its memory.
+fn give_back(mut used: Vec<(&str, Any<'_>)>) -> Vec<(&'static str, Any<'static>)> {
+    used.clear();
+    used.into_iter().map(|_| ("", Any::Null)).collect()
+}
+
+/// Visits every event of a request that was not refused, in the order of the bytes.
+///
+/// # Errors
+/// When the bytes are not what [`crate::check`] lets pass; what came before the damage has been visited.
+pub fn walk<'a>(
+    signal: Signal,
+    body: &'a [u8],
+    refused: &Refused,
+    scratch: &mut Scratch,
+    mut visit: impl FnMut(&Record<'a, '_>),
+) -> Result<(), Fault> {
+    let mut walk = Walk {
+        signal,
+        refused,
+        index: 0,
+        attrs: recycle(std::mem::take(&mut scratch.attrs)),
+        resource: Resource { attrs: recycle(std::mem::take(&mut scratch.resource)), ..Resource::default() },
+    };
+    let outcome = walk.request(body, &mut visit);
+    scratch.attrs = give_back(walk.attrs);
+    scratch.resource = give_back(walk.resource.attrs);
+    outcome
+}
+
+struct Walk<'a, 'r> {
+    signal: Signal,
+    refused: &'r Refused,
+    index: u32,
+    attrs: Vec<(&'a str, Any<'a>)>,
+    resource: Resource<'a>,
+}
+
+/// The last length-delimited field of that number.
+fn last_message(message: &[u8], number: u32) -> Result<&[u8], Fault> {
+    let mut found: &[u8] = &[];
+    for field in Reader::new(message) {
+        if let (at, Wire::Bytes(bytes)) = field?
+            && at == number
+        {
+            found = bytes;
+        }
+    }
+    Ok(found)
+}
+
+impl<'a> Walk<'a, '_> {
+    fn request(&mut self, body: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+        for field in Reader::new(body) {
+            if let (1, Wire::Bytes(resource)) = field? {
+                self.resource(resource, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resource(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+        self.resource.attrs.clear();
+        for field in Reader::new(last_message(message, 1)?) {
+            if let (1, Wire::Bytes(attribute)) = field? {
+                self.resource.attrs.push(key_value(attribute)?);
+            }
+        }
+        self.resource.resolve();
+        for field in Reader::new(message) {
+            if let (2, Wire::Bytes(scoped)) = field? {
+                self.scope(scoped, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+        let name = text(last_message(last_message(message, 1)?, 1)?)?;
+        for field in Reader::new(message) {
+            if let (2, Wire::Bytes(record)) = field? {
+                match self.signal {
+                    Signal::Logs => self.log(record, name, visit)?,
+                    Signal::Traces => self.span(record, name, visit)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `LogRecord` (opentelemetry-proto, `logs/v1/logs.proto`).
+    fn log(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+        let index = self.index;
+        self.index += 1;
+        if self.refused.contains(index) {
+            return Ok(());
+        }
+        self.attrs.clear();
+        let mut record = self.blank(index, scope);
+        for field in Reader::new(message) {
+            match field? {
+                (1, Wire::Fixed64(value)) => record.time = value,
+                (2, Wire::Varint(value)) => record.severity = value as i32,
+                (5, Wire::Bytes(body)) => record.body = Any::read(body)?,
+                (6, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
+                (7, Wire::Varint(value)) => record.dropped_attributes = value as u32,
+                (9, Wire::Bytes(id)) if id.len() == 16 => record.trace_id = id,
+                (10, Wire::Bytes(id)) if id.len() == 8 => record.span_id = id,
+                (11, Wire::Fixed64(value)) => record.observed = value,
+                (12, Wire::Bytes(name)) => record.event_name = text(name)?,
+                _ => {}
+            }
+        }
+        visit(&record.of(self));
+        Ok(())
+    }
+
+    /// `Span` (opentelemetry-proto, `trace/v1/trace.proto`): one event at its end, and one for each of its own events.
+    fn span(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+        self.attrs.clear();
+        let mut record = self.blank(self.index, scope);
+        self.index += 1;
+        let (mut start, mut end, mut status) = (0, 0, 0);
+        for field in Reader::new(message) {
+            match field? {
+                (1, Wire::Bytes(id)) if id.len() == 16 => record.trace_id = id,
+                (2, Wire::Bytes(id)) if id.len() == 8 => record.span_id = id,
+                (5, Wire::Bytes(name)) => record.event_name = text(name)?,
+                (7, Wire::Fixed64(value)) => start = value,
+                (8, Wire::Fixed64(value)) => end = value,
+                (9, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
+                (10, Wire::Varint(value)) => record.dropped_attributes = value as u32,
+                (15, Wire::Bytes(message)) => {
+                    for field in Reader::new(message) {
+                        if let (3, Wire::Varint(code)) = field? {
+                            status = code;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        // Codes of `Status.StatusCode`.
+        let status = match status {
+            1 => "ok",
+            2 => "error",
+            _ => "unset",
+        };
+        self.attrs.push(("span.start", Any::Int(start.cast_signed())));
+        self.attrs.push(("span.duration", Any::Int(end.saturating_sub(start).cast_signed())));
+        self.attrs.push(("span.status", Any::Str(status)));
+        record.time = end;
+        if !self.refused.contains(record.index) {
+            visit(&record.of(self));
+        }
+        for field in Reader::new(message) {
+            if let (11, Wire::Bytes(inner)) = field? {
+                self.span_event(inner, &record, end, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn span_event(
+        &mut self,
+        message: &'a [u8],
+        span: &Blank<'a>,
+        end: u64,
+        visit: &mut impl FnMut(&Record<'a, '_>),
+    ) -> Result<(), Fault> {
+        self.attrs.clear();
+        let mut record = Blank { index: self.index, time: 0, sent: end, event_name: "", ..*span };
+        self.index += 1;
+        for field in Reader::new(message) {
+            match field? {
+                (1, Wire::Fixed64(value)) => record.time = value,
+                (2, Wire::Bytes(name)) => record.event_name = text(name)?,
+                (3, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
+                (4, Wire::Varint(value)) => record.dropped_attributes = value as u32,
+                _ => {}
+            }
+        }
+        if !self.refused.contains(record.index) {
+            visit(&record.of(self));
+        }
+        Ok(())
+    }
+
+    fn blank(&self, index: u32, scope: &'a str) -> Blank<'a> {
+        Blank {
+            index,
+            event_name: "",
+            time: 0,
+            observed: 0,
+            sent: 0,
+            severity: 0,
+            body: Any::Null,
+            scope,
+            trace_id: &[],
+            span_id: &[],
+            dropped_attributes: 0,
+        }
+    }
+}
+
+/// A record whose attributes are still being read.
+#[derive(Clone, Copy)]
+struct Blank<'a> {
+    index: u32,
+    event_name: &'a str,
+    time: u64,
+    observed: u64,
+    sent: u64,
+    severity: i32,
+    body: Any<'a>,
+    scope: &'a str,
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    dropped_attributes: u32,
+}
+
+impl<'a> Blank<'a> {
+    fn of<'s>(&self, walk: &'s Walk<'a, '_>) -> Record<'a, 's> {
+        Record {
+            index: self.index,
+            event_name: self.event_name,
+            time: self.time,
+            observed: self.observed,
+            sent: self.sent,
+            severity: self.severity,
+            body: self.body,
+            attrs: &walk.attrs,
+            resource: &walk.resource,
+            scope: self.scope,
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            dropped_attributes: self.dropped_attributes,
+        }
+    }
+}

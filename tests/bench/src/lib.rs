@@ -1,0 +1,1 @@
+//! Benchmarks: the engine, the wire, the journal, and the whole from outside.

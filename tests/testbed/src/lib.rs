@@ -1,0 +1,1 @@
+//! The watched systems in miniature, with faults that can be switched on.

@@ -1,0 +1,22 @@
+//! The commands. Each reads its flags and prints; what it calls is a library function.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people")]
+
+pub mod check;
+//pub mod demo;
+pub mod replay;
+//pub mod serve;
+pub mod test;
+
+/// How a command ended, when it could run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was found.
+    Fine,
+    /// Violations, failed tests or mistakes were found.
+    Found,
+}
+
+/// Tells a person why a command could not run.
+pub fn say_error(error: &anyhow::Error) {
+    eprintln!("invar: {error:#}");
+}
