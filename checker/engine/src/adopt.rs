@@ -41,8 +41,7 @@ impl Engine {
     /// # Errors
     /// When the bytes are not a checkpoint of this version.
     pub fn restore(program: Program, timing: Timing, bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let (version, rest) =
-            postcard::take_from_bytes::<u32>(bytes).map_err(|_| CheckpointError::Unreadable)?;
+        let (version, rest) = postcard::take_from_bytes::<u32>(bytes).map_err(|_| CheckpointError::Unreadable)?;
         if version != CHECKPOINT_VERSION {
             return Err(CheckpointError::Version(version));
         }

@@ -114,13 +114,19 @@ impl Breaker {
                     let newest = violations.iter().copied().max().unwrap_or(*at);
                     violations.retain(|&seen| newest.since(seen) < within);
                 }
-                if violations.len() >= policy.trip_count.max(1) as usize { open } else { Breaker::Closed { violations } }
+                if violations.len() >= policy.trip_count.max(1) as usize {
+                    open
+                } else {
+                    Breaker::Closed { violations }
+                }
             }
             (Breaker::HalfOpen { .. }, Signal::Violated(_)) => open,
             // Stragglers from before the trip say nothing about recovery.
             (state @ Breaker::Open { .. }, Signal::Violated(_) | Signal::Success) => state,
             (Breaker::Open { until: Some(until) }, Signal::Tick) if until <= now => Breaker::HalfOpen { good: 0 },
-            (Breaker::HalfOpen { good }, Signal::Success) if good + 1 >= policy.close_count.max(1) => Breaker::default(),
+            (Breaker::HalfOpen { good }, Signal::Success) if good + 1 >= policy.close_count.max(1) => {
+                Breaker::default()
+            }
             (Breaker::HalfOpen { good }, Signal::Success) => Breaker::HalfOpen { good: good + 1 },
             (state @ Breaker::Closed { .. }, Signal::Success | Signal::Tick) => state,
             (state @ (Breaker::Open { .. } | Breaker::HalfOpen { .. }), Signal::Tick) => state,

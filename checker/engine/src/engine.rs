@@ -319,8 +319,7 @@ impl Engine {
             }
             (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
                 let alternative = landing.alternative;
-                let touch =
-                    Touch { at: landing.at, rule, role, alternative, hash: 0, key: Box::default(), slots };
+                let touch = Touch { at: landing.at, rule, role, alternative, hash: 0, key: Box::default(), slots };
                 if late {
                     let what = Why::Wide(touch.clone(), key.clone());
                     state.dirty.push(Interruption { rule, what, late });
@@ -417,7 +416,12 @@ impl Engine {
             state.restarts.insert(place, restart);
         }
         if from < state.judged_to {
-            let at = EventRef { ts: from, identity: event::Identity::default(), element: 0, position: event::Position::default() };
+            let at = EventRef {
+                ts: from,
+                identity: event::Identity::default(),
+                element: 0,
+                position: event::Position::default(),
+            };
             self.restart_changed(&Restart { at, node, pack: None });
         }
     }

@@ -1,5 +1,8 @@
 //! Name patterns: `*` stands for any run of characters, the dot included.
-use alloc::{string::{String, ToString}, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::fmt;
 
 /// A glob over names; without a `*` it matches exactly itself.

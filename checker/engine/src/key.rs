@@ -1,5 +1,9 @@
 //! Keys of rule instances: the network and the declared parts in one canonical run of bytes, hashed once.
-use alloc::{boxed::Box, string::{String, ToString}, vec::Vec};
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+    vec::Vec,
+};
 use event::{Int, Value};
 
 use crate::expr::Val;

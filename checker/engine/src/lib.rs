@@ -29,8 +29,8 @@ mod touch;
 mod verdict;
 mod world;
 
-pub use breaker::{Breaker, BreakerChange, BreakerState};
 pub use adopt::CheckpointError;
+pub use breaker::{Breaker, BreakerChange, BreakerState};
 pub use engine::{Census, Engine, Forced, Health, Input, UnknownBreaker};
 pub use glob::Glob;
 pub use kind::Tally;

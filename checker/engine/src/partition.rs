@@ -2,7 +2,10 @@
 //!
 //! Touches wait in the buffer until the frontier has passed them, then instances take them in order of time. A touch that
 //! comes when the frontier has passed it already is put into its instance's trail and the instance runs again.
-use alloc::{collections::{BTreeMap, VecDeque}, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 use event::Timestamp;
 
 use crate::{
@@ -65,7 +68,13 @@ impl Partition {
     }
 
     /// Judges everything before `to`.
-    pub(crate) fn advance(&mut self, world: &World<'_>, interruptions: &[Interruption], to: Timestamp, said: &mut Said) {
+    pub(crate) fn advance(
+        &mut self,
+        world: &World<'_>,
+        interruptions: &[Interruption],
+        to: Timestamp,
+        said: &mut Said,
+    ) {
         self.correct(world, interruptions, to, said);
         let ready = self.take_ready(to);
         let mut touches = ready.as_slice();
@@ -156,15 +165,7 @@ impl Partition {
     }
 
     /// Opens an instance, which first sees what concerns it from before.
-    fn open(
-        &mut self,
-        world: &World<'_>,
-        rule: u32,
-        key: &[u8],
-        hash: u64,
-        ts: Timestamp,
-        said: &mut Said,
-    ) -> u32 {
+    fn open(&mut self, world: &World<'_>, rule: u32, key: &[u8], hash: u64, ts: Timestamp, said: &mut Said) -> u32 {
         let limit = usize::try_from(world.rule(rule).max_keys / world.partitions).unwrap_or(usize::MAX).max(1);
         let table = &mut self.tables[rule as usize];
         if table.len() >= limit
@@ -175,7 +176,8 @@ impl Partition {
         }
         let mut now = Automaton::new(world.rule(rule));
         let mut ctx = world.ctx(rule, key);
-        for (touch, _) in world.wides(rule).iter().take_while(|(touch, _)| touch.ts() < ts) {
+        let earlier = world.wides(rule).iter().take_while(|(touch, _)| touch.ts() < ts);
+        for (touch, _) in earlier.filter(|(_, partial)| partial.agrees(key)) {
             now.instant(&mut ctx, &Instant { ts: touch.ts(), touches: &[touch], restart: None });
         }
         let slot = table.insert(key.into(), hash, now);
@@ -202,7 +204,9 @@ impl Partition {
             .slots()
             .filter(|(_, instance)| interruption.concerns(world, &instance.key))
             .filter(|(_, instance)| {
-                !instant.iter().any(|touch| touch.rule == rule && touch.hash == instance.hash && touch.key == instance.key)
+                !instant
+                    .iter()
+                    .any(|touch| touch.rule == rule && touch.hash == instance.hash && touch.key == instance.key)
             })
             .map(|(slot, _)| slot)
             .collect();
@@ -271,7 +275,10 @@ impl Partition {
             let Some(instance) = table.get_mut(slot) else { continue };
             let place = instance.trail.partition_point(|known| known.order(&touch).is_lt());
             let twin = |known: Option<&Touch>| known.is_some_and(|known| known.repeats(&touch));
-            if touch.ts() < instance.base_to || twin(instance.trail.get(place)) || (place > 0 && twin(instance.trail.get(place - 1))) {
+            if touch.ts() < instance.base_to
+                || twin(instance.trail.get(place))
+                || (place > 0 && twin(instance.trail.get(place - 1)))
+            {
                 continue;
             }
             instance.last = instance.last.max(touch.ts());
@@ -475,7 +482,10 @@ fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, s
     }
     findings.extend(old.into_iter().filter(|finding| finding.at < instance.base_to));
     instance.findings = findings;
-    instance.changed = instance.changed.max(instance.trail.back().map_or(Timestamp::ZERO, Touch::ts)).max(to.minus(core::time::Duration::from_nanos(1)));
+    instance.changed = instance
+        .changed
+        .max(instance.trail.back().map_or(Timestamp::ZERO, Touch::ts))
+        .max(to.minus(core::time::Duration::from_nanos(1)));
     instance.now = state;
     instance.armed = Timestamp::MAX;
 }
@@ -504,7 +514,11 @@ fn replay(
     };
     let mut restarts = restarts.into_iter().peekable();
     loop {
-        let times = [trail.peek().map(|touch| touch.ts()), wides.peek().map(|touch| touch.ts()), restarts.peek().map(|at| at.ts)];
+        let times = [
+            trail.peek().map(|touch| touch.ts()),
+            wides.peek().map(|touch| touch.ts()),
+            restarts.peek().map(|at| at.ts),
+        ];
         let next = times.into_iter().flatten().min();
         while let Some(due) = world.next_due(rule, state).filter(|due| *due < next.unwrap_or(to)) {
             state.due(ctx, due);

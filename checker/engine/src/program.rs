@@ -1,5 +1,11 @@
 //! Packs linked into one program: rules numbered, events routed to the roles they may play.
-use alloc::{boxed::Box, collections::{BTreeMap, BTreeSet}, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
 
 use crate::{
     adopt::Identities,
@@ -195,8 +201,7 @@ impl Program {
             Target::Success { breaker } => self.breaker(breaker).1.close.as_ref(),
         };
         // Routes are made by `wanted` from the very roles looked up here.
-        &role.expect("a route leads to a role")
-            .alternatives[route.alternative as usize]
+        &role.expect("a route leads to a role").alternatives[route.alternative as usize]
     }
 
     pub(crate) fn fact(&self, fact: u32) -> &crate::pack::Fact {

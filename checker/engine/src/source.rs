@@ -1,5 +1,9 @@
 //! Who was heard, when, and how far behind: watermarks and the frontier.
-use alloc::{collections::VecDeque, string::{String, ToString}, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 use event::Timestamp;
 use hashbrown::HashMap;

@@ -163,8 +163,10 @@ impl<'a> World<'a> {
             What::Violated { at, evidence, missing, level } => {
                 let definition = self.rule(rule);
                 let (network, key) = read_key(definition, key);
-                let mut evidence: Vec<Cited> =
-                    evidence.iter().map(|(part, event)| Cited { role: self.part(rule, *part), event: *event }).collect();
+                let mut evidence: Vec<Cited> = evidence
+                    .iter()
+                    .map(|(part, event)| Cited { role: self.part(rule, *part), event: *event })
+                    .collect();
                 evidence.sort_by_key(|cited| cited.event);
                 Output::Violated(Violation {
                     id,
@@ -186,7 +188,8 @@ impl<'a> World<'a> {
     }
 
     fn part(&self, rule: RuleIdx, part: Part) -> String {
-        let name = |role: u8| self.rule(rule).roles.get(role as usize).map(|role| role.name.clone()).unwrap_or_default();
+        let name =
+            |role: u8| self.rule(rule).roles.get(role as usize).map(|role| role.name.clone()).unwrap_or_default();
         match part {
             Part::Role(role) => name(role),
             Part::Dissent(_) => "dissent".into(),

@@ -90,7 +90,12 @@ fn note_id(node: &Node, what: &str, ids: &mut Vec<(String, std::ops::Range<usize
     let Some(id) = value.scalar() else { return };
     if let Some((_, first)) = ids.iter().find(|(known, _)| *known == id) {
         let line = report.source[..first.start].matches('\n').count() + 1;
-        report.error_help(Code::Duplicate, &value.span, format!("there is a {what} `{id}` already"), format!("the first one is on line {line}"));
+        report.error_help(
+            Code::Duplicate,
+            &value.span,
+            format!("there is a {what} `{id}` already"),
+            format!("the first one is on line {line}"),
+        );
     }
     ids.push((id, value.span.clone()));
 }
@@ -107,7 +112,12 @@ fn list<'n>(node: Option<&'n Node>, what: &str, report: &mut Report<'_>) -> &'n 
         None => &[],
         Some(Node { value: Yaml::List(items), .. }) => items,
         Some(node) => {
-            report.error_help(Code::Shape, &node.span, format!("`{what}` is a list, this is {}", node.shape()), "begin each entry with `- id: …`");
+            report.error_help(
+                Code::Shape,
+                &node.span,
+                format!("`{what}` is a list, this is {}", node.shape()),
+                "begin each entry with `- id: …`",
+            );
             &[]
         }
     }
@@ -190,11 +200,15 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
     for (key, node) in entries(Some(node), "events", report) {
         let mut event = EventDecl { name: key.name.clone(), ..EventDecl::default() };
         let long = |node: &Node| match &node.value {
-            Yaml::Map(entries) => entries.iter().any(|(key, value)| key.name == "attrs" && matches!(value.value, Yaml::Map(_) | Yaml::Null)),
+            Yaml::Map(entries) => entries
+                .iter()
+                .any(|(key, value)| key.name == "attrs" && matches!(value.value, Yaml::Map(_) | Yaml::Null)),
             _ => false,
         };
         let about_only = |node: &Node| match &node.value {
-            Yaml::Map(entries) => matches!(entries.as_slice(), [(key, value)] if key.name == "about" && value.scalar().is_some_and(|text| parse_type(&text).is_none())),
+            Yaml::Map(entries) => {
+                matches!(entries.as_slice(), [(key, value)] if key.name == "about" && value.scalar().is_some_and(|text| parse_type(&text).is_none()))
+            }
             _ => false,
         };
         let attrs = if long(node) || about_only(node) {
@@ -208,7 +222,12 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
         };
         for (name, value) in entries(attrs, "attrs", report) {
             let Some(kind) = value.scalar().and_then(|text| parse_type(&text)) else {
-                report.error_help(Code::Shape, &value.span, format!("this is not the type of `{}`", name.name), "types are string, int, bool, double, bytes, list, map and any");
+                report.error_help(
+                    Code::Shape,
+                    &value.span,
+                    format!("this is not the type of `{}`", name.name),
+                    "types are string, int, bool, double, bytes, list, map and any",
+                );
                 continue;
             };
             event.attrs.push((name.name.clone(), kind));
@@ -234,7 +253,9 @@ fn parse_type(text: &str) -> Option<Type> {
 
 fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Lifecycle> {
     let mut fields = Fields::of(node, "lifecycle", report)?;
-    let of = fields.take("of").map_or_else(|| vec![KeyPart { name: "node".into(), optional: false }], |node| rule::key_parts(node, report));
+    let of = fields
+        .take("of")
+        .map_or_else(|| vec![KeyPart { name: "node".into(), optional: false }], |node| rule::key_parts(node, report));
     let role = |word: &'static str, fields: &mut Fields<'_>, report: &mut Report<'_>| {
         fields.take(word).map(|node| {
             let mut roles = vec![pattern::read(node, word, cx, report)];
@@ -250,8 +271,13 @@ fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<L
 
 fn fact(name: &str, node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<(engine::Fact, Type)> {
     let mut fields = Fields::of(node, "fact", report)?;
-    let key: Vec<String> =
-        fields.take("key").map(|node| rule::key_parts(node, report)).unwrap_or_default().into_iter().map(|part| part.name).collect();
+    let key: Vec<String> = fields
+        .take("key")
+        .map(|node| rule::key_parts(node, report))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|part| part.name)
+        .collect();
     let set_by = fields.need("set_by", report).map(|node| pattern::read(node, "set_by", cx, report));
     let unset_by = fields.take("unset_by").map(|node| pattern::read(node, "unset_by", cx, report));
     let value = fields.need("value", report).and_then(|node| Parsed::of(node, 0, report));
@@ -346,7 +372,11 @@ fn breaker(node: &Node, rules: &[String], cx: &Context<'_>, report: &mut Report<
 fn warn_twins(rule: &engine::Rule, node: &Node, events: &[EventDecl], report: &mut Report<'_>) {
     let Kind::Count { of, .. } = rule.kind else { return };
     for pattern in rule.roles.get(of as usize).into_iter().flat_map(|role| &role.alternatives) {
-        let bare = |event: &&EventDecl| pattern.name.matches(&event.name) && event.attrs.is_empty() && rule.key.iter().all(|part| part.name == "node");
+        let bare = |event: &&EventDecl| {
+            pattern.name.matches(&event.name)
+                && event.attrs.is_empty()
+                && rule.key.iter().all(|part| part.name == "node")
+        };
         if let Some(event) = events.iter().find(bare) {
             let start = node.span.start..node.span.start + 1;
             report.warning(
@@ -364,7 +394,9 @@ fn facts_digest(rule: &engine::Rule, facts: &[engine::Fact]) -> u64 {
     let mut see = |fact: u16| {
         if let Some(fact) = facts.get(fact as usize) {
             let text = format!("{fact:?}");
-            digest ^= text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            digest ^= text
+                .bytes()
+                .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         }
     };
     for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {

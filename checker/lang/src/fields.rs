@@ -26,11 +26,23 @@ impl Report<'_> {
         &mut self.diagnostics[last]
     }
 
-    pub(crate) fn error_help(&mut self, code: Code, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn error_help(
+        &mut self,
+        code: Code,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.error(code, span, message).help = Some(help.into());
     }
 
-    pub(crate) fn warning(&mut self, code: Code, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn warning(
+        &mut self,
+        code: Code,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let diagnostic = Diagnostic::error(code, message, self.file, self.source, span.clone());
         self.diagnostics.push(diagnostic.warning().help(help));
     }
@@ -194,8 +206,17 @@ impl Params {
                     "write a duration such as `5s` or `1m`",
                 );
             } else {
-                let message = if text.is_empty() { "this is not a duration".to_owned() } else { format!("`{text}` is not a duration") };
-                report.error_help(Code::Duration, &node.span, message, "write a number and a unit: `250ms`, `5s`, `1m30s`, `24h`, `7d`");
+                let message = if text.is_empty() {
+                    "this is not a duration".to_owned()
+                } else {
+                    format!("`{text}` is not a duration")
+                };
+                report.error_help(
+                    Code::Duration,
+                    &node.span,
+                    message,
+                    "write a number and a unit: `250ms`, `5s`, `1m30s`, `24h`, `7d`",
+                );
             }
         }
         found.map(Duration::from_nanos)
@@ -205,7 +226,11 @@ impl Params {
         let followed = self.follow(node, report)?;
         let found = followed.scalar().and_then(|text| text.parse().ok());
         if found.is_none() {
-            report.error(Code::Shape, &node.span, format!("a whole number is needed here, this is {}", followed.shape()));
+            report.error(
+                Code::Shape,
+                &node.span,
+                format!("a whole number is needed here, this is {}", followed.shape()),
+            );
         }
         found
     }
@@ -214,7 +239,12 @@ impl Params {
         match self.follow(node, report)?.value {
             Yaml::Bool(value) => Some(value),
             _ => {
-                report.error_help(Code::Shape, &node.span, "`true` or `false` is needed here", "a parameter is written `param.name`");
+                report.error_help(
+                    Code::Shape,
+                    &node.span,
+                    "`true` or `false` is needed here",
+                    "a parameter is written `param.name`",
+                );
                 None
             }
         }

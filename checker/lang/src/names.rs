@@ -259,7 +259,10 @@ impl Resolver<'_> {
         if let (Function::Duration, [Expr::Const(Value::String(text))]) = (function, compiled.as_slice()) {
             return match engine::expr::parse_duration(text) {
                 Some(nanos) => Ok((Expr::Duration(nanos), Type::Duration)),
-                None => Err(Problem::new(Code::Duration, format!("`{text}` is not a duration")).help("write `5s` or `1m30s`")),
+                None => {
+                    Err(Problem::new(Code::Duration, format!("`{text}` is not a duration"))
+                        .help("write `5s` or `1m30s`"))
+                }
             };
         }
         Ok((Expr::Call(function, compiled), kind))
@@ -268,8 +271,11 @@ impl Resolver<'_> {
     fn fact(&mut self, name: &str, args: &[Node], as_of: AsOf) -> Result<Typed, Problem> {
         let (fact, parts, kind) = self.names.fact(name)?;
         if args.len() != parts {
-            return Err(Problem::new(Code::Name, format!("`fact.{name}` has {parts} key parts, {} are given", args.len()))
-                .help("fewer key parts, for the remaining rows, are not supported yet by this version"));
+            return Err(Problem::new(
+                Code::Name,
+                format!("`fact.{name}` has {parts} key parts, {} are given", args.len()),
+            )
+            .help("fewer key parts, for the remaining rows, are not supported yet by this version"));
         }
         let args = args.iter().map(|arg| Ok(self.expr(arg)?.0)).collect::<Result<_, _>>()?;
         Ok((Expr::Fact { fact, args, as_of }, kind))
@@ -322,7 +328,8 @@ impl Resolver<'_> {
             }
             Binary::Less | Binary::LessEqual | Binary::Greater | Binary::GreaterEqual => {
                 if !any && a_kind != b_kind && !(number(a_kind) && number(b_kind)) {
-                    return clash("these have no order").map_err(|problem: Problem| problem.help(literal_help(a_kind, b_kind)));
+                    return clash("these have no order")
+                        .map_err(|problem: Problem| problem.help(literal_help(a_kind, b_kind)));
                 }
                 fraction(&a, &b)?;
                 Type::Bool
@@ -361,7 +368,8 @@ pub(crate) fn typed(expr: Expr, kind: Type) -> Expr {
 
 /// Dividing two integers and comparing with a fraction is hardly meant.
 fn fraction(a: &Expr, b: &Expr) -> Result<(), Problem> {
-    let whole_division = |expr: &Expr| matches!(expr, Expr::Binary(Binary::Divide, x, y) if !is_double(x) && !is_double(y));
+    let whole_division =
+        |expr: &Expr| matches!(expr, Expr::Binary(Binary::Divide, x, y) if !is_double(x) && !is_double(y));
     let fractional = |expr: &Expr| matches!(expr, Expr::Const(Value::Double(value)) if value.fract() != 0.0);
     if (whole_division(a) && fractional(b)) || (whole_division(b) && fractional(a)) {
         return Err(Problem::new(Code::Type, "dividing two integers drops the fraction that is compared here")

@@ -38,7 +38,8 @@ impl<'n> Parsed<'n> {
             Ok(tree) => Some(Parsed { node, offset, tree }),
             Err(error) => {
                 let code = if error.too_large { Code::ExpressionTooLarge } else { Code::ExpressionSyntax };
-                let problem = Problem { code, message: error.message, span: error.span, help: error.help.map(str::to_owned) };
+                let problem =
+                    Problem { code, message: error.message, span: error.span, help: error.help.map(str::to_owned) };
                 report.inside(node, offset, problem);
                 None
             }
@@ -69,7 +70,12 @@ pub(crate) struct WrittenRole<'n> {
 }
 
 /// Reads a pattern, or a list of them.
-pub(crate) fn read<'n>(node: &'n Node, word: &'static str, cx: &Context<'_>, report: &mut Report<'_>) -> WrittenRole<'n> {
+pub(crate) fn read<'n>(
+    node: &'n Node,
+    word: &'static str,
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> WrittenRole<'n> {
     let mut role = WrittenRole { name: word.to_owned(), word, alternatives: Vec::new(), kept: Vec::new() };
     match &node.value {
         Yaml::List(items) => items.iter().for_each(|item| one(item, &mut role, cx, report)),
@@ -135,7 +141,12 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
         }
         _ => {
             let message = format!("a pattern is an event's name or a map with `event`, this is {}", node.shape());
-            report.error_help(Code::Shape, &node.span, message, "write `name`, `name where condition`, or a list of these");
+            report.error_help(
+                Code::Shape,
+                &node.span,
+                message,
+                "write `name`, `name where condition`, or a list of these",
+            );
         }
     }
 }
@@ -317,7 +328,9 @@ impl Layout<'_, '_> {
         for (place, variable) in kept.iter().enumerate() {
             match names.make(variable.clone()) {
                 Ok((slot, kind)) => (names.slots[place].1, names.slots[place].2) = (slot, kind),
-                Err(problem) => drop(report.error(problem.code, &written.name_span, problem.message).help = problem.help),
+                Err(problem) => {
+                    drop(report.error(problem.code, &written.name_span, problem.message).help = problem.help)
+                }
             }
         }
         let mut own_condition: Option<Expr> = None;
@@ -382,7 +395,11 @@ impl Layout<'_, '_> {
         names: &mut OwnNames<'_, '_>,
         report: &mut Report<'_>,
     ) -> Option<Expr> {
-        if written.key.as_ref().is_some_and(|chosen| !chosen.iter().any(|(name, _)| name.trim_end_matches('?') == part.name)) {
+        if written
+            .key
+            .as_ref()
+            .is_some_and(|chosen| !chosen.iter().any(|(name, _)| name.trim_end_matches('?') == part.name))
+        {
             return None;
         }
         let segments: Vec<String> = part.name.split('.').map(str::to_owned).collect();
@@ -523,7 +540,10 @@ impl OwnNames<'_, '_> {
                     return Err(Problem::new(Code::Name, format!("`{name}` is defined by itself")));
                 }
                 let Some((_, parsed)) = self.written.lets.iter().find(|(known, _)| *known == name) else {
-                    return Err(Problem::new(Code::Name, format!("`{name}` is not defined for `{}`", self.written.name)));
+                    return Err(Problem::new(
+                        Code::Name,
+                        format!("`{name}` is not defined for `{}`", self.written.name),
+                    ));
                 };
                 let parsed = parsed.clone();
                 self.open.push(name);
@@ -589,7 +609,9 @@ impl LateNames<'_, '_> {
         let kinds: Vec<Type> = written
             .alternatives
             .iter()
-            .map(|one| OwnNames { cx: self.cx, written: one, slots: Vec::new(), open: Vec::new() }.make(variable.clone()))
+            .map(|one| {
+                OwnNames { cx: self.cx, written: one, slots: Vec::new(), open: Vec::new() }.make(variable.clone())
+            })
             .map(|made| made.map(|(_, kind)| kind))
             .collect::<Result<_, _>>()?;
         let kind = match kinds.split_first() {
@@ -659,20 +681,21 @@ pub(crate) fn fact(
     const VALUE: &str = "value of the fact";
     let mut set_by = set_by;
     for written in &mut set_by.alternatives {
-        written.lets.push((VALUE.to_owned(), Parsed { node: value.node, offset: value.offset, tree: value.tree.clone() }.unbound()));
+        written.lets.push((
+            VALUE.to_owned(),
+            Parsed { node: value.node, offset: value.offset, tree: value.tree.clone() }.unbound(),
+        ));
     }
     set_by.kept = vec![Variable::Let(VALUE.to_owned())];
     let mut roles = vec![set_by];
     let layout = Layout { cx, roles: &mut roles };
-    let kind = LateNames { cx, roles: layout.roles, own: 0 }
-        .kept(0, &Variable::Let(VALUE.to_owned()))
-        .map_or_else(
-            |problem| {
-                report.inside(value.node, value.offset, problem);
-                Type::Any
-            },
-            |(_, kind)| kind,
-        );
+    let kind = LateNames { cx, roles: layout.roles, own: 0 }.kept(0, &Variable::Let(VALUE.to_owned())).map_or_else(
+        |problem| {
+            report.inside(value.node, value.offset, problem);
+            Type::Any
+        },
+        |(_, kind)| kind,
+    );
     let set_by = layout.role(0, &parts, report);
     let unset_by = unset_by.map(|unset_by| {
         let mut roles = vec![unset_by];

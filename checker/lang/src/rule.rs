@@ -1,10 +1,7 @@
 //! Rules: one kind over roles, with modifiers.
 use std::time::Duration;
 
-use engine::{
-    CountSpan, During, KeyPart, Kind, Limit, Mode, OnRestart, RoleIdx, Rule, Severity, Type,
-    expr::Expr,
-};
+use engine::{CountSpan, During, KeyPart, Kind, Limit, Mode, OnRestart, RoleIdx, Rule, Severity, Type, expr::Expr};
 
 use crate::{
     diagnostic::Code,
@@ -16,8 +13,7 @@ use crate::{
 };
 
 /// The kinds of this version.
-const KINDS: &[&str] =
-    &["never", "always", "response", "precedence", "count", "agreement", "consecutive", "heartbeat"];
+const KINDS: &[&str] = &["never", "always", "response", "precedence", "count", "agreement", "consecutive", "heartbeat"];
 
 /// The kinds of the language that this version does not have.
 const LATER: &[&str] = &["aggregate", "monotonic", "state_machine", "exclusive", "order", "sequence"];
@@ -153,12 +149,14 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
             report.error(
                 Code::Unsupported,
                 &node.span,
-                format!("`{}`: conditions of `during` on facts or other events are not supported yet by this version", role.name),
+                format!(
+                    "`{}`: conditions of `during` on facts or other events are not supported yet by this version",
+                    role.name
+                ),
             );
         }
     }
-    let names: Vec<(String, &'static str)> =
-        layout.roles.iter().map(|role| (role.name.clone(), role.word)).collect();
+    let names: Vec<(String, &'static str)> = layout.roles.iter().map(|role| (role.name.clone(), role.word)).collect();
     let message = message.and_then(|node| template::compile(node, &names, cx.params, report));
     let (id, kind) = (id?, kind?);
     let default = match &kind {
@@ -220,7 +218,11 @@ fn severity(node: &Node, report: &mut Report<'_>) -> Option<Severity> {
     let found = node.scalar().and_then(|text| Severity::parse(&text));
     if found.is_none() {
         match node.value {
-            Yaml::List(_) => report.error(Code::Unsupported, &node.span, "severity by condition is not supported yet by this version"),
+            Yaml::List(_) => report.error(
+                Code::Unsupported,
+                &node.span,
+                "severity by condition is not supported yet by this version",
+            ),
             _ => report.error(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info"),
         };
     }
@@ -311,14 +313,24 @@ fn during<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &
     let delay = fields.take("delay").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
     let within = fields.take("within").and_then(|node| cx.params.duration(node, report));
     if after.is_none() && until.is_none() {
-        report.error_help(Code::MissingField, &node.span, "`during` has neither `after` nor `until`", "give at least one end");
+        report.error_help(
+            Code::MissingField,
+            &node.span,
+            "`during` has neither `after` nor `until`",
+            "give at least one end",
+        );
     }
     fields.finish(report);
     Some(During { after, until, delay, within })
 }
 
 /// Reads the one kind of a rule.
-fn kind<'n>(fields: &mut Fields<'n>, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+fn kind<'n>(
+    fields: &mut Fields<'n>,
+    roles: &mut Roles<'n>,
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<Draft<'n>> {
     fields.not_yet(LATER, report);
     let present: Vec<&'static str> = KINDS.iter().copied().filter(|kind| fields.has(kind)).collect();
     let start = fields.span().start..fields.span().start + 1;
@@ -384,9 +396,7 @@ fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report:
     fields.not_yet(&["from", "or", "quorum", "each"], report);
     let span = fields.span().clone();
     fields.finish(report);
-    let kind = |limit| {
-        Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace })
-    };
+    let kind = |limit| Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace });
     match (within, by) {
         (Some(_), Some(_)) => {
             report.error(Code::Shape, &span, "`within` and `by` are alternatives: give one of them");
@@ -394,7 +404,12 @@ fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report:
         }
         (None, Some(by)) => kind(Limit::By(by)).map(Draft::Done),
         (None, None) => {
-            report.error_help(Code::MissingField, &(span.start..span.start + 1), "this response has no end", "give `within: 5s`, or `by:` with a marker event");
+            report.error_help(
+                Code::MissingField,
+                &(span.start..span.start + 1),
+                "this response has no end",
+                "give `within: 5s`, or `by:` with a marker event",
+            );
             None
         }
         (Some(node), None) => {
@@ -403,7 +418,11 @@ fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report:
                 _ => false,
             };
             if matches!(node.value, Yaml::List(_)) {
-                report.error(Code::Unsupported, &node.span, "the later of several ends is not supported yet by this version");
+                report.error(
+                    Code::Unsupported,
+                    &node.span,
+                    "the later of several ends is not supported yet by this version",
+                );
                 return None;
             }
             if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
@@ -416,7 +435,12 @@ fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report:
     }
 }
 
-fn precedence<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+fn precedence<'n>(
+    node: &'n Node,
+    roles: &mut Roles<'n>,
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<Draft<'n>> {
     let mut fields = Fields::of(node, "precedence", report)?;
     let event = roles.need(&mut fields, "event", cx, report);
     let mut requires = Vec::new();
@@ -481,7 +505,12 @@ fn count<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &m
             let until = roles.take(&mut per, "until", cx, report);
             per.finish(report);
             if within.is_none() && until.is_none() {
-                report.error_help(Code::MissingField, &node.span, "these spans never end", "give `within`, `until`, or both");
+                report.error_help(
+                    Code::MissingField,
+                    &node.span,
+                    "these spans never end",
+                    "give `within`, `until`, or both",
+                );
             }
             CountSpan::Per { when: when?, before, within, until }
         }
@@ -491,13 +520,23 @@ fn count<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &m
         report.error(Code::MissingField, &(place.start..place.start + 1), "a count has `min`, `max` or both");
     }
     if min.is_some() && !matches!(span, CountSpan::Per { .. }) {
-        report.error_help(Code::Shape, &place, "`min` needs an end at which it is judged", "give `per: {when: …, within: …}`");
+        report.error_help(
+            Code::Shape,
+            &place,
+            "`min` needs an end at which it is judged",
+            "give `per: {when: …, within: …}`",
+        );
     }
     fields.finish(report);
     Some(Draft::Done(Kind::Count { of: of?, min, max, span }))
 }
 
-fn agreement<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
+fn agreement<'n>(
+    node: &'n Node,
+    roles: &mut Roles<'n>,
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<Draft<'n>> {
     let mut fields = Fields::of(node, "agreement", report)?;
     let of = roles.need(&mut fields, "event", cx, report);
     let value = fields.need("value", report).and_then(|node| Parsed::of(node, 0, report));
@@ -522,7 +561,8 @@ fn finish(draft: Draft<'_>, layout: &Layout<'_, '_>, report: &mut Report<'_>) ->
             let (expr, kind) = layout.late(of as usize, &assert, report)?;
             if !matches!(kind, Type::Bool | Type::Any) {
                 let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
-                let problem = names::Problem { span: assert.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
+                let problem =
+                    names::Problem { span: assert.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
                 report.inside(assert.node, assert.offset, problem);
             }
             Some(Kind::Always { of, assert: expr })
@@ -542,8 +582,13 @@ fn finish(draft: Draft<'_>, layout: &Layout<'_, '_>, report: &mut Report<'_>) ->
             let (expr, kind) = layout.late(when as usize, &limit, report)?;
             if !matches!(kind, Type::Duration | Type::Any) {
                 let message = format!("`within` needs a duration, this is {}", names::type_name(kind));
-                let problem = names::Problem { span: limit.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
-                report.inside(limit.node, limit.offset, problem.help("multiply by a length: `when.ttl_s * duration(\"1s\")`"));
+                let problem =
+                    names::Problem { span: limit.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
+                report.inside(
+                    limit.node,
+                    limit.offset,
+                    problem.help("multiply by a length: `when.ttl_s * duration(\"1s\")`"),
+                );
             }
             Some(Kind::Response { when, then, limit: Limit::Computed(expr), pair, unless, broken_by, grace })
         }

@@ -105,10 +105,9 @@ fn case(node: &Node, report: &mut Report<'_>) -> Option<Case> {
     let name = fields.need("name", report).and_then(|node| text(node, report));
     let rules = fields.take("rules").map(|node| texts(node, report)).unwrap_or_default();
     let params = match fields.take("params").map(|node| (&node.value, node)) {
-        Some((Yaml::Map(entries), _)) => entries
-            .iter()
-            .filter_map(|(key, value)| Some((key.name.clone(), text(value, report)?)))
-            .collect(),
+        Some((Yaml::Map(entries), _)) => {
+            entries.iter().filter_map(|(key, value)| Some((key.name.clone(), text(value, report)?))).collect()
+        }
         Some((_, node)) => {
             report.error(Code::Shape, &node.span, "`params` is a map");
             Vec::new()
@@ -130,7 +129,12 @@ fn case(node: &Node, report: &mut Report<'_>) -> Option<Case> {
         Some((Yaml::List(items), _)) => items.iter().filter_map(|item| expectation(item, report)).collect(),
         Some((Yaml::Null, _)) | None => Vec::new(),
         Some((_, node)) => {
-            report.error_help(Code::Shape, &node.span, "`expect` is a list", "write `expect: []` when nothing may fire");
+            report.error_help(
+                Code::Shape,
+                &node.span,
+                "`expect` is a list",
+                "write `expect: []` when nothing may fire",
+            );
             Vec::new()
         }
     };
@@ -153,11 +157,8 @@ fn event(node: &Node, number: usize, report: &mut Report<'_>) -> Option<Event> {
     let mut word = |name: &'static str, report: &mut Report<'_>| {
         fields.take(name).and_then(|node| text(node, report)).unwrap_or_default()
     };
-    let source = Source {
-        network: word("network", report),
-        node: word("node", report),
-        component: word("component", report),
-    };
+    let source =
+        Source { network: word("network", report), node: word("node", report), component: word("component", report) };
     let trace_id = word("trace_id", report);
     let attrs = fields.take("attrs").map(|node| map(node, report)).unwrap_or_default();
     let resource = fields.take("resource").map(|node| map(node, report)).unwrap_or_default();

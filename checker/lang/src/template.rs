@@ -30,7 +30,10 @@ pub(crate) fn compile(
             continue;
         }
         let Some(end) = rest[at..].find('}').filter(|_| rest[at..].starts_with('{')) else {
-            let problem = Problem { span: offset..offset + 1, ..Problem::new(Code::ExpressionSyntax, "this brace has no partner") };
+            let problem = Problem {
+                span: offset..offset + 1,
+                ..Problem::new(Code::ExpressionSyntax, "this brace has no partner")
+            };
             report.inside(node, 0, problem.help("a brace that is meant is written twice: `{{`"));
             return None;
         };

@@ -194,7 +194,12 @@ pub fn event(engine: &mut Engine, event: &Event) {
         })
         .collect();
     let process = engine.program().process_attributes().find_map(|name| {
-        event.attrs.iter().chain(&event.resource).find(|(key, _)| key == name).map(|(_, value)| crate::json::text(value))
+        event
+            .attrs
+            .iter()
+            .chain(&event.resource)
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| crate::json::text(value))
     });
     engine.row(&Row {
         event: number,

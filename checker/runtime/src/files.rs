@@ -58,8 +58,11 @@ impl Recording {
     /// When the file cannot be opened or inflated. What is wrong inside it becomes a problem instead.
     pub fn read(&mut self, path: &Path) -> Result<(), FileError> {
         let wrong = |source| FileError { path: path.display().to_string(), source };
-        let raw: Box<dyn Read> =
-            if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(path).map_err(wrong)?) };
+        let raw: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(io::stdin())
+        } else {
+            Box::new(fs::File::open(path).map_err(wrong)?)
+        };
         let content = inflate(raw).map_err(wrong)?;
         let file = u16::try_from(self.files.len())
             .map_err(|_| wrong(io::Error::new(io::ErrorKind::InvalidInput, "more than 65,536 files in one replay")))?;

@@ -62,9 +62,10 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
     };
     let component = last.map(|source| source.component.clone()).unwrap_or_default();
     let message = message(rule, violation, &events);
-    let missing = violation.missing.as_ref().map(|missing| {
-        json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()})
-    });
+    let missing = violation
+        .missing
+        .as_ref()
+        .map(|missing| json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()}));
     let evidence = events.iter().map(|(role, event)| json::evidence(role, event)).collect();
     Frozen { key, message, evidence, missing, node, component }
 }

@@ -47,6 +47,15 @@ pub fn text(value: &Value) -> String {
     }
 }
 
+/// A JSON value as people read it in a sentence.
+#[must_use]
+pub fn text_of(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// An event called as evidence.
 #[must_use]
 pub fn evidence(role: &str, event: &Event) -> Json {

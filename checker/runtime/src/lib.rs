@@ -1,5 +1,7 @@
 //! The shell of the checker: brings events to the engine and what it says to people. Knows no HTML and answers no requests.
+pub mod checker;
 pub mod checkpoint;
+pub mod clock;
 pub mod control;
 pub mod feed;
 pub mod files;
@@ -7,4 +9,6 @@ pub mod freeze;
 pub mod json;
 pub mod offline;
 pub mod packs;
+pub mod pages;
+pub mod search;
 pub mod suite;

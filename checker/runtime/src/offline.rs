@@ -89,7 +89,12 @@ impl Found {
 }
 
 /// Judges a recording. `progress` is told how many of how many requests have been read.
-pub fn judge(program: Program, recording: &Recording, complete: bool, progress: &mut dyn FnMut(usize, usize)) -> Findings {
+pub fn judge(
+    program: Program,
+    recording: &Recording,
+    complete: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Findings {
     let mut engine = Engine::new(program, Timing::default(), Input::Offline);
     let mut feeder = Feeder::default();
     // Requests go in by their first time, so that everything before the next one's first time can be judged at once.
@@ -110,7 +115,15 @@ pub fn judge(program: Program, recording: &Recording, complete: bool, progress: 
     for (done, &(_, number)) in order.iter().enumerate() {
         let request = &recording.requests[number];
         let at = Position { partition: request.file, frame: number as u64, record: 0 };
-        feeder.request(&mut engine, request.signal, &request.body, &request.refused, Timestamp::ZERO, at, groups[number]);
+        feeder.request(
+            &mut engine,
+            request.signal,
+            &request.body,
+            &request.refused,
+            Timestamp::ZERO,
+            at,
+            groups[number],
+        );
         if let Some(&(next, _)) = order.get(done + 1) {
             engine.judge_before(next, &mut said);
             outputs.append(&mut said);
@@ -189,8 +202,7 @@ impl Evidence for Bodies<'_> {
         let events = known.or_else(|| {
             let request = self.requests.get(usize::try_from(position.frame).ok()?)?;
             let at = Position { record: 0, ..position };
-            let events =
-                Arc::new(feed::events(request.signal, &request.body, &request.refused, Timestamp::ZERO, at));
+            let events = Arc::new(feed::events(request.signal, &request.body, &request.refused, Timestamp::ZERO, at));
             if self.decoded.len() == DECODED_MAX {
                 self.decoded.pop_front();
             }

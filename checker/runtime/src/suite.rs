@@ -132,7 +132,9 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
     case.events.iter().for_each(|event| feed::event(&mut engine, event));
     let mut outputs: Vec<Output> = Vec::new();
     match case.until {
-        Some(until) => engine.judge_before(BEGINNING.plus(until).plus(std::time::Duration::from_nanos(1)), &mut outputs),
+        Some(until) => {
+            engine.judge_before(BEGINNING.plus(until).plus(std::time::Duration::from_nanos(1)), &mut outputs)
+        }
         None => engine.finish(true, &mut outputs),
     }
     let standing = offline::standing(outputs);
@@ -156,7 +158,12 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
         }
     }
     for extra in seen.iter().filter(|seen| !seen.matched && under_test(&seen.rule)) {
-        failures.push(format!("found {} at {}{}, not expected", extra.rule, relative(extra.at), describe_key(&extra.key)));
+        failures.push(format!(
+            "found {} at {}{}, not expected",
+            extra.rule,
+            relative(extra.at),
+            describe_key(&extra.key)
+        ));
     }
     Outcome { name: case.name.clone(), line: case.line, failures }
 }
@@ -166,7 +173,8 @@ fn fits(expected: &Expectation, seen: &Seen) -> bool {
         && expected.at.is_none_or(|at| at == seen.at)
         && expected.key.iter().all(|(name, value)| {
             seen.key.iter().any(|(part, found)| {
-                part == name && found.as_ref().is_some_and(|found| found == value || json::text(found) == json::text(value))
+                part == name
+                    && found.as_ref().is_some_and(|found| found == value || json::text(found) == json::text(value))
             })
         })
 }
@@ -178,10 +186,8 @@ fn describe(expected: &Expectation) -> String {
 }
 
 fn describe_key(key: &[(String, Option<event::Value>)]) -> String {
-    let parts: Vec<String> = key
-        .iter()
-        .filter_map(|(name, value)| Some(format!("{name}={}", json::text(value.as_ref()?))))
-        .collect();
+    let parts: Vec<String> =
+        key.iter().filter_map(|(name, value)| Some(format!("{name}={}", json::text(value.as_ref()?)))).collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 

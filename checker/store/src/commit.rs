@@ -112,7 +112,8 @@ impl Store {
     /// When the database says no; nothing of the step is there then.
     pub async fn commit(&self, step: &Step, planner: &dyn Planner) -> Result<bool, StoreError> {
         let mut transaction = self.writer.begin().await?;
-        let known: i64 = sqlx::query_scalar("select frame from progress where id = 1").fetch_one(&mut *transaction).await?;
+        let known: i64 =
+            sqlx::query_scalar("select frame from progress where id = 1").fetch_one(&mut *transaction).await?;
         let frame = i64::try_from(step.frame).unwrap_or(i64::MAX);
         if frame <= known {
             return Ok(false);
@@ -314,12 +315,13 @@ async fn ended(
     planner: &dyn Planner,
 ) -> Result<i64, StoreError> {
     let seen = now.to_string();
-    let row = sqlx::query("update violations set state = ?, late = ? where id = ? and state = 'violated' returning incident")
-        .bind(state)
-        .bind(by.map(|by| by.to_string()))
-        .bind(violation)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let row =
+        sqlx::query("update violations set state = ?, late = ? where id = ? and state = 'violated' returning incident")
+            .bind(state)
+            .bind(by.map(|by| by.to_string()))
+            .bind(violation)
+            .fetch_optional(&mut *connection)
+            .await?;
     // A storm keeps only some of its violations: what becomes of the others cannot be told apart.
     let Some(row) = row else { return Ok(0) };
     let incident: String = row.get(0);

@@ -34,7 +34,8 @@ impl From<sqlx::Error> for StoreError {
             return StoreError::NotFound;
         }
         // SQLite's primary result codes, sqlite.org/rescode.html.
-        let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok()).map(|code| code & 0xff);
+        let code =
+            error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok()).map(|code| code & 0xff);
         match code {
             Some(13) => StoreError::Full,
             Some(8) => StoreError::ReadOnly,

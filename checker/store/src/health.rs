@@ -180,15 +180,16 @@ impl Store {
         records: i64,
         sample: &str,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query("insert into refused (at, sender, reason, message, records, sample) values (?, ?, ?, ?, ?, ?)")
-            .bind(now.to_string())
-            .bind(sender)
-            .bind(reason)
-            .bind(message)
-            .bind(records)
-            .bind(sample)
-            .execute(&self.writer)
-            .await?;
+        let done =
+            sqlx::query("insert into refused (at, sender, reason, message, records, sample) values (?, ?, ?, ?, ?, ?)")
+                .bind(now.to_string())
+                .bind(sender)
+                .bind(reason)
+                .bind(message)
+                .bind(records)
+                .bind(sample)
+                .execute(&self.writer)
+                .await?;
         sqlx::query("delete from refused where id <= ?")
             .bind(done.last_insert_rowid() - REFUSED_KEPT)
             .execute(&self.writer)

@@ -188,10 +188,12 @@ pub(crate) fn id_of(violation: &NewViolation) -> String {
     let mut hash = [0_u64; 2];
     let case = [&violation.pack, &violation.rule, &violation.network, &violation.group, &violation.id];
     for (seed, half) in hash.iter_mut().enumerate() {
-        *half = case.iter().flat_map(|part| part.bytes().chain([0])).fold(
-            0xcbf2_9ce4_8422_2325_u64.wrapping_add(seed as u64),
-            |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3),
-        );
+        *half = case
+            .iter()
+            .flat_map(|part| part.bytes().chain([0]))
+            .fold(0xcbf2_9ce4_8422_2325_u64.wrapping_add(seed as u64), |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
     }
     format!("{:016x}{:08x}", hash[0], hash[1] as u32)
 }
@@ -275,12 +277,9 @@ impl Store {
             }
             None => {}
         }
-        for (column, value) in [
-            ("rule", &filter.rule),
-            ("pack", &filter.pack),
-            ("node", &filter.node),
-            ("severity", &filter.severity),
-        ] {
+        for (column, value) in
+            [("rule", &filter.rule), ("pack", &filter.pack), ("node", &filter.node), ("severity", &filter.severity)]
+        {
             if let Some(value) = value {
                 query.push(format!(" and {column} = ")).push_bind(value.clone());
             }

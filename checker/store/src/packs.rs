@@ -38,10 +38,11 @@ impl Store {
         at: &str,
     ) -> Result<i64, StoreError> {
         let mut transaction = self.writer.begin().await?;
-        let current: i64 = sqlx::query_scalar("select coalesce(max(revision), 0) from packs where name = ? and current = 1")
-            .bind(name)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let current: i64 =
+            sqlx::query_scalar("select coalesce(max(revision), 0) from packs where name = ? and current = 1")
+                .bind(name)
+                .fetch_one(&mut *transaction)
+                .await?;
         if let Some(expected) = expected.filter(|expected| *expected != current) {
             return Err(StoreError::Conflict { current, expected });
         }
@@ -50,15 +51,17 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await?;
         sqlx::query("update packs set current = 0 where name = ?").bind(name).execute(&mut *transaction).await?;
-        sqlx::query("insert into packs (name, revision, yaml, author, origin, at, current) values (?, ?, ?, ?, ?, ?, 1)")
-            .bind(name)
-            .bind(last + 1)
-            .bind(yaml)
-            .bind(author)
-            .bind(origin)
-            .bind(at)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "insert into packs (name, revision, yaml, author, origin, at, current) values (?, ?, ?, ?, ?, ?, 1)",
+        )
+        .bind(name)
+        .bind(last + 1)
+        .bind(yaml)
+        .bind(author)
+        .bind(origin)
+        .bind(at)
+        .execute(&mut *transaction)
+        .await?;
         let change = note_change(&mut transaction, "pack", name, at).await?;
         transaction.commit().await?;
         self.announce(change);

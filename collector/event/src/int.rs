@@ -1,5 +1,8 @@
 //! Integers that are exact at any size: chains count in 256 bits, OTLP's integers end at 63.
-use alloc::{boxed::Box, string::{String, ToString}};
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+};
 use core::{cmp::Ordering, fmt};
 use num_bigint::BigInt;
 use num_traits::{Num, Signed, ToPrimitive, Zero};
@@ -137,12 +140,7 @@ impl Int {
         }))
     }
 
-    fn with(
-        &self,
-        other: &Self,
-        small: fn(i128, i128) -> Option<i128>,
-        big: fn(BigInt, BigInt) -> BigInt,
-    ) -> Self {
+    fn with(&self, other: &Self, small: fn(i128, i128) -> Option<i128>, big: fn(BigInt, BigInt) -> BigInt) -> Self {
         if let (Int::Small(a), Int::Small(b)) = (self, other)
             && let Some(result) = small(*a, *b)
         {

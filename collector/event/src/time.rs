@@ -3,9 +3,7 @@ use alloc::{format, string::String};
 use core::{fmt, time::Duration};
 
 /// Nanoseconds since the Unix epoch, UTC. Holds until the year 2554.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
@@ -71,9 +69,15 @@ pub fn format_duration(span: Duration) -> String {
     }
     let mut text = String::new();
     let mut left = nanos;
-    for (unit, size) in
-        [("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)]
-    {
+    for (unit, size) in [
+        ("d", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ] {
         if left >= size {
             text.push_str(&format!("{}{unit}", left / size));
             left %= size;

@@ -1,21 +1,11 @@
-//! What a body holds: decodes it far enough to know that it can be read later, and counts its events. It refuses to
+//! What a body holds: looks it through far enough to know that it can be read later, and counts its events. It refuses to
 //! interpret them.
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest};
-use prost::Message;
+use wire::{Limits, Malformed, Signal};
 
 use crate::counters::Endpoint;
 use crate::failure::Failure;
-
-/// What an accepted body is an export request of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Signal {
-    /// `ExportLogsServiceRequest`.
-    Logs,
-    /// `ExportTraceServiceRequest`.
-    Traces,
-}
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,64 +27,49 @@ pub(crate) struct Accepted {
     pub(crate) message: String,
 }
 
-impl Accepted {
-    fn whole(signal: Signal, body: Bytes, events: usize) -> Self {
-        let events = u32::try_from(events).unwrap_or(u32::MAX);
-        Self { signal: Some(signal), body, events, rejected: 0, refused: Bytes::new(), message: String::new() }
-    }
-}
-
-/// Checks an inflated body.
+/// Checks an inflated body; JSON and event lines become protobuf, the one form that is kept.
 ///
 /// # Errors
 /// When it cannot be decoded; the failure names the place where that is known.
 pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Accepted, Failure> {
-    match (endpoint, form) {
-        (Endpoint::Metrics, _) => {
+    let limits = Limits::default();
+    let signal = match endpoint {
+        Endpoint::Logs | Endpoint::Events => Signal::Logs,
+        Endpoint::Traces => Signal::Traces,
+        Endpoint::Metrics => {
             let message = if body.is_empty() { "" } else { "metrics are not used by this server" };
-            Ok(Accepted {
+            return Ok(Accepted {
                 signal: None,
                 body,
                 events: 0,
                 rejected: 0,
                 refused: Bytes::new(),
                 message: message.to_owned(),
-            })
+            });
         }
-        (Endpoint::Logs, Form::Protobuf) => {
-            let request = ExportLogsServiceRequest::decode(body.clone()).map_err(malformed)?;
-            Ok(Accepted::whole(Signal::Logs, body, log_records(&request)))
-        }
-        (Endpoint::Logs, _) => {
-            let request: ExportLogsServiceRequest = json(&body)?;
-            Ok(Accepted::whole(Signal::Logs, request.encode_to_vec().into(), log_records(&request)))
-        }
-        (Endpoint::Traces, Form::Protobuf) => {
-            let request = ExportTraceServiceRequest::decode(body.clone()).map_err(malformed)?;
-            Ok(Accepted::whole(Signal::Traces, body, span_events(&request)))
-        }
-        (Endpoint::Traces, _) => {
-            let request: ExportTraceServiceRequest = json(&body)?;
-            Ok(Accepted::whole(Signal::Traces, request.encode_to_vec().into(), span_events(&request)))
-        }
-        (Endpoint::Events, _) => Err(Failure::unsupported("event lines are not understood yet".to_owned())),
-    }
+    };
+    let body = match (endpoint, form) {
+        (Endpoint::Events, _) => wire::lines_to_protobuf(&body).map_err(malformed)?.into(),
+        (_, Form::Protobuf) => body,
+        _ => wire::json_to_protobuf(signal, &body, &limits).map_err(malformed)?.0.into(),
+    };
+    let census = wire::check(signal, &body, &limits).map_err(malformed)?;
+    let message = match census.refusals().first() {
+        None => String::new(),
+        Some(first) => format!("{} of {} records were refused; {first}", census.rejected, census.records),
+    };
+    Ok(Accepted {
+        signal: Some(signal),
+        events: census.events,
+        rejected: census.rejected,
+        refused: Bytes::copy_from_slice(census.refused.as_bytes()),
+        message,
+        body,
+    })
 }
 
-fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| Failure::malformed("", error.to_string()))
-}
-
-fn malformed(error: prost::DecodeError) -> Failure {
-    Failure::malformed("", error.to_string())
-}
-
-fn log_records(request: &ExportLogsServiceRequest) -> usize {
-    request.resource_logs.iter().flat_map(|resource| &resource.scope_logs).map(|scope| scope.log_records.len()).sum()
-}
-
-/// A span is one event at its end, and each of its span events is one more.
-fn span_events(request: &ExportTraceServiceRequest) -> usize {
-    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-    scopes.flat_map(|scope| &scope.spans).map(|span| 1 + span.events.len()).sum()
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn malformed(error: Malformed) -> Failure {
+    let message = error.to_string();
+    Failure::malformed(error.path, message)
 }

@@ -29,9 +29,9 @@ mod sink;
 mod tokens;
 
 pub use app::{App, Settings};
-pub use content::Signal;
 pub use counters::{Counters, Endpoint, Outcome, Transport};
 pub use failure::Reason;
 pub use serve::{serve_grpc, serve_http};
 pub use sink::{Batch, Refusal, Sender, Sink, SinkError};
 pub use tokens::{Token, Tokens};
+pub use wire::Signal;

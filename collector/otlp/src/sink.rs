@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::content::Signal;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use wire::Signal;
 
 use crate::counters::{Endpoint, Transport};
 use crate::failure::Reason;

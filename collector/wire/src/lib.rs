@@ -4,6 +4,9 @@
 
 mod any;
 mod check;
+mod encode;
+mod from_json;
+mod from_lines;
 mod identity;
 mod limits;
 mod malformed;
@@ -14,12 +17,11 @@ mod walk;
 
 pub use any::{Any, Elements, Entries, List, Map};
 pub use check::{Census, Refusal, check};
+pub use from_json::{Warnings, json_to_protobuf};
+pub use from_lines::lines_to_protobuf;
 pub use identity::Occurrences;
 pub use limits::{Limits, Signal};
 pub use malformed::{Fault, Malformed};
 pub use record::Record;
 pub use refused::Refused;
 pub use walk::{Scratch, walk};
-
-mod stub;
-pub use stub::*;

@@ -13,7 +13,7 @@ pub struct Malformed {
 }
 
 /// What is wrong at one place of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The bytes end inside a field.
     #[error("the bytes end inside a field")]
@@ -36,6 +36,12 @@ pub enum Fault {
     /// There are more messages and values than allowed.
     #[error("the request holds too many values")]
     TooMany,
+    /// The JSON text cannot be read, or says something it must not.
+    #[error("{0}")]
+    Json(String),
+    /// A value of another kind is needed.
+    #[error("{0} is needed here")]
+    Expected(&'static str),
     /// A string is not UTF-8.
     #[error("a string is not valid UTF-8")]
     Utf8,

@@ -141,7 +141,12 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// `Span` (opentelemetry-proto, `trace/v1/trace.proto`): one event at its end, and one for each of its own events.
-    fn span(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+    fn span(
+        &mut self,
+        message: &'a [u8],
+        scope: &'a str,
+        visit: &mut impl FnMut(&Record<'a, '_>),
+    ) -> Result<(), Fault> {
         self.attrs.clear();
         let mut record = self.blank(self.index, scope);
         self.index += 1;

@@ -106,7 +106,12 @@ const PATTERNS: &[Pattern] = &[
         rule: "    precedence:\n      event: done\n      requires:\n        any: [allowed]\n      within: 60s\n",
         steps: |events, keys| {
             let mut random = SplitMix(2);
-            let step = |_| Step { name: (random.next() % 2) as usize, key: (random.next() % u64::from(keys)) as u32, voter: 0, value: 0 };
+            let step = |_| Step {
+                name: (random.next() % 2) as usize,
+                key: (random.next() % u64::from(keys)) as u32,
+                voter: 0,
+                value: 0,
+            };
             (0..events).map(step).collect()
         },
         by_hand: |steps, keys| {
@@ -129,7 +134,8 @@ const PATTERNS: &[Pattern] = &[
         rule: "    count:\n      of: applied\n      max: 1\n",
         steps: |events, keys| {
             let mut random = SplitMix(3);
-            let step = |_| Step { name: 0, key: (random.next() % (u64::from(keys) * 10)) as u32 % keys, voter: 0, value: 0 };
+            let step =
+                |_| Step { name: 0, key: (random.next() % (u64::from(keys) * 10)) as u32 % keys, voter: 0, value: 0 };
             (0..events).map(step).collect()
         },
         by_hand: |steps, keys| {
@@ -256,7 +262,10 @@ fn main() {
     let tiny = std::env::args().any(|argument| argument == "--test");
     let (events, keys) = if tiny { (20_000, 20_000) } else { (1_000_000, 100_000) };
     let names: Vec<String> = (0..keys).map(|key| format!("0x{key:016x}")).collect();
-    println!("{:<28} {:>12} {:>12} {:>12} {:>8} {:>10}", "pattern", "live/s", "offline/s", "by hand/s", "ratio", "violations");
+    println!(
+        "{:<28} {:>12} {:>12} {:>12} {:>8} {:>10}",
+        "pattern", "live/s", "offline/s", "by hand/s", "ratio", "violations"
+    );
     for pattern in PATTERNS {
         let steps = (pattern.steps)(events, keys);
         let (expected, by_hand) = measure(|| (pattern.by_hand)(&steps, &names));

@@ -18,19 +18,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["alert", "engine", "event", "journal", "lang", "store", "wire"]),
     ("ui", &["engine", "event", "lang", "store"]),
     ("testbed", &[]),
-    (
-        "invar",
-        &["alert", "engine", "event", "journal", "lang", "otlp", "runtime", "store", "testbed", "ui", "wire"],
-    ),
+    ("invar", &["alert", "engine", "event", "journal", "lang", "otlp", "runtime", "store", "testbed", "ui", "wire"]),
 ];
 
 /// Which crate alone may use a crate of the outside world.
-const ONLY: &[(&str, &[&str])] = &[
-    ("sqlx", &["store", "testbed"]),
-    ("serde-saphyr", &["lang", "invar"]),
-    ("askama", &["ui"]),
-    ("tonic", &["otlp"]),
-];
+const ONLY: &[(&str, &[&str])] =
+    &[("sqlx", &["store", "testbed"]), ("serde-saphyr", &["lang", "invar"]), ("askama", &["ui"]), ("tonic", &["otlp"])];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -111,8 +111,8 @@ impl RawConfig {
     pub fn with_file(self, path: &std::path::Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|error| ConfigError(vec![format!("{} cannot be read: {error}", path.display())]))?;
-        let file: RawConfig = serde_saphyr::from_str(&text)
-            .map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?;
+        let file: RawConfig =
+            serde_saphyr::from_str(&text).map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?;
         Ok(RawConfig {
             data: self.data.or(file.data),
             rules: self.rules.or(file.rules),
@@ -206,7 +206,9 @@ fn tokens(text: &str, problems: &mut Vec<String>) -> Vec<(String, String)> {
             Some((name, secret)) if !name.is_empty() && secret.len() >= 16 => {
                 tokens.push((name.to_owned(), secret.to_owned()));
             }
-            Some((name, _)) => problems.push(format!("ingest-tokens: the secret of `{name}` is shorter than 16 characters")),
+            Some((name, _)) => {
+                problems.push(format!("ingest-tokens: the secret of `{name}` is shorter than 16 characters"))
+            }
             None => problems.push("ingest-tokens: write name=secret, separated by commas".to_owned()),
         }
     }
@@ -273,7 +275,9 @@ mod tests {
             ..RawConfig::default()
         };
         let said = raw.validate().unwrap_err().to_string();
-        for part in ["grpc: 0.0.0.0:4317", "http: `nonsense`", "retain-size", "retain-age", "`a` is shorter", "name=secret"] {
+        for part in
+            ["grpc: 0.0.0.0:4317", "http: `nonsense`", "retain-size", "retain-age", "`a` is shorter", "name=secret"]
+        {
             assert!(said.contains(part), "{part} is missing in:\n{said}");
         }
     }

@@ -1,3 +1,7 @@
 //! The commands of the one binary, as functions that tests can call too. Introduces all crates to one another.
+mod backend;
 pub mod cmd;
 pub mod config;
+mod metrics;
+pub mod node;
+pub mod telemetry;

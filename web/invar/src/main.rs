@@ -1,8 +1,54 @@
-//! min
+//! The one binary of Invar: reads flags, runs a command, turns its outcome into an exit code.
+//!
+//! 0: fine. 1: found something (violations, failed tests, mistakes). 2: could not run.
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use invar::cmd;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Watches invariants between the components of distributed nodes.
+///
+/// Components report events over OpenTelemetry; rules written as YAML say what must hold between them; what is broken
+/// becomes incidents with evidence, circuit breakers that nodes obey, and pages.
 #[derive(Parser)]
-struct Cli { #[command(subcommand)] command: Command }
+#[command(name = "invar", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    after_help = "Start here: `invar demo` shows the whole path in a browser; `invar serve --help` runs the real thing.\n\
+                        Exit codes: 0 fine, 1 found something, 2 could not run."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(Subcommand)]
-enum Command { Check(cmd::check::Arguments), Test(cmd::test::Arguments), Replay(cmd::replay::Arguments) }
-fn main() -> std::process::ExitCode { let r = match Cli::parse().command { Command::Check(a) => cmd::check::run(&a), Command::Test(a) => cmd::test::run(&a), Command::Replay(a) => cmd::replay::run(&a) }; match r { Ok(cmd::Outcome::Fine) => 0.into(), Ok(_) => 1.into(), Err(e) => { cmd::say_error(&e); 2.into() } } }
+enum Command {
+    /// Run everything: receive, keep, judge, show and page
+    Serve(cmd::serve::Arguments),
+    /// Find the mistakes in packs
+    Check(cmd::check::Arguments),
+    /// Run the tests beside packs
+    Test(cmd::test::Arguments),
+    /// Judge recorded events offline
+    Replay(cmd::replay::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(arguments) => cmd::serve::run(arguments),
+        Command::Check(arguments) => cmd::check::run(&arguments),
+        Command::Test(arguments) => cmd::test::run(&arguments),
+        Command::Replay(arguments) => cmd::replay::run(&arguments),
+    };
+    match outcome {
+        Ok(cmd::Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(cmd::Outcome::Found) => ExitCode::from(1),
+        Err(error) => {
+            cmd::say_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,1 +1,39 @@
-//! The pages and the JSON API.
+//! The pages and the JSON API. Pages work without JavaScript; a little of it refreshes them. Knows no journal and no
+//! engine at work: what it cannot read from the store it asks a [`Backend`] for.
+mod api;
+mod assets;
+mod backend;
+mod error;
+mod guard;
+mod pages;
+mod stream;
+mod timeline;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use store::Store;
+
+pub use backend::{AdoptError, Backend, EventQuery, Force};
+
+/// What every handler has.
+#[derive(Clone)]
+pub struct App {
+    /// Incidents, breakers, deliveries, packs, health.
+    pub store: Store,
+    /// Everything else.
+    pub backend: Arc<dyn Backend>,
+}
+
+/// All routes; binds nothing.
+#[must_use]
+pub fn router(app: App) -> Router {
+    Router::new()
+        .merge(pages::routes())
+        .merge(api::routes())
+        .merge(stream::routes())
+        .merge(assets::routes())
+        .fallback(error::not_found)
+        .layer(middleware::from_fn(guard::guard))
+        .with_state(app)
+}

@@ -167,7 +167,10 @@ impl Undefined {
     pub fn is_absence(self) -> bool {
         matches!(
             self,
-            Undefined::Absent { .. } | Undefined::AbsentInRole { .. } | Undefined::NotAFact { .. } | Undefined::NoSuchKey
+            Undefined::Absent { .. }
+                | Undefined::AbsentInRole { .. }
+                | Undefined::NotAFact { .. }
+                | Undefined::NoSuchKey
         )
     }
 }

@@ -57,7 +57,8 @@ impl Count {
         self.span = Some(span);
         let Some(max) = max else { return };
         for touch in now.of(of) {
-            if self.seen.iter().any(|seen| seen.at.identity == touch.at.identity && seen.at.element == touch.at.element) {
+            if self.seen.iter().any(|seen| seen.at.identity == touch.at.identity && seen.at.element == touch.at.element)
+            {
                 continue;
             }
             ctx.exercise(now.ts);
@@ -103,10 +104,7 @@ impl Count {
             self.onset = Some(last);
             let newest = self.seen.len().saturating_sub(usize::try_from(max).unwrap_or(0) + 1 + EXCESS_MAX);
             let evidence = cite(of, self.seen.iter().skip(newest).map(|seen| seen.at));
-            ctx.find(
-                Anchor::Event(last),
-                What::Violated { at: now.ts, evidence, missing: None, level: true },
-            );
+            ctx.find(Anchor::Event(last), What::Violated { at: now.ts, evidence, missing: None, level: true });
         }
     }
 
@@ -180,7 +178,8 @@ impl Count {
             self.open = still;
         }
         if let Some(restart) = now.restart {
-            let (owed, open) = core::mem::take(&mut self.open).into_iter().partition(|open: &Opened| open.opener.at.ts < now.ts);
+            let (owed, open) =
+                core::mem::take(&mut self.open).into_iter().partition(|open: &Opened| open.opener.at.ts < now.ts);
             match ctx.rule.on_restart {
                 OnRestart::Broken => {
                     self.open = open;
@@ -220,9 +219,7 @@ impl Count {
                 };
                 self.seen.get(last).map(|seen| seen.at.ts.plus(*length))
             }
-            CountSpan::Per { .. } => {
-                self.open.iter().map(|open| open.end).min().filter(|end| *end < Timestamp::MAX)
-            }
+            CountSpan::Per { .. } => self.open.iter().map(|open| open.end).min().filter(|end| *end < Timestamp::MAX),
         }
     }
 
@@ -235,10 +232,7 @@ impl Count {
                 for open in core::mem::take(&mut self.open) {
                     if open.end > due {
                         self.open.push(open);
-                    } else if !ctx
-                        .span(open.opener.at.ts)
-                        .is_some_and(|span| ctx.span_ended(&span, open.end))
-                    {
+                    } else if !ctx.span(open.opener.at.ts).is_some_and(|span| ctx.span_ended(&span, open.end)) {
                         let end = open.end;
                         self.close(ctx, open, end, None);
                     }

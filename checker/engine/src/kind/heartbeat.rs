@@ -63,10 +63,7 @@ impl Heartbeat {
         self.onset = Some(onset);
         let mut evidence: Vec<(Part, EventRef)> = vec![(Part::Role(of), last)];
         evidence.extend(witness.zip(while_).map(|(witness, role)| (Part::Role(role), witness)));
-        ctx.find(
-            Anchor::Time(onset),
-            What::Violated { at, evidence, missing: Some((of, onset)), level: true },
-        );
+        ctx.find(Anchor::Time(onset), What::Violated { at, evidence, missing: Some((of, onset)), level: true });
     }
 
     pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {

@@ -92,12 +92,7 @@ pub(crate) struct Found {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    Violated {
-        at: Timestamp,
-        evidence: Vec<(Part, EventRef)>,
-        missing: Option<(RoleIdx, Timestamp)>,
-        level: bool,
-    },
+    Violated { at: Timestamp, evidence: Vec<(Part, EventRef)>, missing: Option<(RoleIdx, Timestamp)>, level: bool },
     Resolved(Timestamp),
     Late(RoleIdx, EventRef),
 }

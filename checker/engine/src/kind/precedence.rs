@@ -40,14 +40,20 @@ impl Precedence {
             // An event may support another only inside the same span, and no further back than allowed.
             let from = within.map_or(Timestamp::ZERO, |within| now.ts.minus(within)).max(span.from());
             let supported = |supports: &VecDeque<Seen>| {
-                supports.iter().rev().take_while(|support| support.at.ts >= from).any(|support| {
-                    !same_event(&support.at, &judged.at) && ctx.fits(&judged, support)
-                })
+                supports
+                    .iter()
+                    .rev()
+                    .take_while(|support| support.at.ts >= from)
+                    .any(|support| !same_event(&support.at, &judged.at) && ctx.fits(&judged, support))
             };
             let (excuses, required) = self.supports.split_last().unwrap_or((const { &VecDeque::new() }, &[]));
             let mut lacking = requires.iter().zip(required).filter(|(_, seen)| !supported(seen)).map(|(role, _)| *role);
             let first_lacking = lacking.next();
-            let enough = if *all { first_lacking.is_none() } else { lacking.count() + usize::from(first_lacking.is_some()) < requires.len() };
+            let enough = if *all {
+                first_lacking.is_none()
+            } else {
+                lacking.count() + usize::from(first_lacking.is_some()) < requires.len()
+            };
             if enough || supported(excuses) {
                 ctx.tally.held += 1;
                 continue;
@@ -78,9 +84,9 @@ impl Precedence {
             return false;
         }
         let Some((network, node)) = ctx.node() else { return false };
-        ctx.sources.find_node(network, node).is_some_and(|state| {
-            from < state.first_ts && ts.since(state.first_ts) <= ctx.timing.settle
-        })
+        ctx.sources
+            .find_node(network, node)
+            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= ctx.timing.settle)
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -208,8 +208,7 @@ impl Response {
             if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline) {
                 continue;
             }
-            let silent =
-                ctx.node().is_some_and(|(network, node)| ctx.sources.silent(network, node, open.deadline));
+            let silent = ctx.node().is_some_and(|(network, node)| ctx.sources.silent(network, node, open.deadline));
             if open.broken.is_none() && silent && !ctx.offline {
                 // Nothing was heard of the node since: whether the answer came cannot be said before it speaks again.
                 if open.asleep_until.is_none() {

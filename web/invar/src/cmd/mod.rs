@@ -4,7 +4,7 @@
 pub mod check;
 //pub mod demo;
 pub mod replay;
-//pub mod serve;
+pub mod serve;
 pub mod test;
 
 /// How a command ended, when it could run.

@@ -91,8 +91,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// Progress with rate and time left on a terminal; nothing when it would only be noise in a log.
 fn progress_bar(requests: usize) -> ProgressBar {
-    let target =
-        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(requests as u64), target);
     if let Ok(style) = ProgressStyle::with_template("judging {bar:30} {pos}/{len} requests, {per_sec}, {eta} left") {
         bar.set_style(style);

@@ -1,0 +1,509 @@
+//! The checker at work: follows the journal, feeds the engine, commits what follows, checkpoints.
+//!
+//! It is driven by the journal alone. What it has committed it never commits again: after a restart it goes on from a
+//! checkpoint no newer than the database, and drops what the engine says until it has caught up with it.
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use engine::{Engine, Forced, Input, Mode, Output, Pack, Program, Timing, Violation, breaker::Signal as BreakerSignal};
+use event::{Position, Timestamp};
+use journal::{Frame, Journal, Kind, ReadError};
+use serde_json::{Map, Value as Json};
+use store::{BreakerUpdate, Change, NewViolation, Planner, RuleHealthRow, SourceRow, Step, Store, StoreError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use wire::Refused;
+
+use crate::{
+    checkpoint::{Checkpoint, Checkpoints, PackText},
+    control::Control,
+    feed::Feeder,
+    freeze,
+    packs::PackFile,
+    search::{self, FromJournal},
+};
+
+/// How much is fed before what follows is committed.
+const FRAMES_PER_STEP: usize = 256;
+
+/// A storm's violations beyond so many in one step are counted by the engine's tally, and sampled for the incident.
+const OUTPUTS_FROZEN_PER_STEP: usize = 2_000;
+
+/// How often, by the journal's time, the checker says how it is doing.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
+
+/// How often, by the journal's time, the state is written down.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
+
+/// How the checker is doing, for metrics and readiness.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The last frame judged.
+    pub frame: u64,
+    /// Everything before this has been judged.
+    pub frontier: Timestamp,
+    /// The journal's time.
+    pub arrived: Timestamp,
+    /// Events and where they went.
+    pub census: engine::Census,
+    /// Violations found since the start of this process: pack, rule, severity.
+    pub violations: BTreeMap<(String, String, &'static str), u64>,
+    /// Verdicts that could not be given: pack, rule.
+    pub unknown: BTreeMap<(String, String), u64>,
+    /// How long commits took, seconds; only those since the last look.
+    pub commits: Vec<f64>,
+    /// Whether the database takes what is committed.
+    pub healthy: bool,
+}
+
+/// What others may see of the checker while it works.
+#[derive(Clone)]
+pub struct Shared {
+    /// The packs in force.
+    pub packs: Arc<RwLock<Arc<[Arc<Pack>]>>>,
+    /// See [`Status`].
+    pub status: Arc<RwLock<Status>>,
+    /// The last frame judged and committed; moves on with the journal.
+    pub judged: watch::Receiver<u64>,
+}
+
+/// Why the checker stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckerError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] ReadError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A checkpoint folder cannot be used.
+    #[error("checkpoints: {0}")]
+    Checkpoints(#[from] std::io::Error),
+}
+
+/// See the module.
+pub struct Checker {
+    journal: Journal,
+    store: Store,
+    planner: Arc<dyn Planner>,
+    checkpoints: Checkpoints,
+    engine: Engine,
+    feeder: Feeder,
+    packs: BTreeMap<String, PackText>,
+    evidence: FromJournal,
+    /// The last frame fed.
+    frame: u64,
+    arrived: Timestamp,
+    /// The last frame the database has.
+    committed: u64,
+    outputs: Vec<Output>,
+    spoke: Timestamp,
+    checkpointed: Timestamp,
+    enforce_breakers: bool,
+    shared: Shared,
+    judged: watch::Sender<u64>,
+}
+
+impl Checker {
+    /// Takes up where the last one stopped.
+    ///
+    /// # Errors
+    /// When the database or the checkpoints cannot be read.
+    pub async fn recover(
+        journal: Journal,
+        store: Store,
+        planner: Arc<dyn Planner>,
+        checkpoints: Checkpoints,
+        enforce_breakers: bool,
+    ) -> Result<Self, CheckerError> {
+        let committed = store.committed_frame().await?;
+        let (found, passed_over) = checkpoints.newest(committed)?;
+        for problem in passed_over {
+            tracing::warn!(problem, "a checkpoint was passed over");
+        }
+        let timing = Timing::default();
+        let mut packs = BTreeMap::new();
+        let mut frame = 0;
+        let mut engine = None;
+        if let Some(checkpoint) = found {
+            let program = link(&checkpoint.packs);
+            match Engine::restore(program, timing, &checkpoint.state) {
+                Ok(restored) => {
+                    engine = Some(restored);
+                    frame = checkpoint.frame;
+                    packs = checkpoint.packs;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the checkpoint is not used: the journal is judged from its start")
+                }
+            }
+        }
+        let mut engine = engine.unwrap_or_else(|| Engine::new(link(&packs), timing, Input::Live));
+        engine.enforce_breakers(enforce_breakers);
+        let (judged, judged_seen) = watch::channel(frame);
+        let shared = Shared {
+            packs: Arc::new(RwLock::new(engine.program().packs().into())),
+            status: Arc::new(RwLock::new(Status { healthy: true, ..Status::default() })),
+            judged: judged_seen,
+        };
+        Ok(Checker {
+            evidence: FromJournal::new(journal.clone()),
+            journal,
+            store,
+            planner,
+            checkpoints,
+            engine,
+            feeder: Feeder::default(),
+            packs,
+            frame,
+            arrived: Timestamp::ZERO,
+            committed,
+            outputs: Vec::new(),
+            spoke: Timestamp::ZERO,
+            checkpointed: Timestamp::ZERO,
+            enforce_breakers,
+            shared,
+            judged,
+        })
+    }
+
+    /// What others may see while it works.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
+    }
+
+    /// Works until told to stop; then finishes the step under way and writes a checkpoint.
+    ///
+    /// # Errors
+    /// When the journal cannot be read any more. A database that says no is tried again, for as long as it takes.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), CheckerError> {
+        let first = self.journal.segments().first().map_or(1, |segment| segment.first_frame);
+        if self.frame + 1 < first {
+            tracing::warn!(from = self.frame + 1, to = first - 1, "frames were forgotten before they were judged");
+            self.frame = first - 1;
+        }
+        let mut reader = self.journal.reader(self.frame + 1);
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                frame = reader.next() => frame,
+            };
+            match frame {
+                Ok(frame) => self.take(&frame),
+                Err(ReadError::Closed) => break,
+                Err(error) => return Err(error.into()),
+            }
+            for _ in 1..FRAMES_PER_STEP {
+                match reader.try_next()? {
+                    Some(frame) => self.take(&frame),
+                    None => break,
+                }
+            }
+            self.commit(&stop).await;
+        }
+        self.commit(&stop).await;
+        self.checkpoint();
+        Ok(())
+    }
+
+    /// Feeds one frame.
+    fn take(&mut self, frame: &Frame) {
+        self.frame = frame.number;
+        self.arrived = frame.arrived;
+        if let Some(signal) = search::signal(frame) {
+            let at = Position { partition: 0, frame: frame.number, record: 0 };
+            let refused = Refused::from(&*frame.refused);
+            self.feeder.request(&mut self.engine, signal, &frame.body, &refused, frame.arrived, at, 0);
+        } else if frame.kind == Kind::CONTROL {
+            self.control(frame);
+        }
+        let mut said = Vec::new();
+        self.engine.tick(frame.arrived, &mut said);
+        // What the database has already is not said again.
+        if frame.number > self.committed {
+            self.outputs.append(&mut said);
+        }
+    }
+
+    fn control(&mut self, frame: &Frame) {
+        match Control::from_body(&frame.body) {
+            Some(Control::Adopt { pack, revision, yaml }) => {
+                self.packs.insert(pack, PackText { revision, yaml });
+                self.adopt();
+            }
+            Some(Control::Drop { pack }) => {
+                self.packs.remove(&pack);
+                self.adopt();
+            }
+            Some(Control::Force { pack, breaker, network, scope, open, until, reason, by }) => {
+                let signal = if open { BreakerSignal::Trip(until.map(Timestamp)) } else { BreakerSignal::Reset };
+                let forced = Forced {
+                    pack: &pack,
+                    breaker: &breaker,
+                    network: &network,
+                    scope: &scope,
+                    signal,
+                    reason: &reason,
+                    by: &by,
+                };
+                if self.engine.force_breaker(&forced, frame.arrived).is_err() {
+                    tracing::warn!(breaker, "a breaker that no pack has was forced");
+                }
+            }
+            None => tracing::warn!(frame = frame.number, "a control frame of an unknown kind was passed over"),
+        }
+    }
+
+    fn adopt(&mut self) {
+        self.engine.adopt(link(&self.packs));
+        self.engine.enforce_breakers(self.enforce_breakers);
+        self.feeder.reset();
+        if let Ok(mut packs) = self.shared.packs.write() {
+            *packs = self.engine.program().packs().into();
+        }
+    }
+
+    /// Commits what was said, trying again until the database takes it.
+    async fn commit(&mut self, stop: &CancellationToken) {
+        let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
+        if !self.outputs.is_empty() || talkative {
+            let outputs = std::mem::take(&mut self.outputs);
+            let changes = self.freeze(outputs);
+            let step = Step { frame: self.frame, frontier: self.engine.frontier(), now: self.arrived, changes };
+            let mut wait = Duration::from_millis(100);
+            loop {
+                let started = std::time::Instant::now();
+                match self.store.commit(&step, &*self.planner).await {
+                    Ok(_) => {
+                        self.note_commit(started.elapsed());
+                        break;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "verdicts cannot be committed; trying again");
+                        self.note_trouble();
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = tokio::time::sleep(wait) => {}
+                        }
+                        wait = (wait * 2).min(Duration::from_secs(5));
+                    }
+                }
+            }
+            self.committed = self.committed.max(self.frame);
+        }
+        if talkative {
+            self.spoke = self.arrived;
+            self.tell_health().await;
+        }
+        self.judged.send_replace(self.frame);
+        if self.arrived >= self.checkpointed.plus(CHECKPOINT_EVERY) && self.committed >= self.frame {
+            self.checkpoint();
+        }
+    }
+
+    fn freeze(&mut self, outputs: Vec<Output>) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(outputs.len());
+        let mut frozen = 0;
+        for output in outputs {
+            let change = match output {
+                Output::Violated(violation) => {
+                    let (_, rule) = self.engine.program().rule(violation.rule);
+                    if rule.mode == Mode::Measure {
+                        continue;
+                    }
+                    frozen += 1;
+                    let whole = frozen <= OUTPUTS_FROZEN_PER_STEP;
+                    Change::Violated(Box::new(self.freeze_violation(&violation, whole)))
+                }
+                Output::Retracted { id, .. } => Change::Retracted { violation: id.to_string() },
+                Output::Resolved { id, at, .. } => Change::Resolved { violation: id.to_string(), at },
+                Output::LateResolved { id, by, .. } => {
+                    let event = freeze::Evidence::event(&mut self.evidence, by.event.position).unwrap_or_default();
+                    Change::LateResolved { violation: id.to_string(), event: crate::json::evidence(&by.role, &event) }
+                }
+                Output::Breaker(change) => {
+                    let scope: Map<String, Json> = change
+                        .scope
+                        .iter()
+                        .filter_map(|(name, value)| Some((name.clone(), crate::json::value(value.as_ref()?))))
+                        .collect();
+                    tracing::warn!(
+                        breaker = change.id,
+                        state = change.state.as_str(),
+                        scope = %Json::Object(scope.clone()),
+                        reason = change.reason,
+                        "a breaker changed"
+                    );
+                    Change::Breaker(BreakerUpdate {
+                        pack: change.pack,
+                        id: change.id,
+                        network: change.network,
+                        scope: Json::Object(scope),
+                        state: change.state.as_str().to_owned(),
+                        enforcing: change.enforcing,
+                        since: change.since.to_string(),
+                        reason: change.reason,
+                        by: change.by,
+                        until: change.until.map(|until| until.to_string()),
+                    })
+                }
+            };
+            changes.push(change);
+        }
+        changes
+    }
+
+    fn freeze_violation(&mut self, violation: &Violation, whole: bool) -> NewViolation {
+        let program = self.engine.program();
+        let (pack, rule) = program.rule(violation.rule);
+        let bare = Violation { evidence: Vec::new(), ..violation.clone() };
+        let frozen = freeze::freeze(program, if whole { violation } else { &bare }, &mut self.evidence);
+        let group = if rule.group_by.is_empty() {
+            if frozen.node.is_empty() { violation.network.clone() } else { frozen.node.clone() }
+        } else {
+            let parts: Vec<String> = rule
+                .group_by
+                .iter()
+                .filter_map(|name| Some(format!("{name}={}", crate::json::text_of(frozen.key.get(name)?))))
+                .collect();
+            parts.join(", ")
+        };
+        if let Ok(mut status) = self.shared.status.write()
+            && !violation.grown
+        {
+            let name = (pack.name.clone(), rule.id.clone(), rule.severity.as_str());
+            *status.violations.entry(name).or_default() += 1;
+        }
+        NewViolation {
+            id: violation.id.to_string(),
+            pack: pack.name.clone(),
+            rule: rule.id.clone(),
+            reference: rule.reference.clone(),
+            kind: rule.kind.name().to_owned(),
+            severity: rule.severity,
+            shadow: rule.mode == Mode::Shadow,
+            network: violation.network.clone(),
+            node: frozen.node,
+            component: frozen.component,
+            group,
+            key: Json::Object(frozen.key),
+            message: frozen.message,
+            at: violation.at,
+            evidence: Json::Array(frozen.evidence),
+            missing: frozen.missing,
+            level: violation.level,
+            grown: violation.grown,
+            revision: self.packs.get(&pack.name).map_or(0, |pack| pack.revision),
+            runbook_url: rule.runbook_url.clone(),
+            labels: Json::Object(
+                rule.labels.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+            ),
+        }
+    }
+
+    fn note_commit(&self, took: Duration) {
+        if let Ok(mut status) = self.shared.status.write() {
+            status.commits.push(took.as_secs_f64());
+            status.healthy = true;
+            if status.commits.len() > 10_000 {
+                status.commits.clear();
+            }
+        }
+    }
+
+    fn note_trouble(&self) {
+        if let Ok(mut status) = self.shared.status.write() {
+            status.healthy = false;
+        }
+    }
+
+    async fn tell_health(&mut self) {
+        let program = self.engine.program();
+        let time = |ts: Timestamp| if ts == Timestamp::ZERO { String::new() } else { ts.to_string() };
+        let int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let rules: Vec<RuleHealthRow> = program
+            .rules()
+            .map(|(number, pack, rule)| {
+                let health = self.engine.health(number);
+                RuleHealthRow {
+                    pack: pack.name.clone(),
+                    rule: rule.id.clone(),
+                    exercised: time(health.tally.exercised),
+                    held: int(health.tally.held),
+                    violated: int(health.tally.violated),
+                    unknown: int(health.tally.unknown),
+                    why_unknown: health.tally.why_unknown.map(|why| why.as_str().to_owned()).unwrap_or_default(),
+                    retracted: int(health.tally.retracted),
+                    keyless: int(health.tally.keyless),
+                    forgotten: int(health.tally.forgotten),
+                    instances: int(health.instances),
+                    open: int(health.open),
+                }
+            })
+            .collect();
+        let sources: Vec<SourceRow> = self
+            .engine
+            .sources()
+            .iter()
+            .filter(|source| source.last_arrival.plus(Duration::from_secs(5)) >= self.arrived)
+            .map(|source| SourceRow {
+                network: source.network.clone(),
+                node: source.node.clone(),
+                component: source.component.clone(),
+                last_seen: time(source.last_arrival),
+                last_ts: time(source.last_ts),
+                lag_ms: int(source.lag_ns() / 1_000_000),
+                events: int(source.events),
+            })
+            .collect();
+        let slowest =
+            self.engine.slowest().map(|source| format!("{} {}", source.node, source.component)).unwrap_or_default();
+        let lag = self.arrived.since(self.engine.frontier());
+        if let Ok(mut status) = self.shared.status.write() {
+            status.frame = self.frame;
+            status.frontier = self.engine.frontier();
+            status.arrived = self.arrived;
+            status.census = self.engine.census();
+            status.unknown = rules
+                .iter()
+                .filter(|rule| rule.unknown > 0)
+                .map(|rule| ((rule.pack.clone(), rule.rule.clone()), u64::try_from(rule.unknown).unwrap_or(0)))
+                .collect();
+        }
+        let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
+        if let Err(error) = self.store.put_health(lag_ms, &slowest, &rules, &sources).await {
+            tracing::warn!(%error, "the checker's health cannot be written");
+        }
+    }
+
+    /// Writes the state down, when the database has come as far.
+    fn checkpoint(&mut self) {
+        if self.committed < self.frame {
+            return;
+        }
+        self.checkpointed = self.arrived;
+        let written = self.engine.checkpoint().map_err(|error| error.to_string()).and_then(|state| {
+            let checkpoint = Checkpoint { frame: self.frame, packs: self.packs.clone(), state };
+            self.checkpoints.write(&checkpoint).map_err(|error| error.to_string())
+        });
+        if let Err(error) = written {
+            tracing::warn!(error, "no checkpoint was written: a restart will take longer");
+        }
+    }
+}
+
+/// The program of these packs; one that does not compile any more is left out and said.
+fn link(packs: &BTreeMap<String, PackText>) -> Program {
+    Program::link(packs.iter().filter_map(|(name, text)| {
+        let file = PackFile::compile(std::path::Path::new(name), text.yaml.clone());
+        if file.pack.is_none() {
+            tracing::error!(pack = name, revision = text.revision, "a pack does not compile and is left out");
+        }
+        file.pack
+    }))
+}

@@ -1,0 +1,1 @@
+//! Aptos validators, run for a while in memory and in virtual time.

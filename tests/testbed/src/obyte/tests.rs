@@ -1,0 +1,1 @@
+//! Obyte nodes, run for a while in memory.

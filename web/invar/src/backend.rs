@@ -1,0 +1,143 @@
+//! What the pages ask of the running node.
+use std::{net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+use engine::Pack;
+use event::{Event, Position, Timestamp};
+use journal::Journal;
+use runtime::{checker::Shared, clock, control::Control, json, search};
+use serde_json::{Value as Json, json};
+use store::{IncidentRow, Planner, Store, StoreError};
+use ui::{AdoptError, EventQuery, Force};
+
+use crate::{metrics::Metrics, node};
+
+/// The node behind the pages.
+pub(crate) struct Node {
+    pub(crate) journal: Journal,
+    pub(crate) store: Store,
+    pub(crate) planner: Arc<dyn Planner>,
+    pub(crate) shared: Shared,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) otlp: otlp::App,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+/// An event as the API shows it.
+fn row(event: &Event) -> Json {
+    json!({
+        "position": event.position.to_string(),
+        "ts": event.ts.to_string(),
+        "arrived": event.arrived.to_string(),
+        "network": event.source.network,
+        "node": event.source.node,
+        "component": event.source.component,
+        "event": event.name,
+        "attrs": json::attrs(event),
+        "body": json::value(&event.body),
+        "trace_id": event.trace_id,
+    })
+}
+
+fn time(text: Option<String>, name: &str) -> Result<Option<Timestamp>, String> {
+    let Some(text) = text else { return Ok(None) };
+    engine::expr::parse_timestamp(&text)
+        .map(Some)
+        .ok_or_else(|| format!("{name}: `{text}` is not a time; write 2026-11-20T12:00:00Z"))
+}
+
+#[async_trait]
+impl ui::Backend for Node {
+    async fn search(&self, query: EventQuery) -> Result<(Vec<Json>, Option<String>), String> {
+        let limit = query.limit;
+        let before = match query.cursor {
+            Some(cursor) => Some(cursor.parse::<Position>().map_err(|error| format!("cursor: {error}"))?),
+            None => None,
+        };
+        let query = search::Query {
+            from: time(query.from, "from")?,
+            to: time(query.to, "to")?,
+            network: query.network,
+            node: query.node,
+            component: query.component,
+            event: query.event,
+            attrs: query.attrs,
+            trace: query.trace,
+            q: query.q,
+            before,
+            limit,
+        };
+        let journal = self.journal.clone();
+        let found = tokio::task::spawn_blocking(move || search::search(&journal, &query))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        let next = (found.len() == limit).then(|| found.last().map(|event| event.position.to_string())).flatten();
+        Ok((found.iter().map(row).collect(), next))
+    }
+
+    async fn adopt(&self, name: &str, yaml: &str, author: &str, expected: Option<i64>) -> Result<i64, AdoptError> {
+        let adopted = node::adopt(&self.journal, &self.store, name, yaml, author, "ui", expected).await;
+        adopted.map_err(|error| match error.downcast_ref::<StoreError>() {
+            Some(StoreError::Conflict { current, .. }) => AdoptError::Conflict { current: *current },
+            _ => AdoptError::Failed(format!("{error:#}")),
+        })
+    }
+
+    async fn drop_pack(&self, name: &str) -> Result<(), StoreError> {
+        self.store.drop_pack(name, &clock::now().to_string()).await?;
+        node::journal_control(&self.journal, &Control::Drop { pack: name.into() })
+            .await
+            .map(drop)
+            .map_err(|error| StoreError::Database(error.to_string()))
+    }
+
+    async fn force_breaker(&self, force: Force) -> Result<(), String> {
+        let known = self.packs().iter().any(|pack| pack.breakers.iter().any(|breaker| breaker.id == force.breaker));
+        if !known {
+            return Err(format!("no pack in force has a breaker `{}`", force.breaker));
+        }
+        let until = time(force.until, "until")?;
+        let control = Control::Force {
+            pack: force.pack,
+            breaker: force.breaker,
+            network: force.network,
+            scope: force.scope,
+            open: force.open,
+            until: until.map(|until| until.0),
+            reason: force.reason,
+            by: force.by,
+        };
+        let frame = node::journal_control(&self.journal, &control).await.map_err(|error| error.to_string())?;
+        // The page that comes next shows it already.
+        let mut judged = self.shared.judged.clone();
+        let wait = std::time::Duration::from_secs(2);
+        let _ = tokio::time::timeout(wait, judged.wait_for(|judged| *judged >= frame)).await;
+        Ok(())
+    }
+
+    async fn act(&self, incident: &str, what: &str, who: &str, text: &str) -> Result<IncidentRow, StoreError> {
+        self.store.act(incident, what, who, text, clock::now(), &*self.planner).await
+    }
+
+    fn packs(&self) -> Arc<[Arc<Pack>]> {
+        self.shared.packs.read().map_or_else(|_| Arc::from([]), |packs| packs.clone())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        if !self.otlp.is_ready() {
+            return Some("stopping: nothing is accepted any more".to_owned());
+        }
+        let healthy = self.shared.status.read().is_ok_and(|status| status.healthy);
+        (!healthy).then(|| "verdicts cannot be written: look at the disk under the database".to_owned())
+    }
+
+    async fn metrics(&self) -> (String, String) {
+        self.metrics.render(self).await
+    }
+
+    fn endpoints(&self) -> (String, String) {
+        (self.grpc.to_string(), self.http.to_string())
+    }
+}

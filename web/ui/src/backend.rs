@@ -1,0 +1,80 @@
+//! What the pages need beyond the store; the binary provides it.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::Pack;
+use serde_json::Value as Json;
+use store::{IncidentRow, StoreError};
+
+/// Which events; empty parts match everything.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names of the API's parameters")]
+pub struct EventQuery {
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub network: Option<String>,
+    pub node: Option<String>,
+    pub component: Option<String>,
+    pub event: Option<String>,
+    pub attrs: Vec<(String, String)>,
+    pub trace: Option<String>,
+    pub q: Option<String>,
+    pub cursor: Option<String>,
+    pub limit: usize,
+}
+
+/// Why a pack was not adopted.
+#[derive(Debug)]
+pub enum AdoptError {
+    /// Another revision is in force.
+    Conflict {
+        /// Which.
+        current: i64,
+    },
+    /// It could not be written.
+    Failed(String),
+}
+
+/// What a person does to a breaker.
+#[derive(Clone, Debug, Default)]
+pub struct Force {
+    /// Its id.
+    pub breaker: String,
+    /// Its pack; empty: the only one that has it.
+    pub pack: String,
+    /// Its network.
+    pub network: String,
+    /// The scope's other parts.
+    pub scope: Vec<(String, String)>,
+    /// Open it (else close it).
+    pub open: bool,
+    /// RFC 3339; none: until someone closes it.
+    pub until: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+}
+
+/// The running system behind the pages.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Events as the API shows them, the newest first, and the cursor of what follows.
+    async fn search(&self, query: EventQuery) -> Result<(Vec<Json>, Option<String>), String>;
+    /// Puts a pack in force that compiles; returns its revision.
+    async fn adopt(&self, name: &str, yaml: &str, author: &str, expected: Option<i64>) -> Result<i64, AdoptError>;
+    /// Takes a pack out of force.
+    async fn drop_pack(&self, name: &str) -> Result<(), StoreError>;
+    /// Opens or closes a breaker by hand.
+    async fn force_breaker(&self, force: Force) -> Result<(), String>;
+    /// `acknowledge`, `resolve`, `reopen` or `comment`.
+    async fn act(&self, incident: &str, what: &str, who: &str, text: &str) -> Result<IncidentRow, StoreError>;
+    /// The packs in force.
+    fn packs(&self) -> Arc<[Arc<Pack>]>;
+    /// Why it cannot accept and store now, if it cannot.
+    fn trouble(&self) -> Option<String>;
+    /// Prometheus' text format: content type and body.
+    async fn metrics(&self) -> (String, String);
+    /// Where OTLP listens: gRPC and HTTP.
+    fn endpoints(&self) -> (String, String);
+}
