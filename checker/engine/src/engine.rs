@@ -70,6 +70,9 @@ pub struct Engine {
     landings: Vec<Landing>,
 }
 
+/// Breakers by pack and id, then by scope.
+pub(crate) type Breakers = BTreeMap<(String, String), BTreeMap<Box<[u8]>, Breaker>>;
+
 /// All that a checkpoint keeps.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct EngineState {
@@ -82,7 +85,7 @@ pub(crate) struct EngineState {
     pub(crate) dirty: Vec<Interruption>,
     pub(crate) partitions: Vec<Partition>,
     pub(crate) tallies: Vec<Tally>,
-    pub(crate) breakers: BTreeMap<(String, String), BTreeMap<Box<[u8]>, Breaker>>,
+    pub(crate) breakers: Breakers,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,

@@ -9,7 +9,6 @@ extern crate alloc;
 mod adopt;
 mod arrival;
 pub mod breaker;
-#[expect(clippy::module_inception, reason = "the engine itself is what the crate is named after")]
 mod engine;
 pub mod expr;
 mod fact;

@@ -439,7 +439,7 @@ pub enum OnRestart {
 /// How a node's processes start and end.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    /// Starts. The roles' keys bind the node (and what else [`Lifecycle::of`] names).
+    /// Starts. The roles' keys bind the node (and what else the lifecycle's `of` names).
     pub started: Option<Role>,
     /// Clean ends.
     pub stopped: Option<Role>,

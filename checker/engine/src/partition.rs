@@ -454,7 +454,7 @@ fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, s
         note(world, rule, &instance.key, &mut findings, &found);
         latest.push(found);
     }
-    let old = core::mem::replace(&mut instance.findings, Vec::new());
+    let old = core::mem::take(&mut instance.findings);
     for finding in &old {
         if finding.at >= instance.base_to && !findings.iter().any(|new| new.id == finding.id) {
             said.tallies[rule as usize].retracted += 1;

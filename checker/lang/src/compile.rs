@@ -23,7 +23,7 @@ pub fn compile(source: &str, file: &str, options: &Options) -> (Option<Pack>, Ve
     let mut report = Report { source, file, diagnostics: Vec::new() };
     let document = match yaml::read(source, file) {
         Ok(document) => document,
-        Err(diagnostic) => return (None, vec![diagnostic]),
+        Err(diagnostic) => return (None, vec![*diagnostic]),
     };
     let pack = compile_pack(&document, options, &mut report);
     report.diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);

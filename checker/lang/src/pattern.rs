@@ -329,7 +329,7 @@ impl Layout<'_, '_> {
             match names.make(variable.clone()) {
                 Ok((slot, kind)) => (names.slots[place].1, names.slots[place].2) = (slot, kind),
                 Err(problem) => {
-                    drop(report.error(problem.code, &written.name_span, problem.message).help = problem.help)
+                    report.error(problem.code, &written.name_span, problem.message).help = problem.help;
                 }
             }
         }

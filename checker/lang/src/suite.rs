@@ -75,7 +75,7 @@ pub fn read(source: &str, file: &str) -> (Option<Suite>, Vec<Diagnostic>) {
     let mut report = Report { source, file, diagnostics: Vec::new() };
     let document = match yaml::read(source, file) {
         Ok(document) => document,
-        Err(diagnostic) => return (None, vec![diagnostic]),
+        Err(diagnostic) => return (None, vec![*diagnostic]),
     };
     let suite = suite(&document, &mut report);
     let broken = report.diagnostics.iter().any(Diagnostic::is_error);

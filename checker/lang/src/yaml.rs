@@ -61,10 +61,10 @@ impl Node {
 ///
 /// # Errors
 /// What the library says is wrong, with the hints that its words lack.
-pub(crate) fn read(source: &str, file: &str) -> Result<Node, Diagnostic> {
+pub(crate) fn read(source: &str, file: &str) -> Result<Node, Box<Diagnostic>> {
     if let Some(at) = tab(source) {
-        return Err(Diagnostic::error(Code::Yaml, "a tab cannot indent YAML", file, source, at..at + 1)
-            .help("indent with spaces, two a level"));
+        let diagnostic = Diagnostic::error(Code::Yaml, "a tab cannot indent YAML", file, source, at..at + 1);
+        return Err(Box::new(diagnostic.help("indent with spaces, two a level")));
     }
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
@@ -81,7 +81,7 @@ pub(crate) fn read(source: &str, file: &str) -> Result<Node, Diagnostic> {
         } else {
             "look at the indentation and the quotes of this line and the one before"
         };
-        Diagnostic::error(Code::Yaml, first, file, source, at..end.max(at)).help(help)
+        Box::new(Diagnostic::error(Code::Yaml, first, file, source, at..end.max(at)).help(help))
     })?;
     Ok(node(raw, source))
 }

@@ -137,7 +137,7 @@ impl Checker {
                     packs = checkpoint.packs;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the checkpoint is not used: the journal is judged from its start")
+                    tracing::warn!(%error, "the checkpoint is not used: the journal is judged from its start");
                 }
             }
         }

@@ -31,7 +31,6 @@ impl Feeder {
 
     /// Feeds all events of a request that came at `arrived` and stands at `at`. Returns how many there were; a body that
     /// turns out to be malformed is fed up to the damage.
-    #[expect(clippy::too_many_arguments, reason = "a request has that many sides")]
     pub fn request(
         &mut self,
         engine: &mut Engine,

@@ -133,7 +133,7 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
     let mut outputs: Vec<Output> = Vec::new();
     match case.until {
         Some(until) => {
-            engine.judge_before(BEGINNING.plus(until).plus(std::time::Duration::from_nanos(1)), &mut outputs)
+            engine.judge_before(BEGINNING.plus(until).plus(std::time::Duration::from_nanos(1)), &mut outputs);
         }
         None => engine.finish(true, &mut outputs),
     }

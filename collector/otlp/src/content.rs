@@ -68,7 +68,6 @@ pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Acce
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn malformed(error: Malformed) -> Failure {
     let message = error.to_string();
     Failure::malformed(error.path, message)

@@ -63,7 +63,7 @@ impl Any<'_> {
     /// Owned. Of equal keys in a map the last wins; what cannot be read is left out, and what nests deeper than any
     /// checked value is null.
     #[must_use]
-    pub fn to_value(&self) -> Value {
+    pub fn to_value(self) -> Value {
         self.owned(0)
     }
 

@@ -177,7 +177,7 @@ impl<'a, 's> Record<'a, 's> {
 
     /// The event, owned; its identity is left for the caller, who knows the others of the request.
     #[must_use]
-    pub fn to_event(&self, arrived: Timestamp, position: Position) -> Event {
+    pub fn to_event(self, arrived: Timestamp, position: Position) -> Event {
         Event {
             position,
             identity: Identity::default(),

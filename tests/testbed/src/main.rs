@@ -16,7 +16,9 @@ use testbed::{Config, Fault, Injection, Protocol, System, Testbed};
 /// Left alone, the nodes keep every invariant of the packs `aptos-quorum-store` and `obyte-aa-composer`. Each fault
 /// breaks some of them at one node; `--list-faults` says which.
 #[derive(Debug, Parser)]
-#[command(version, after_long_help = "Examples:
+#[command(
+    version,
+    after_long_help = "Examples:
   Ten minutes of health against a receiver on this machine:
       testbed --for 10m
   The audit's finding, at the second validator, over HTTP:
@@ -29,7 +31,8 @@ use testbed::{Config, Fault, Injection, Protocol, System, Testbed};
 A receiver that asks for a token gets it from the environment, as with any OpenTelemetry SDK:
       OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN' testbed
 
-Exit code: 0 all was delivered, 1 some records were not, 2 it could not run.")]
+Exit code: 0 all was delivered, 1 some records were not, 2 it could not run."
+)]
 struct Arguments {
     /// The receiver's base address [default: http://127.0.0.1:4317, over HTTP http://127.0.0.1:4318]
     #[arg(long, value_name = "URL")]
@@ -153,9 +156,6 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let nodes: Vec<&str> = testbed.nodes().map(|(_, node)| node).collect();
         tracing::info!(endpoint, nodes = nodes.join(" "), "running");
         let plan = async {
-            if arguments.fault.is_empty() {
-                return std::future::pending().await;
-            }
             tokio::time::sleep(arguments.fault_after).await;
             for injection in &arguments.fault {
                 testbed.inject(injection.clone())?;
@@ -168,7 +168,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                     tracing::info!(%fault, "switched off");
                 }
             }
-            std::future::pending().await
+            std::future::pending::<anyhow::Result<()>>().await
         };
         let over = async {
             match arguments.run_for {
@@ -177,7 +177,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         };
         tokio::select! {
-            ended = plan => { let _: () = ended.map_err(anyhow::Error::from)?; }
+            ended = plan => ended?,
             () = over => {}
             asked = interrupted() => asked?,
         }

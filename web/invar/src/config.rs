@@ -207,7 +207,7 @@ fn tokens(text: &str, problems: &mut Vec<String>) -> Vec<(String, String)> {
                 tokens.push((name.to_owned(), secret.to_owned()));
             }
             Some((name, _)) => {
-                problems.push(format!("ingest-tokens: the secret of `{name}` is shorter than 16 characters"))
+                problems.push(format!("ingest-tokens: the secret of `{name}` is shorter than 16 characters"));
             }
             None => problems.push("ingest-tokens: write name=secret, separated by commas".to_owned()),
         }

@@ -28,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run everything: receive, keep, judge, show and page
     Serve(cmd::serve::Arguments),
+    /// Show the whole path on this machine: two watched systems, faults that come and go, pages
+    Demo(cmd::demo::Arguments),
     /// Find the mistakes in packs
     Check(cmd::check::Arguments),
     /// Run the tests beside packs
@@ -39,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(arguments) => cmd::serve::run(arguments),
+        Command::Demo(arguments) => cmd::demo::run(arguments),
         Command::Check(arguments) => cmd::check::run(&arguments),
         Command::Test(arguments) => cmd::test::run(&arguments),
         Command::Replay(arguments) => cmd::replay::run(&arguments),

@@ -299,10 +299,8 @@ async fn breaker_now(app: &App, id: &str, asked: &[(String, String)]) -> Result<
     let fits = |row: &&BreakerRow| {
         row.id == id
             && asked.iter().filter(|(name, _)| name != "wait").all(|(name, value)| {
-                row.scope.get(name).is_some_and(|found| match found {
-                    Value::String(text) => text == value,
-                    other => other.to_string() == *value,
-                })
+                let found = row.scope.get(name);
+                found.is_some_and(|found| found.as_str().map_or_else(|| found.to_string(), str::to_owned) == *value)
             })
     };
     let rows = app.store.breakers().await?;

@@ -26,7 +26,6 @@ pub struct App {
 }
 
 /// All routes; binds nothing.
-#[must_use]
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(pages::routes())

@@ -1,23 +1,10 @@
 //! The form on disk: a journal of format 1, committed, stays readable for ever.
 use crate::{Clock, entry, small};
 use journal::{Journal, Kind, frames_in, open_reader};
-use std::{fs, path::Path};
+use std::fs;
 
+/// A journal that the first version wrote: twelve entries of `entry(i, 7_000)` from 1000 ns on, then a tick.
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/test_data/v1");
-
-/// Wrote `test_data/v1`; kept to show what is in it. Never to be run over it again.
-#[tokio::test]
-#[ignore = "wrote the fixture once"]
-async fn write_v1() {
-    fs::create_dir_all(V1).unwrap();
-    let (journal, _) =
-        Journal::open(journal::Config { reserve_bytes: 0, ..small(Path::new(V1)) }, Clock::at(1_000).read()).unwrap();
-    for i in 1..=12 {
-        journal.append(entry(i, 7_000)).await.unwrap();
-    }
-    journal.append(journal::Entry::tick()).await.unwrap();
-    journal.close().await.unwrap();
-}
 
 #[tokio::test]
 async fn a_journal_of_format_1_stays_readable_and_writable() {

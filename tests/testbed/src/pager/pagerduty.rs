@@ -93,7 +93,9 @@ impl Desk {
         let full = self.alerts.len() >= KEYS_MAX;
         match (action, self.alerts.get(&key)) {
             ("trigger", Some(_)) => Outcome::Updated,
-            ("trigger", None) if full => Outcome::Dropped { reason: "the stand-in remembers no more alerts".to_owned() },
+            ("trigger", None) if full => {
+                Outcome::Dropped { reason: "the stand-in remembers no more alerts".to_owned() }
+            }
             ("trigger", None) => {
                 self.alerts.insert(key, Alert::Triggered);
                 Outcome::Triggered
@@ -117,8 +119,7 @@ fn text<'a>(event: &'a Value, field: &str) -> Option<&'a str> {
 }
 
 fn refused(status: u16, errors: Vec<String>, key: Option<String>) -> Reply {
-    let body =
-        serde_json::json!({"status": "invalid event", "message": "Event object is invalid", "errors": errors});
+    let body = serde_json::json!({"status": "invalid event", "message": "Event object is invalid", "errors": errors});
     Reply { status, body, outcome: Outcome::Refused { errors }, key }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -88,6 +88,30 @@ pub struct Call {
     pub body: Value,
     /// Its headers; a repeated one is joined by commas.
     pub headers: BTreeMap<String, String>,
+}
+
+impl fmt::Display for Call {
+    /// One line for people: what came of it, for whom it was meant, and what it says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match &self.outcome {
+            Outcome::Triggered => "paged",
+            Outcome::Updated => "paged again",
+            Outcome::Acknowledged => "acknowledged",
+            Outcome::Resolved => "resolved",
+            Outcome::Verified => "verified",
+            Outcome::Duplicate => "seen before",
+            Outcome::Dropped { .. } => "without effect",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Throttled => "throttled",
+            Outcome::Scripted => "scripted",
+        };
+        let (receiver, said) = match self.mount {
+            Mount::Pagerduty => ("PagerDuty", ["/payload/summary", "/dedup_key"]),
+            Mount::Webhook => ("webhook", ["/data/message", "/type"]),
+        };
+        let said = said.iter().find_map(|pointer| self.body.pointer(pointer)?.as_str()).unwrap_or_default();
+        write!(f, "{receiver} {what}: {said}")
+    }
 }
 
 /// A scripted answer.
@@ -184,12 +208,7 @@ impl PagerStandIn {
         let address = listener.local_addr()?;
         let endpoint = Endpoint::new(WEBHOOK_SECRET)
             .ok_or_else(|| io::Error::other("the stand-in's own webhook secret is malformed"))?;
-        let inner = Inner {
-            desk: Desk::default(),
-            endpoint,
-            script: BTreeMap::new(),
-            received: VecDeque::new(),
-        };
+        let inner = Inner { desk: Desk::default(), endpoint, script: BTreeMap::new(), received: VecDeque::new() };
         let (sender, calls) = mpsc::channel(CALLS_MAX);
         let shared = Arc::new(Shared { inner: Mutex::new(inner), calls: sender });
         let router = Router::new()

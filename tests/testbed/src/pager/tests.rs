@@ -121,8 +121,7 @@ async fn acknowledge_and_resolve_without_an_open_alert_are_accepted_and_dropped(
     assert!(matches!(outcomes[0], Outcome::Dropped { .. }) && matches!(outcomes[3], Outcome::Dropped { .. }));
     assert!(matches!(outcomes[6], Outcome::Dropped { .. }));
     let rest = [1, 2, 4, 5, 7].map(|index: usize| outcomes[index].clone());
-    let expected =
-        [Outcome::Triggered, Outcome::Updated, Outcome::Acknowledged, Outcome::Resolved, Outcome::Triggered];
+    let expected = [Outcome::Triggered, Outcome::Updated, Outcome::Acknowledged, Outcome::Resolved, Outcome::Triggered];
     assert_eq!(rest, expected);
 }
 

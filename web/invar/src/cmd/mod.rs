@@ -2,7 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people")]
 
 pub mod check;
-//pub mod demo;
+pub mod demo;
 pub mod replay;
 pub mod serve;
 pub mod test;
