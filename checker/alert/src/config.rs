@@ -1,6 +1,8 @@
 //! Receivers and routes, as written.
 use serde::Deserialize;
 
+use crate::retry::Schedule;
+
 /// Who can be told, and who is told of what.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +28,14 @@ pub struct Receiver {
     /// It may live on a loopback or private address.
     #[serde(default)]
     pub allow_private: bool,
+}
+
+impl Receiver {
+    /// When it is tried again.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        if self.pagerduty.is_some() { Schedule::PagerDuty } else { Schedule::Webhook }
+    }
 }
 
 /// See the Events API v2 overview of PagerDuty.

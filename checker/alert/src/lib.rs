@@ -2,6 +2,7 @@
 //! HTTP client; knows no database.
 pub mod config;
 pub mod plan;
+pub mod rate;
 pub mod receiver;
 pub mod retry;
 mod send;

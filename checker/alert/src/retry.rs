@@ -1,5 +1,5 @@
 //! When to try again. Pure.
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 
@@ -38,6 +38,19 @@ pub fn next(
     Some(Duration::from_millis(millis / 2 + chance.random_range(0..=millis / 2)))
 }
 
+/// How long a `Retry-After` header asks to wait: whole seconds, or a date (RFC 9110, 10.2.3).
+#[must_use]
+pub fn after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    match header.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = httpdate::parse_http_date(header).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +64,15 @@ mod tests {
             assert!((f64::from(low)..=f64::from(high)).contains(&wait), "{attempts}: {wait}");
         }
         assert_eq!(next(Schedule::PagerDuty, 40, None, &mut chance), None);
+    }
+
+    #[test]
+    fn a_receiver_asks_in_seconds_or_by_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        assert_eq!(after(" 7 ", now), Some(Duration::from_secs(7)));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(7)));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(after("soon", now), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Receiver},
     plan::Action,
     receiver::{pagerduty, webhook},
-    retry::Schedule,
+    retry::{self, Schedule},
     target,
 };
 
@@ -79,7 +79,7 @@ impl Sender {
         let Some(receiver) = self.config.receivers.iter().find(|receiver| receiver.name == message.receiver) else {
             return refused(format!("there is no receiver `{}` any more", message.receiver), false);
         };
-        let schedule = if receiver.pagerduty.is_some() { Schedule::PagerDuty } else { Schedule::Webhook };
+        let schedule = receiver.schedule();
         let reply = match request(receiver, message).await {
             Ok(request) => request.send().await.map_err(|error| (describe(&error), true)),
             Err(problem) => Err(problem),
@@ -89,11 +89,8 @@ impl Sender {
             Err((error, retry)) => return Reply { schedule, ..refused(error, retry) },
         };
         let status = reply.status().as_u16();
-        let retry_after = reply
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+        let retry_after =
+            reply.headers().get("retry-after").and_then(|value| retry::after(value.to_str().ok()?, SystemTime::now()));
         let accepted = match schedule {
             Schedule::PagerDuty => status == 202,
             Schedule::Webhook => (200..300).contains(&status),

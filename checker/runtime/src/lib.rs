@@ -3,6 +3,7 @@ pub mod checker;
 pub mod checkpoint;
 pub mod clock;
 pub mod control;
+pub mod courier;
 pub mod feed;
 pub mod files;
 pub mod freeze;

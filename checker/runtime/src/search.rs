@@ -35,8 +35,18 @@ pub struct Query {
 /// How long before its arrival an event may have happened and still be found by time: bounds what a search reads.
 const DELAY_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-/// How many frames one search looks at.
+/// How many frames one search looks at before it answers with what it has, and where to go on.
 const FRAMES_MAX: usize = 20_000;
+
+/// What a search found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// Where the search stopped, when there may be more: the next one's [`Query::before`]. There may be one even when
+    /// nothing was found, because a search looks at a bounded part of the journal.
+    pub next: Option<Position>,
+}
 
 /// The signal of a frame's body.
 #[must_use]
@@ -60,8 +70,8 @@ pub fn events(frame: &Frame) -> Vec<Event> {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn search(journal: &Journal, query: &Query) -> Result<Vec<Event>, ReadError> {
-    let mut found = Vec::new();
+pub fn search(journal: &Journal, query: &Query) -> Result<Found, ReadError> {
+    let mut found = Found::default();
     let last = query.before.map_or(u64::MAX, |before| before.frame);
     let arrived_from = query.from.map_or(Timestamp::ZERO, |from| from.minus(std::time::Duration::from_secs(60)));
     let arrived_to = query.to.map_or(Timestamp::MAX, |to| to.plus(DELAY_MAX));
@@ -76,13 +86,16 @@ pub fn search(journal: &Journal, query: &Query) -> Result<Vec<Event>, ReadError>
         looked_at += 1;
         for event in events(&frame).into_iter().rev() {
             if matches(query, glob.as_ref(), &event) {
-                found.push(event);
-                if found.len() == query.limit {
+                let at = event.position;
+                found.events.push(event);
+                if found.events.len() == query.limit {
+                    found.next = Some(at);
                     return Ok(found);
                 }
             }
         }
         if looked_at == FRAMES_MAX {
+            found.next = Some(Position { partition: 0, frame: frame.number, record: 0 });
             break;
         }
     }

@@ -92,7 +92,7 @@ pub enum Outcome {
 /// How many attempts of one delivery are kept.
 const ATTEMPTS_KEPT: i64 = 100;
 
-/// Writes messages. A resolve whose trigger was never accepted takes both out of the queue.
+/// Writes messages. A resolve whose trigger was never tried takes both out of the queue.
 pub(crate) async fn insert(
     connection: &mut SqliteConnection,
     incident: &IncidentRow,
@@ -146,25 +146,60 @@ pub(crate) async fn insert(
 }
 
 impl Store {
-    /// Messages that are due: of each receiver and dedup key only the first that is pending, so that nothing overtakes.
+    /// A receiver's messages that are due: of each dedup key only the first that is pending, so that nothing overtakes.
     ///
     /// # Errors
     /// When the database says no.
-    pub async fn due_deliveries(&self, now: Timestamp, limit: i64) -> Result<Vec<DueDelivery>, StoreError> {
+    pub async fn due_deliveries(
+        &self,
+        receiver: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
         Ok(sqlx::query_as(
             "select id, incident, receiver, action, dedup_key, body, attempts from deliveries d
-             where state = 'pending' and next_at <= ?
+             where state = 'pending' and receiver = ? and next_at <= ?
                and not exists (select 1 from deliveries e where e.receiver = d.receiver and e.dedup_key = d.dedup_key
                                and e.state = 'pending' and e.id < d.id)
              order by next_at, id limit ?",
         )
+        .bind(receiver)
         .bind(now.to_string())
-        .bind(limit)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.reader)
         .await?)
     }
 
-    /// Notes how a try ended.
+    /// Gives up what waits for receivers that are not among these: nobody can send it any more. Returns how many.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn abandon_deliveries(&self, receivers: &[&str]) -> Result<u64, StoreError> {
+        let known = serde_json::to_string(receivers).unwrap_or_default();
+        let done = sqlx::query(
+            "update deliveries set state = 'failed', last_error = 'there is no receiver of that name any more'
+             where state = 'pending' and receiver not in (select value from json_each(?))",
+        )
+        .bind(known)
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Notes that a try begins; false when the message is not wanted any more. From here on it may have reached its
+    /// receiver, so that a resolve must follow it.
+    ///
+    /// # Errors
+    /// When the database says no; it must not be sent then.
+    pub async fn delivery_begins(&self, id: i64) -> Result<bool, StoreError> {
+        let done = sqlx::query("update deliveries set attempts = attempts + 1 where id = ? and state = 'pending'")
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes how a try ended that [`Store::delivery_begins`] began.
     ///
     /// # Errors
     /// When the database says no.
@@ -185,7 +220,7 @@ impl Store {
         };
         let mut transaction = self.writer.begin().await?;
         sqlx::query(
-            "update deliveries set state = ?, attempts = attempts + 1, last_status = ?, last_error = ?, next_at = ?,
+            "update deliveries set state = ?, last_status = ?, last_error = ?, next_at = ?,
                  delivered_at = ? where id = ?",
         )
         .bind(state)

@@ -1,3 +1,4 @@
 //! The integration tests of Invar, over the real servers, SDKs and browsers. One binary, a module a subject.
 
+mod alerts;
 mod tidy;

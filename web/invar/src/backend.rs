@@ -50,7 +50,6 @@ fn time(text: Option<String>, name: &str) -> Result<Option<Timestamp>, String> {
 #[async_trait]
 impl ui::Backend for Node {
     async fn search(&self, query: EventQuery) -> Result<(Vec<Json>, Option<String>), String> {
-        let limit = query.limit;
         let before = match query.cursor {
             Some(cursor) => Some(cursor.parse::<Position>().map_err(|error| format!("cursor: {error}"))?),
             None => None,
@@ -66,15 +65,14 @@ impl ui::Backend for Node {
             trace: query.trace,
             q: query.q,
             before,
-            limit,
+            limit: query.limit,
         };
         let journal = self.journal.clone();
         let found = tokio::task::spawn_blocking(move || search::search(&journal, &query))
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
-        let next = (found.len() == limit).then(|| found.last().map(|event| event.position.to_string())).flatten();
-        Ok((found.iter().map(row).collect(), next))
+        Ok((found.events.iter().map(row).collect(), found.next.map(|next| next.to_string())))
     }
 
     async fn adopt(&self, name: &str, yaml: &str, author: &str, expected: Option<i64>) -> Result<i64, AdoptError> {

@@ -9,8 +9,8 @@ use runtime::{
     checkpoint::Checkpoints,
     clock,
     control::Control,
-    packs,
-    pages::{self, Pages},
+    courier, packs,
+    pages::Pages,
 };
 use store::{Planner, Store};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
@@ -125,11 +125,11 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         })?
     };
     let public_url = if config.public_url.is_empty() { format!("http://{web_at}") } else { config.public_url.clone() };
-    let attempted: pages::Attempted = {
+    let attempted: courier::Attempted = {
         let metrics = metrics.clone();
         Arc::new(move |receiver, accepted| metrics.attempted(receiver, accepted))
     };
-    let delivering = tokio::spawn(pages::deliver(
+    let delivering = tokio::spawn(courier::deliver(
         store.clone(),
         alert::Sender::new(alerts),
         public_url,

@@ -16,7 +16,10 @@ pub struct Telemetry {
 /// # Errors
 /// When the exporter cannot be built.
 pub fn start(endpoint: Option<&str>) -> anyhow::Result<Telemetry> {
-    let filter = || EnvFilter::try_from_env("INVAR_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter = || {
+        EnvFilter::try_from_env("INVAR_LOG")
+            .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,opentelemetry=warn,opentelemetry_sdk=warn"))
+    };
     let terminal =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter());
     let registry = tracing_subscriber::registry().with(terminal);
