@@ -52,8 +52,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if matches!(arguments.format, Format::Text) {
         let rules: usize = loaded.packs().map(|pack| pack.rules.len()).sum();
         println!(
-            "{} packs, {rules} rules: {}, {}",
-            loaded.files.len(),
+            "{}, {}: {}, {}",
+            count(loaded.files.len(), "pack"),
+            count(rules, "rule"),
             count(mistakes, "mistake"),
             count(warnings, "warning")
         );
