@@ -64,6 +64,8 @@ pub struct Status {
 pub struct Shared {
     /// The packs in force.
     pub packs: Arc<RwLock<Arc<[Arc<Pack>]>>>,
+    /// Their revisions, by name; a pack that does not compile any more has one, too.
+    pub revisions: Arc<RwLock<BTreeMap<String, i64>>>,
     /// See [`Status`].
     pub status: Arc<RwLock<Status>>,
     /// The last frame judged and committed; moves on with the journal.
@@ -146,6 +148,7 @@ impl Checker {
         let (judged, judged_seen) = watch::channel(frame);
         let shared = Shared {
             packs: Arc::new(RwLock::new(engine.program().packs().into())),
+            revisions: Arc::new(RwLock::new(revisions(&packs))),
             status: Arc::new(RwLock::new(Status { healthy: true, ..Status::default() })),
             judged: judged_seen,
         };
@@ -266,9 +269,13 @@ impl Checker {
         if let Ok(mut packs) = self.shared.packs.write() {
             *packs = self.engine.program().packs().into();
         }
+        if let Ok(mut known) = self.shared.revisions.write() {
+            *known = revisions(&self.packs);
+        }
     }
 
     /// Commits what was said, trying again until the database takes it.
+    #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame, outputs = self.outputs.len()))]
     async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
         if !self.outputs.is_empty() || talkative {
@@ -482,6 +489,7 @@ impl Checker {
     }
 
     /// Writes the state down, when the database has come as far.
+    #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame))]
     fn checkpoint(&mut self) {
         if self.committed < self.frame {
             return;
@@ -495,6 +503,10 @@ impl Checker {
             tracing::warn!(error, "no checkpoint was written: a restart will take longer");
         }
     }
+}
+
+fn revisions(packs: &BTreeMap<String, PackText>) -> BTreeMap<String, i64> {
+    packs.iter().map(|(name, pack)| (name.clone(), pack.revision)).collect()
 }
 
 /// The program of these packs; one that does not compile any more is left out and said.

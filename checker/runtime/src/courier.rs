@@ -116,6 +116,10 @@ struct Errand {
 
 impl Errand {
     /// Tries one message once and notes how it ended; returns its number.
+    #[tracing::instrument(
+        name = "page", level = "debug", skip_all,
+        fields(delivery.id = delivery.id, delivery.receiver, delivery.action, incident = delivery.incident)
+    )]
     async fn run(self, delivery: DueDelivery) -> i64 {
         let id = delivery.id;
         match self.store.delivery_begins(id).await {

@@ -32,6 +32,10 @@ pub(crate) struct Origin {
 ///
 /// # Errors
 /// Whatever the sender is to be told instead of an acknowledgement; not yet counted (see [`note`]).
+#[tracing::instrument(
+    name = "receive", level = "debug", skip_all, err(level = "debug"),
+    fields(endpoint = endpoint.as_str(), transport = origin.transport.as_str(), bytes = body.len(), events)
+)]
 pub(crate) async fn ingest(
     app: &App,
     origin: &Origin,
@@ -70,6 +74,7 @@ pub(crate) async fn ingest(
     };
     Counters::add(&counters.bytes_inflated, inflated_bytes);
     let Accepted { signal, body, events, rejected, refused, message } = accepted;
+    tracing::Span::current().record("events", events);
 
     if let Some(signal) = signal
         && events > 0

@@ -1,4 +1,5 @@
 //! The integration tests of Invar, over the real servers, SDKs and browsers. One binary, a module a subject.
 
+mod adoption;
 mod alerts;
 mod tidy;

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use store::{IncidentRow, Planner, Store, StoreError};
 use ui::{AdoptError, EventQuery, Force};
 
-use crate::{metrics::Metrics, node};
+use crate::{adoption, metrics::Metrics};
 
 /// The node behind the pages.
 pub(crate) struct Node {
@@ -76,7 +76,7 @@ impl ui::Backend for Node {
     }
 
     async fn adopt(&self, name: &str, yaml: &str, author: &str, expected: Option<i64>) -> Result<i64, AdoptError> {
-        let adopted = node::adopt(&self.journal, &self.store, name, yaml, author, "ui", expected).await;
+        let adopted = adoption::adopt(&self.journal, &self.store, name, yaml, author, "ui", expected).await;
         adopted.map_err(|error| match error.downcast_ref::<StoreError>() {
             Some(StoreError::Conflict { current, .. }) => AdoptError::Conflict { current: *current },
             _ => AdoptError::Failed(format!("{error:#}")),
@@ -85,7 +85,7 @@ impl ui::Backend for Node {
 
     async fn drop_pack(&self, name: &str) -> Result<(), StoreError> {
         self.store.drop_pack(name, &clock::now().to_string()).await?;
-        node::journal_control(&self.journal, &Control::Drop { pack: name.into() })
+        adoption::journal_control(&self.journal, &Control::Drop { pack: name.into() })
             .await
             .map(drop)
             .map_err(|error| StoreError::Database(error.to_string()))
@@ -107,7 +107,7 @@ impl ui::Backend for Node {
             reason: force.reason,
             by: force.by,
         };
-        let frame = node::journal_control(&self.journal, &control).await.map_err(|error| error.to_string())?;
+        let frame = adoption::journal_control(&self.journal, &control).await.map_err(|error| error.to_string())?;
         // The page that comes next shows it already.
         let mut judged = self.shared.judged.clone();
         let wait = std::time::Duration::from_secs(2);

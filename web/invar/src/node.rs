@@ -7,16 +7,14 @@ use otlp::{Batch, Refusal, SinkError};
 use runtime::{
     checker::{Checker, Shared},
     checkpoint::Checkpoints,
-    clock,
-    control::Control,
-    courier, packs,
+    clock, courier,
     pages::Pages,
 };
 use store::{Planner, Store};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{backend::Node, config::Config, metrics::Metrics};
+use crate::{adoption, backend::Node, config::Config, metrics::Metrics};
 
 /// How long each stage may take to stop.
 const GRACE: Duration = Duration::from_secs(25);
@@ -86,7 +84,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         Checker::recover(journal.clone(), store.clone(), planner.clone(), checkpoints.clone(), config.enforce_breakers)
             .await?;
     let shared = checker.shared();
-    adopt_files(config, &journal, &store).await?;
+    adoption::adopt_files(config, &journal, &store).await?;
 
     let (refusals, ledger) = mpsc::channel(REFUSALS_WAITING_MAX);
     let metrics = Arc::new(Metrics::new()?);
@@ -113,6 +111,15 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         tokio::spawn(otlp::serve_grpc(grpc, app.clone(), receivers.clone())),
     ];
     tokio::spawn(keep_ledger(store.clone(), ledger));
+    let saved = *journal.durable().borrow();
+    tokio::spawn({
+        let reconciled = adoption::reconcile(shared.clone(), saved, journal.clone(), store.clone());
+        async move {
+            if let Err(error) = reconciled.await {
+                tracing::error!(error = format!("{error:#}"), "saved packs could not be compared with those in force");
+            }
+        }
+    });
     let checking = {
         let (stop, failed, runtime) = (checker_stop.clone(), failed.clone(), tokio::runtime::Handle::current());
         std::thread::Builder::new().name("checker".to_owned()).spawn(move || {
@@ -222,52 +229,6 @@ impl Running {
         let mut judged = self.node.shared.judged.clone();
         let _ = judged.wait_for(|frame| *frame >= last).await;
     }
-}
-
-/// Puts changed files of the rules folder in force. What was edited in the dashboard since a file last changed stays.
-async fn adopt_files(config: &Config, journal: &Journal, store: &Store) -> anyhow::Result<()> {
-    let Some(rules) = &config.rules else { return Ok(()) };
-    let loaded = packs::load(std::slice::from_ref(rules))?;
-    for file in &loaded.files {
-        let Some(pack) = &file.pack else {
-            anyhow::bail!("{}\nthe packs have mistakes; `invar check {}` lists them", file.rendered(), rules.display());
-        };
-        let revisions = store.revisions(&pack.name).await?;
-        let last_file = revisions.iter().find(|revision| revision.origin == "file");
-        if last_file.is_some_and(|known| known.yaml == file.yaml) {
-            continue;
-        }
-        adopt(journal, store, &pack.name, &file.yaml, "file", "file", None).await?;
-        tracing::info!(pack = pack.name, rules = pack.rules.len(), "a pack was put in force from its file");
-    }
-    Ok(())
-}
-
-/// Writes a revision and journals its adoption.
-///
-/// # Errors
-/// When another revision is in force, or the disk says no.
-pub(crate) async fn adopt(
-    journal: &Journal,
-    store: &Store,
-    name: &str,
-    yaml: &str,
-    author: &str,
-    origin: &str,
-    expected: Option<i64>,
-) -> anyhow::Result<i64> {
-    let revision = store.put_pack(name, yaml, author, origin, expected, &clock::now().to_string()).await?;
-    journal_control(journal, &Control::Adopt { pack: name.into(), revision, yaml: yaml.into() }).await?;
-    Ok(revision)
-}
-
-/// Journals a decision; returns its frame.
-///
-/// # Errors
-/// When the journal says no.
-pub(crate) async fn journal_control(journal: &Journal, control: &Control) -> Result<u64, AppendError> {
-    let entry = Entry { kind: Kind::CONTROL, body: control.to_body().into(), events: 0, refused: bytes::Bytes::new() };
-    Ok(journal.append(entry).await?.frame)
 }
 
 /// The receivers' sink: the journal, and the ledger beside it.

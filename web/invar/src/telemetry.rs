@@ -5,6 +5,9 @@ use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, logs::SdkLoggerProvider, trace::SdkTracerProvider};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// The crates whose logs and spans are exported.
+const OURS: [&str; 7] = ["invar", "runtime", "journal", "otlp", "ui", "alert", "store"];
+
 /// What must be flushed before the process ends.
 pub struct Telemetry {
     logs: Option<SdkLoggerProvider>,
@@ -33,10 +36,10 @@ pub fn start(endpoint: Option<&str>) -> anyhow::Result<Telemetry> {
     let traces = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
     let traces = SdkTracerProvider::builder().with_batch_exporter(traces).with_resource(resource).build();
     // What the exporter itself says must not be exported: it would never end.
-    let ours = || EnvFilter::new("off,invar=info,runtime=info,journal=info,otlp=info,ui=info,alert=info,store=info");
+    let ours = |level: &str| EnvFilter::new(OURS.map(|name| format!("{name}={level}")).join(","));
     registry
-        .with(OpenTelemetryTracingBridge::new(&logs).with_filter(ours()))
-        .with(tracing_opentelemetry::layer().with_tracer(traces.tracer("invar")).with_filter(ours()))
+        .with(OpenTelemetryTracingBridge::new(&logs).with_filter(ours("info")))
+        .with(tracing_opentelemetry::layer().with_tracer(traces.tracer("invar")).with_filter(ours("debug")))
         .try_init()?;
     Ok(Telemetry { logs: Some(logs), traces: Some(traces) })
 }

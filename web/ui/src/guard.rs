@@ -6,6 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use tracing::Instrument;
+
 use crate::error::Problem;
 
 /// Scripts, styles and images come from here only; nothing is inline.
@@ -17,7 +19,9 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
         return Problem::new(StatusCode::FORBIDDEN, "cross-site request", "this request came from another site")
             .into_response();
     }
-    let mut response = next.run(request).await;
+    let span =
+        tracing::debug_span!("request", http.request.method = %request.method(), url.path = request.uri().path());
+    let mut response = next.run(request).instrument(span).await;
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
