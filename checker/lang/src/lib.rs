@@ -3,6 +3,7 @@
 //! This crate does no I/O and judges nothing.
 mod compile;
 pub mod diagnostic;
+pub mod expression;
 mod fields;
 mod names;
 mod pattern;

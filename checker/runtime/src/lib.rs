@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod control;
 pub mod courier;
+pub mod eval;
 pub mod feed;
 pub mod files;
 pub mod freeze;

@@ -36,6 +36,8 @@ enum Command {
     Test(cmd::test::Arguments),
     /// Judge recorded events offline
     Replay(cmd::replay::Arguments),
+    /// Try an expression against one event
+    Eval(cmd::eval::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => cmd::check::run(&arguments),
         Command::Test(arguments) => cmd::test::run(&arguments),
         Command::Replay(arguments) => cmd::replay::run(&arguments),
+        Command::Eval(arguments) => cmd::eval::run(&arguments),
     };
     match outcome {
         Ok(cmd::Outcome::Fine) => ExitCode::SUCCESS,

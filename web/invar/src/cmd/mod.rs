@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod eval;
 pub mod replay;
 pub mod serve;
 pub mod test;
