@@ -2,4 +2,6 @@
 
 mod adoption;
 mod alerts;
+mod harness;
+mod sdk;
 mod tidy;

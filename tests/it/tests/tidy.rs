@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["alert", "engine", "event", "journal", "lang", "store", "wire"]),
     ("ui", &["engine", "event", "lang", "store"]),
     ("testbed", &[]),
+    ("it", &["invar"]),
     ("invar", &["alert", "engine", "event", "journal", "lang", "otlp", "runtime", "store", "testbed", "ui", "wire"]),
 ];
 
