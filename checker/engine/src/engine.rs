@@ -438,6 +438,12 @@ impl Engine {
         }
     }
 
+    /// Invar was away, or never there, until this arrival stamp. Senders may have kept events for it: the frontier follows
+    /// what they deliver from where it stood, so that a backlog is judged and not thrown away as too late.
+    pub fn returned(&mut self, arrived: Timestamp) {
+        self.state.sources.returned(&self.timing, arrived);
+    }
+
     /// Moves time on to an arrival stamp: computes the frontier, judges up to it, and moves breakers.
     pub fn tick(&mut self, arrived: Timestamp, out: &mut Vec<Output>) {
         self.state.remembered.turn(arrived, self.timing.remember);

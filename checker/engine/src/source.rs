@@ -29,6 +29,8 @@ pub struct Timing {
     pub settle: Duration,
     /// How long identities are remembered (2 min).
     pub remember: Duration,
+    /// How long, after it was away, Invar at most follows those who still send what they kept for it (15 min).
+    pub catch_up_for: Duration,
 }
 
 impl Default for Timing {
@@ -42,6 +44,7 @@ impl Default for Timing {
             future: Duration::from_secs(60),
             settle: Duration::from_secs(5),
             remember: Duration::from_secs(120),
+            catch_up_for: Duration::from_secs(900),
         }
     }
 }
@@ -68,6 +71,10 @@ pub struct SourceState {
     pub events: u64,
     /// Lags (ns, negative where its clock runs ahead) that may still be the greatest, oldest first, falling.
     lags: VecDeque<(Timestamp, i64)>,
+    /// When something last arrived, and the least lag among what arrived then.
+    current: (Timestamp, i64),
+    /// When its lag last fell by more than the margin, and to what, since Invar is back.
+    best: (Timestamp, i64),
 }
 
 impl SourceState {
@@ -89,6 +96,19 @@ pub(crate) struct NodeState {
     processes: Vec<(EventRef, String)>,
 }
 
+/// The time after Invar itself was away, in which senders deliver what they kept for it.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct CatchUp {
+    /// When Invar was back.
+    from: Timestamp,
+    /// Sources heard since then, and before it went away, may have kept something.
+    active_since: Timestamp,
+    /// So long those are waited for that have not been heard again.
+    hold_until: Timestamp,
+    /// When it ends at the latest; open until the very first source is heard.
+    until: Option<Timestamp>,
+}
+
 /// All sources and nodes, and the frontier they allow.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Sources {
@@ -98,6 +118,7 @@ pub(crate) struct Sources {
     node_by_name: HashMap<(String, String), u32, foldhash::fast::FixedState>,
     pub(crate) arrival: Timestamp,
     pub(crate) frontier: Timestamp,
+    catch_up: Option<CatchUp>,
 }
 
 impl Sources {
@@ -117,6 +138,8 @@ impl Sources {
             last_ts: Timestamp::ZERO,
             events: 0,
             lags: VecDeque::new(),
+            current: (Timestamp::ZERO, 0),
+            best: (Timestamp::ZERO, 0),
         });
         self.by_name.insert(name, number);
         number
@@ -159,6 +182,14 @@ impl Sources {
             state.lags.pop_back();
         }
         state.lags.push_back((arrived, lag));
+        state.current = if state.current.0 == arrived { (arrived, state.current.1.min(lag)) } else { (arrived, lag) };
+        if let Some(catch_up) = &self.catch_up {
+            let margin = i64::try_from(timing.margin.as_nanos()).unwrap_or(i64::MAX);
+            let (at, best) = state.best;
+            if at < catch_up.from || lag < best.saturating_sub(margin) {
+                state.best = (arrived, lag);
+            }
+        }
         let oldest = arrived.minus(timing.idle_after);
         while state.lags.front().is_some_and(|&(at, _)| at < oldest) {
             state.lags.pop_front();
@@ -172,9 +203,65 @@ impl Sources {
         }
     }
 
+    /// Notes that Invar was away, or never there, until `arrived`.
+    pub(crate) fn returned(&mut self, timing: &Timing, arrived: Timestamp) {
+        let away = arrived.since(self.arrival).min(timing.idle_after);
+        let first = self.states.is_empty();
+        self.catch_up = Some(CatchUp {
+            from: arrived,
+            active_since: self.arrival.minus(timing.idle_after),
+            hold_until: arrived.plus(away),
+            until: (!first).then(|| arrived.plus(timing.catch_up_for)),
+        });
+        self.arrival = self.arrival.max(arrived);
+    }
+
+    /// How far everything is believed complete while senders catch up; none when they have. Whoever is heard is followed
+    /// by the lag of what came last, however great, as long as that lag falls.
+    fn catching_up(&mut self, timing: &Timing) -> Option<Timestamp> {
+        let mut catch_up = self.catch_up?;
+        if self.states.is_empty() {
+            return Some(self.frontier);
+        }
+        let now = self.arrival;
+        let until = *catch_up.until.get_or_insert(now.plus(timing.catch_up_for));
+        self.catch_up = Some(catch_up);
+        let mut waiting = false;
+        let mut frontier = now.minus(timing.lateness);
+        for state in &self.states {
+            if state.last_arrival >= catch_up.from {
+                let lag = Duration::from_nanos(u64::try_from(state.current.1).unwrap_or(0));
+                let behind = lag > timing.max_delay;
+                let quiet_from = if behind { state.best.0 } else { state.last_arrival };
+                if quiet_from.plus(timing.idle_after) < now {
+                    continue;
+                }
+                waiting |= behind;
+                frontier = frontier.min(now.minus(timing.lateness.max(lag + timing.margin)));
+            } else if state.last_arrival >= catch_up.active_since && now < catch_up.hold_until {
+                waiting = true;
+                frontier = frontier.min(self.frontier);
+            }
+        }
+        if waiting && now < until {
+            return Some(frontier);
+        }
+        self.catch_up = None;
+        for state in self.states.iter_mut().filter(|state| state.last_arrival >= catch_up.from) {
+            // The lag of what it had kept says nothing of what it sends from here on.
+            state.lags.clear();
+            state.lags.push_back(state.current);
+        }
+        None
+    }
+
     /// Moves time on to `arrived` and says how far everything is now believed complete.
     pub(crate) fn tick(&mut self, timing: &Timing, arrived: Timestamp) -> Timestamp {
         self.arrival = self.arrival.max(arrived);
+        if let Some(frontier) = self.catching_up(timing) {
+            self.frontier = self.frontier.max(frontier);
+            return self.frontier;
+        }
         let oldest = self.arrival.minus(timing.idle_after);
         let mut frontier = self.arrival.minus(timing.lateness);
         for state in &mut self.states {
@@ -234,5 +321,80 @@ impl Sources {
     pub(crate) fn silent(&self, network: &str, node: &str, deadline: Timestamp) -> bool {
         self.find_node(network, node).is_some_and(|state| state.last_ts <= deadline)
             && self.nodes.iter().any(|other| other.network == network && other.node != node && other.last_ts > deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Timestamp {
+        Timestamp(seconds * 1_000_000_000)
+    }
+
+    /// Sources `n1` and `n2` that were heard until `s(1_000)`, after which Invar is away until `back`.
+    fn away_until(back: u64) -> (Sources, Timing) {
+        let (mut sources, timing) = (Sources::default(), Timing::default());
+        sources.returned(&timing, s(990));
+        for node in ["n1", "n2"] {
+            let source = sources.source("net", node, "c");
+            sources.heard(&timing, source, s(1_000), s(1_000), s(1_000));
+        }
+        assert_eq!(sources.tick(&timing, s(1_000)), s(998));
+        sources.returned(&timing, s(back));
+        (sources, timing)
+    }
+
+    #[test]
+    fn the_frontier_follows_a_backlog_until_it_is_delivered() {
+        let (mut sources, timing) = away_until(4_600);
+        assert_eq!(sources.tick(&timing, s(4_601)), s(998), "nobody has been heard again");
+        for (step, ts) in [(4_602, 1_500), (4_603, 2_500), (4_604, 4_000)] {
+            sources.heard(&timing, 0, s(ts - 400), s(ts - 400), s(step));
+            sources.heard(&timing, 0, s(ts), s(ts), s(step));
+            sources.heard(&timing, 1, s(ts), s(ts), s(step));
+            assert_eq!(sources.tick(&timing, s(step)), s(ts - 1), "what arrived last, less the margin");
+        }
+        for source in [0, 1] {
+            sources.heard(&timing, source, s(4_604), s(4_604), s(4_605));
+        }
+        assert_eq!(sources.tick(&timing, s(4_605)), s(4_603));
+        sources.heard(&timing, 0, s(4_640), s(4_640), s(4_641));
+        assert_eq!(sources.tick(&timing, s(4_641)), s(4_639), "the lag of the backlog is forgotten");
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_waited_for_as_long_as_invar_was_away_and_a_minute_at_most() {
+        let (mut sources, timing) = away_until(1_010);
+        assert_eq!(sources.tick(&timing, s(1_019)), s(998));
+        assert_eq!(sources.tick(&timing, s(1_020)), s(1_018));
+        let (mut sources, timing) = away_until(9_000);
+        sources.heard(&timing, 0, s(9_050), s(9_050), s(9_050));
+        assert_eq!(sources.tick(&timing, s(9_059)), s(998));
+        assert_eq!(sources.tick(&timing, s(9_060)), s(9_058));
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_no_backlog() {
+        let (mut sources, timing) = away_until(2_000);
+        for second in 2_001..2_070 {
+            sources.heard(&timing, 0, s(second), s(second), s(second));
+            sources.heard(&timing, 1, s(second - 900), s(second - 900), s(second));
+            sources.tick(&timing, s(second));
+        }
+        assert_eq!(sources.frontier, s(2_067), "a lag that does not fall is waited for a minute");
+    }
+
+    #[test]
+    fn nothing_is_too_late_for_an_invar_that_has_heard_nobody() {
+        let (mut sources, timing) = (Sources::default(), Timing::default());
+        sources.returned(&timing, s(100_000));
+        assert_eq!(sources.tick(&timing, s(103_000)), Timestamp::ZERO);
+        let source = sources.source("net", "n1", "c");
+        sources.heard(&timing, source, s(5_000), s(5_000), s(103_001));
+        sources.heard(&timing, source, s(5_010), s(5_010), s(103_001));
+        assert_eq!(sources.tick(&timing, s(103_001)), s(5_009));
+        assert_eq!(sources.tick(&timing, s(103_031)), s(5_039), "time goes on from what was heard last");
+        assert_eq!(sources.tick(&timing, s(103_062)), s(103_060), "there is nothing more to wait for");
     }
 }

@@ -235,6 +235,7 @@ impl Checker {
 
     fn control(&mut self, frame: &Frame) {
         match Control::from_body(&frame.body) {
+            Some(Control::Started) => self.engine.returned(frame.arrived),
             Some(Control::Adopt { pack, revision, yaml }) => {
                 self.packs.insert(pack, PackText { revision, yaml });
                 self.adopt();
@@ -470,7 +471,7 @@ impl Checker {
             .collect();
         let slowest =
             self.engine.slowest().map(|source| format!("{} {}", source.node, source.component)).unwrap_or_default();
-        let lag = self.arrived.since(self.engine.frontier());
+        let lag = self.lag();
         if let Ok(mut status) = self.shared.status.write() {
             status.frame = self.frame;
             status.frontier = self.engine.frontier();
@@ -485,6 +486,14 @@ impl Checker {
         let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
         if let Err(error) = self.store.put_health(lag_ms, &slowest, &rules, &sources).await {
             tracing::warn!(%error, "the checker's health cannot be written");
+        }
+    }
+
+    /// How far the frontier is behind; nothing while nobody has been heard.
+    fn lag(&self) -> Duration {
+        match self.engine.frontier() {
+            Timestamp::ZERO => Duration::ZERO,
+            frontier => self.arrived.since(frontier),
         }
     }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "control", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Control {
+    /// A process has begun to accept events; what came before it, if anything, came to another one.
+    Started,
     /// From here on this is the pack of that name. It compiled when it was journaled.
     Adopt {
         /// The pack's name.
@@ -74,7 +76,7 @@ mod tests {
             reason: "drill".into(),
             by: "operator".into(),
         };
-        for control in [force, Control::Drop { pack: "p".into() }] {
+        for control in [Control::Started, force, Control::Drop { pack: "p".into() }] {
             assert_eq!(Control::from_body(&control.to_body()), Some(control));
         }
         assert_eq!(Control::from_body(b"{\"control\":\"later\"}"), None);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use event::Timestamp;
 use wire::{Limits, Signal};
 
 /// How many event lines are read as one body.
@@ -45,7 +46,7 @@ pub struct Recording {
 
 /// A file that cannot be read at all.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
+#[error("{path} cannot be read")]
 pub struct FileError {
     path: String,
     source: io::Error,
@@ -69,11 +70,10 @@ impl Recording {
         self.files.push(path.to_owned());
         let name = path.to_string_lossy();
         let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-        let first = content.iter().copied().find(|byte| !byte.is_ascii_whitespace());
-        if name.ends_with(".pb") || first.is_some_and(|byte| byte != b'{') {
+        if name.ends_with(".pb") || is_protobuf(&content) {
             self.take_protobuf(file, content.into());
         } else {
-            self.take_lines(file, &content);
+            self.take_lines(file, content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content));
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Recording {
             (Ok(logs), _) => (Signal::Logs, logs),
             (Err(_), Ok(traces)) => (Signal::Traces, traces),
             (Err(error), Err(_)) => {
-                self.problem(file, format_args!("neither a logs nor a traces request: {error}"));
+                self.problem(file, format_args!("this is no OTLP request in protobuf: {error}"));
                 return;
             }
         };
@@ -104,7 +104,20 @@ impl Recording {
         for refusal in census.refusals() {
             self.problem(file, refusal);
         }
-        self.requests.push(Request { file, signal, body, refused: census.refused, continues });
+        let mut refused = census.refused;
+        let timeless = timeless(signal, &body, &refused);
+        if let Some(first) = timeless.first() {
+            let count = timeless.len();
+            self.problem(
+                file,
+                format_args!(
+                    "{count} records bear no time (the first is record {first}): a running Invar would give them the time \
+                     they arrive at, a recording has none, so they are left out"
+                ),
+            );
+        }
+        timeless.into_iter().for_each(|record| refused.insert(record));
+        self.requests.push(Request { file, signal, body, refused, continues });
     }
 
     /// JSON lines: OTLP requests, or event lines, also mixed. A body that spreads over several lines is read whole.
@@ -164,6 +177,29 @@ impl Recording {
     }
 }
 
+/// Whether the bytes are an OTLP request in protobuf. Its first byte is a line feed and its second a length, which may
+/// well be an opening brace; text that begins so cannot be decoded to its end.
+fn is_protobuf(content: &[u8]) -> bool {
+    let holds_something = |signal| wire::check(signal, content, &Limits::default()).is_ok_and(|census| census.events > 0);
+    match content.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => content[0] == b'\n' && (holds_something(Signal::Logs) || holds_something(Signal::Traces)),
+        // Bytes that are no text at all are reported as what they are more likely meant to be.
+        _ => std::str::from_utf8(content).is_err() || holds_something(Signal::Logs) || holds_something(Signal::Traces),
+    }
+}
+
+/// The numbers of records that say neither when they happened nor when they were observed.
+fn timeless(signal: Signal, body: &[u8], refused: &wire::Refused) -> Vec<u32> {
+    let mut found = Vec::new();
+    // The body was checked just before.
+    let _ = wire::walk(signal, body, refused, &mut wire::Scratch::default(), |record| {
+        if record.ts(Timestamp::ZERO) == Timestamp::ZERO {
+            found.push(record.index());
+        }
+    });
+    found
+}
+
 /// Which OTLP request a JSON text is, by its first key; none for an event line.
 fn otlp_signal(text: &[u8]) -> Option<Signal> {
     let inner = text.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
@@ -189,4 +225,62 @@ fn inflate(mut raw: Box<dyn Read>) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     reader.take(FILE_BYTES_MAX).read_to_end(&mut content)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(suffix: &str, content: &[u8]) -> Recording {
+        let mut file = tempfile::Builder::new().suffix(suffix).tempfile().unwrap();
+        file.write_all(content).unwrap();
+        let mut recording = Recording::default();
+        recording.read(file.path()).unwrap();
+        recording
+    }
+
+    /// A request whose second byte, the length of its first resource, is an opening brace.
+    fn braced() -> Vec<u8> {
+        let line = |event: &str| format!(r#"{{"ts":7,"node":"n","component":"c","network":"t","event":"{event}"}}"#);
+        let body = |length: usize| wire::lines_to_protobuf(line(&"e".repeat(length)).as_bytes()).unwrap();
+        (1..120).map(body).find(|body| body[..2] == *b"\n{").expect("some name makes the resource 123 bytes long")
+    }
+
+    #[test]
+    fn a_body_whose_length_is_a_brace_is_not_taken_for_json() {
+        for suffix in [".pb", ".bin", ""] {
+            let recording = read(suffix, &braced());
+            assert_eq!((recording.requests.len(), recording.problems), (1, Vec::<String>::new()), "{suffix}");
+        }
+    }
+
+    #[test]
+    fn json_that_begins_with_a_line_feed_or_a_byte_order_mark_is_json() {
+        let line = r#"{"ts":7,"node":"n","component":"c","event":"e"}"#;
+        for text in [format!("\n{line}\n"), format!("\u{feff}{line}"), line.to_owned()] {
+            let recording = read(".json", text.as_bytes());
+            assert_eq!((recording.requests.len(), recording.problems), (1, Vec::<String>::new()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn records_without_any_time_are_left_out_and_said() {
+        let json = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"eventName":"a"},
+            {"eventName":"b","observedTimeUnixNano":"5"},{"eventName":"c","timeUnixNano":"6"}]}]}]}"#;
+        let recording = read(".json", json.as_bytes());
+        let request = &recording.requests[0];
+        assert_eq!((0..3).map(|n| request.refused.contains(n)).collect::<Vec<_>>(), [true, false, false]);
+        assert!(recording.problems[0].contains("1 records bear no time"), "{:?}", recording.problems);
+    }
+
+    #[test]
+    fn the_lines_around_a_torn_one_are_kept() {
+        let line = r#"{"ts":7,"node":"n","component":"c","event":"e"}"#;
+        let recording = read(".jsonl", format!("{line}\n{}\n{line}\n", &line[..20]).as_bytes());
+        assert_eq!(recording.requests.len(), 1);
+        assert_eq!(recording.problems.len(), 1);
+        assert!(recording.problems[0].contains("line 2"), "{:?}", recording.problems);
+    }
 }

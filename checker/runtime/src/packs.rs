@@ -67,7 +67,7 @@ impl Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The disk says no.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read")]
     Io {
         /// Where.
         path: String,

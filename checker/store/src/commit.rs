@@ -127,7 +127,7 @@ impl Store {
         last_change = last_change.max(rested);
         sqlx::query("update progress set frame = ?, frontier = ?, arrived = ? where id = 1")
             .bind(frame)
-            .bind(step.frontier.to_string())
+            .bind(if step.frontier == Timestamp::ZERO { String::new() } else { step.frontier.to_string() })
             .bind(step.now.to_string())
             .execute(&mut *transaction)
             .await?;

@@ -2,12 +2,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use event::Timestamp;
 use journal::{AppendError, Entry, Journal, Kind};
 use otlp::{Batch, Refusal, SinkError};
 use runtime::{
     checker::{Checker, Shared},
     checkpoint::Checkpoints,
-    clock, courier,
+    clock,
+    control::Control,
+    courier,
     pages::Pages,
 };
 use store::{Planner, Store};
@@ -84,6 +87,8 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         Checker::recover(journal.clone(), store.clone(), planner.clone(), checkpoints.clone(), config.enforce_breakers)
             .await?;
     let shared = checker.shared();
+    // From here on senders are heard; before it, they may have kept what they could not send.
+    adoption::journal_control(&journal, &Control::Started).await?;
     adoption::adopt_files(config, &journal, &store).await?;
 
     let (refusals, ledger) = mpsc::channel(REFUSALS_WAITING_MAX);
@@ -307,5 +312,9 @@ async fn retain(journal: Journal, checkpoints: Checkpoints, config: Config, stop
 
 /// What others may see of the checker.
 pub(crate) fn lag(shared: &Shared) -> Duration {
-    shared.status.read().map_or(Duration::ZERO, |status| status.arrived.since(status.frontier))
+    shared.status.read().map_or(Duration::ZERO, |status| match status.frontier {
+        // Nobody has been heard yet: there is nothing to be behind.
+        Timestamp::ZERO => Duration::ZERO,
+        frontier => status.arrived.since(frontier),
+    })
 }

@@ -18,7 +18,8 @@ use super::Outcome;
 /// Judges recorded events offline: everything is read, ordered by time and judged as a running Invar would.
 ///
 /// Reads event lines, OTLP JSON lines (as the OpenTelemetry Collector's file exporter writes them) and single OTLP
-/// protobuf bodies (.pb), plain, .gz or .zst; `-` is standard input.
+/// protobuf bodies (.pb), plain, .gz or .zst; `-` is standard input. What cannot be read is said and left out; then
+/// finding nothing is no success.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  invar replay --rules rules/obyte-aa-composer.yaml recording.json.gz\n  \
                         invar replay --rules rules/ --format json --fail-on critical *.pb")]
@@ -40,6 +41,9 @@ pub struct Arguments {
     files: Vec<PathBuf>,
 }
 
+/// How many of a recording's problems are printed; the others are counted.
+const PROBLEMS_SHOWN: usize = 20;
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
     Text,
@@ -53,7 +57,7 @@ fn severity(text: &str) -> Result<Severity, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// When packs have mistakes, or a file cannot be read, or nothing in the files could be.
+/// When packs have mistakes, a file cannot be read, or nothing was found in files that could be read only in part.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let loaded = packs::load(&arguments.rules)?;
     for file in loaded.files.iter().filter(|file| !file.diagnostics.is_empty()) {
@@ -66,8 +70,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for path in &arguments.files {
         recording.read(path)?;
     }
-    for problem in &recording.problems {
+    for problem in recording.problems.iter().take(PROBLEMS_SHOWN) {
         eprintln!("invar: {problem}");
+    }
+    if recording.problems.len() > PROBLEMS_SHOWN {
+        eprintln!("invar: and {} more like these", recording.problems.len() - PROBLEMS_SHOWN);
     }
     if recording.requests.is_empty() && !recording.problems.is_empty() {
         bail!("nothing in the recording could be read");
@@ -86,7 +93,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     out.flush()?;
     let least = arguments.fail_on.unwrap_or(Severity::Info);
     let found = findings.violations.iter().any(|found| program.rule(found.violation.rule).1.severity >= least);
-    Ok(if found { Outcome::Found } else { Outcome::Fine })
+    if found {
+        return Ok(Outcome::Found);
+    }
+    if !recording.problems.is_empty() {
+        bail!("parts of the recording could not be read: that nothing was found in the others does not clear it");
+    }
+    Ok(Outcome::Fine)
 }
 
 /// Progress with rate and time left on a terminal; nothing when it would only be noise in a log.
