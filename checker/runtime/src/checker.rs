@@ -237,12 +237,16 @@ impl Checker {
         match Control::from_body(&frame.body) {
             Some(Control::Started) => self.engine.returned(frame.arrived),
             Some(Control::Adopt { pack, revision, yaml }) => {
-                self.packs.insert(pack, PackText { revision, yaml });
-                self.adopt();
+                let text = PackText { revision, yaml };
+                if self.packs.get(&pack) != Some(&text) {
+                    self.packs.insert(pack, text);
+                    self.adopt();
+                }
             }
             Some(Control::Drop { pack }) => {
-                self.packs.remove(&pack);
-                self.adopt();
+                if self.packs.remove(&pack).is_some() {
+                    self.adopt();
+                }
             }
             Some(Control::Force { pack, breaker, network, scope, open, until, reason, by }) => {
                 let signal = if open { BreakerSignal::Trip(until.map(Timestamp)) } else { BreakerSignal::Reset };

@@ -180,7 +180,8 @@ impl Recording {
 /// Whether the bytes are an OTLP request in protobuf. Its first byte is a line feed and its second a length, which may
 /// well be an opening brace; text that begins so cannot be decoded to its end.
 fn is_protobuf(content: &[u8]) -> bool {
-    let holds_something = |signal| wire::check(signal, content, &Limits::default()).is_ok_and(|census| census.events > 0);
+    let holds_something =
+        |signal| wire::check(signal, content, &Limits::default()).is_ok_and(|census| census.events > 0);
     match content.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => content[0] == b'\n' && (holds_something(Signal::Logs) || holds_something(Signal::Traces)),
         // Bytes that are no text at all are reported as what they are more likely meant to be.

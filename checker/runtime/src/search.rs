@@ -35,18 +35,8 @@ pub struct Query {
 /// How long before its arrival an event may have happened and still be found by time: bounds what a search reads.
 const DELAY_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-/// How many frames one search looks at before it answers with what it has, and where to go on.
+/// How many frames one search looks at.
 const FRAMES_MAX: usize = 20_000;
-
-/// What a search found.
-#[derive(Clone, Debug, Default)]
-pub struct Found {
-    /// The newest first.
-    pub events: Vec<Event>,
-    /// Where the search stopped, when there may be more: the next one's [`Query::before`]. There may be one even when
-    /// nothing was found, because a search looks at a bounded part of the journal.
-    pub next: Option<Position>,
-}
 
 /// The signal of a frame's body.
 #[must_use]
@@ -66,12 +56,26 @@ pub fn events(frame: &Frame) -> Vec<Event> {
     feed::events(signal, &frame.body, &Refused::from(&*frame.refused), frame.arrived, at)
 }
 
+/// What one search found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// Where to go on before ([`Query::before`]); none: that was all. A search that looked at as much as one may goes on
+    /// later, whatever it found.
+    pub next: Option<Position>,
+}
+
 /// Runs a search; blocks on the disk.
 ///
 /// # Errors
 /// When the journal cannot be read.
 pub fn search(journal: &Journal, query: &Query) -> Result<Found, ReadError> {
-    let mut found = Found::default();
+    search_frames(journal, query, FRAMES_MAX)
+}
+
+fn search_frames(journal: &Journal, query: &Query, frames_max: usize) -> Result<Found, ReadError> {
+    let mut found = Vec::new();
     let last = query.before.map_or(u64::MAX, |before| before.frame);
     let arrived_from = query.from.map_or(Timestamp::ZERO, |from| from.minus(std::time::Duration::from_secs(60)));
     let arrived_to = query.to.map_or(Timestamp::MAX, |to| to.plus(DELAY_MAX));
@@ -86,20 +90,19 @@ pub fn search(journal: &Journal, query: &Query) -> Result<Found, ReadError> {
         looked_at += 1;
         for event in events(&frame).into_iter().rev() {
             if matches(query, glob.as_ref(), &event) {
-                let at = event.position;
-                found.events.push(event);
-                if found.events.len() == query.limit {
-                    found.next = Some(at);
-                    return Ok(found);
+                found.push(event);
+                if found.len() == query.limit {
+                    let next = found.last().map(|event| event.position);
+                    return Ok(Found { events: found, next });
                 }
             }
         }
-        if looked_at == FRAMES_MAX {
-            found.next = Some(Position { partition: 0, frame: frame.number, record: 0 });
-            break;
+        if looked_at == frames_max {
+            let next = Some(Position { partition: 0, frame: frame.number, record: 0 });
+            return Ok(Found { events: found, next });
         }
     }
-    Ok(found)
+    Ok(Found { events: found, next: None })
 }
 
 fn matches(query: &Query, glob: Option<&engine::Glob>, event: &Event) -> bool {
@@ -153,5 +156,63 @@ impl Evidence for FromJournal {
         }
         let (_, events) = self.decoded.iter().find(|(frame, _)| *frame == position.frame)?;
         events.iter().find(|event| event.position == position).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Config, Entry};
+
+    use super::*;
+
+    async fn journal_of(frames: u64, folder: &std::path::Path) -> Journal {
+        let (journal, _) = Journal::open(Config::new(folder.to_owned()), crate::clock::now).unwrap();
+        for number in 0..frames {
+            let line = format!(r#"{{"ts":{},"node":"n","component":"c","event":"e"}}"#, number + 1);
+            let body = wire::lines_to_protobuf(line.as_bytes()).unwrap();
+            let entry = Entry { kind: Kind::LOGS, body: body.into(), events: 1, refused: bytes::Bytes::new() };
+            journal.append(entry).await.unwrap();
+        }
+        journal
+    }
+
+    fn times(found: &Found) -> Vec<u64> {
+        found.events.iter().map(|event| event.ts.0).collect()
+    }
+
+    #[tokio::test]
+    async fn a_search_that_looked_at_as_much_as_it_may_says_where_to_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal_of(7, folder.path()).await;
+        // The only match is the oldest event: the first pages are empty, and none of them is the last.
+        let to = Some(Timestamp(1));
+        let mut query = Query { to, limit: 10, ..Query::default() };
+        let mut pages = 0;
+        let found = loop {
+            let found = search_frames(&journal, &query, 3).unwrap();
+            pages += 1;
+            if !found.events.is_empty() || found.next.is_none() {
+                break found;
+            }
+            query.before = found.next;
+        };
+        assert_eq!((times(&found), pages), (vec![1], 3));
+    }
+
+    #[tokio::test]
+    async fn pages_of_a_search_join_without_a_gap_or_a_repeat() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal_of(7, folder.path()).await;
+        let mut query = Query { limit: 2, ..Query::default() };
+        let mut all = Vec::new();
+        loop {
+            let found = search_frames(&journal, &query, 100).unwrap();
+            all.extend(times(&found));
+            query.before = found.next;
+            if found.next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(all, [7, 6, 5, 4, 3, 2, 1]);
     }
 }

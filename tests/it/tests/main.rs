@@ -2,6 +2,11 @@
 
 mod adoption;
 mod alerts;
+mod api;
+mod cli;
+mod crash;
 mod harness;
+mod refuse;
+mod replay;
 mod sdk;
 mod tidy;

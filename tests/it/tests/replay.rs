@@ -14,16 +14,12 @@ use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{APTOS, Home, Line, OBYTE, Ran, eventually, export_request, invar, root, send_to};
+use crate::harness::{APTOS, Home, Line, OBYTE, Ran, eventually, invar, request, root};
 
 /// A recording with its content type, and the references that must be found in it: exactly these.
 const RECORDINGS: &[(&str, &str, &[&str])] = &[
     ("correct.json", "application/json", &[]),
-    (
-        "v1-commit-fails.json",
-        "application/json",
-        &["OBY-1", "OBY-13", "OBY-2", "OBY-21", "OBY-3", "OBY-4", "OBY-9"],
-    ),
+    ("v1-commit-fails.json", "application/json", &["OBY-1", "OBY-13", "OBY-2", "OBY-21", "OBY-3", "OBY-4", "OBY-9"]),
     (
         "v2-killed.pb.gz",
         "application/x-protobuf",
@@ -151,7 +147,10 @@ fn recordings_hold_exactly_what_their_runs_did_wrong() {
         assert_eq!(references(&violations), *expected, "{name}");
         assert_eq!(summary["violations"], violations.len(), "{name}");
         assert_eq!(summary["events"], lines(name).len(), "{name}");
-        assert_eq!((&summary["duplicates"], &summary["unknown"], &summary["rules"]), (&json!(0), &json!(0), &json!(20)));
+        assert_eq!(
+            (&summary["duplicates"], &summary["unknown"], &summary["rules"]),
+            (&json!(0), &json!(0), &json!(20))
+        );
         assert!(summary["unexercised"].as_array().unwrap().iter().all(Value::is_string), "{summary}");
         for violation in &violations {
             assert_eq!(violation["key"]["network"], "testnet", "{violation}");
@@ -175,7 +174,9 @@ fn violations_come_a_line_each_in_order_of_time_pack_rule_and_key() {
     let (violations, _) = printed(&replay(&[&recording("v1-commit-fails.json")], &[]));
     let order: Vec<_> = violations
         .iter()
-        .map(|found| (found["at"].to_string(), found["pack"].to_string(), found["rule"].to_string(), found["key"].to_string()))
+        .map(|found| {
+            (found["at"].to_string(), found["pack"].to_string(), found["rule"].to_string(), found["key"].to_string())
+        })
         .collect();
     assert!(order.is_sorted(), "{order:#?}");
     for violation in &violations {
@@ -373,9 +374,9 @@ async fn a_running_invar_finds_in_recorded_bodies_what_replay_finds() {
         }
         let body = fs::read(recording(name)).unwrap();
         let url = format!("http://{}/v1/logs", invar.http);
-        assert_eq!(send_to(Method::POST, &url, &headers, body.clone()).await.status, 200, "{name}");
+        assert_eq!(request(Method::POST, &url, &headers, body.clone()).await.status, 200, "{name}");
         // A sender that did not hear the answer sends it again.
-        assert_eq!(send_to(Method::POST, &url, &headers, body).await.status, 200, "{name}");
+        assert_eq!(request(Method::POST, &url, &headers, body).await.status, 200, "{name}");
         // The last event happens before 14:13:26; what it closes is judged when that has passed.
         invar.judged_past(1_790_000_006_000).await;
         let found: BTreeSet<String> = invar.incidents().await.into_iter().map(|(reference, _)| reference).collect();
@@ -532,11 +533,8 @@ rules:
         ]}],
     }]});
     let file = write(folder.path(), "mixed.jsonl", format!("{body}\n{spans}\n").as_bytes());
-    let ran = invar(
-        &["replay", "--rules", pack.to_str().unwrap(), "--format", "json", file.to_str().unwrap()],
-        b"",
-    )
-    .expect(1);
+    let ran = invar(&["replay", "--rules", pack.to_str().unwrap(), "--format", "json", file.to_str().unwrap()], b"")
+        .expect(1);
     assert_eq!(ran.stderr, "");
     let (found, summary) = printed(&ran);
     let seen: Vec<Value> = found.iter().map(|found| json!([found["ref"], found["at"], found["key"]])).collect();

@@ -123,3 +123,49 @@ async fn a_lost_batch_sent_by_the_javascript_sdk_pages_once() {
     let ways = ["grpc", "grpc+gzip", "http/protobuf", "http/protobuf+gzip", "http/json", "http/json+gzip"];
     must_show(node, "send.mjs", &ways).await;
 }
+
+/// Runs real validators, which report through `tracing` and the Rust SDK, and breaks one of them when told to.
+async fn validators(protocol: testbed::Protocol, fault: Option<testbed::Fault>) {
+    let pager = Pager::start().await;
+    let home = Home::with_packs(&[APTOS]).alerts(&pager.alerts());
+    let invar = home.start().await;
+    let address = if protocol == testbed::Protocol::Grpc { &invar.grpc } else { &invar.http };
+    let config = testbed::Config {
+        endpoint: format!("http://{address}"),
+        protocol,
+        systems: vec![testbed::System::Aptos],
+        ..testbed::Config::default()
+    };
+    let testbed = testbed::Testbed::start(config).await.unwrap();
+    if let Some(fault) = fault {
+        testbed.inject(testbed::Injection { fault, at: Some("validator-2".to_owned()) }).unwrap();
+        let within = fault.shows_within() + ALERT_WITHIN;
+        let incident = invar.expect_incident_within("APT-1a", "validator-2", within).await;
+        let id = incident["id"].as_str().unwrap();
+        let calls = pager.expect_calls(&invar, id, Mount::Pagerduty, 1).await;
+        assert_eq!(calls[0].outcome, Outcome::Triggered, "{calls:#?}");
+        pager.expect_calls(&invar, id, Mount::Webhook, 1).await;
+        let elsewhere: Vec<_> = invar.incidents().await.into_iter().filter(|(_, node)| node != "validator-2").collect();
+        assert!(elsewhere.is_empty(), "only one validator is broken: {elsewhere:?}");
+    } else {
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+    testbed.stop().await.unwrap();
+    if fault.is_none() {
+        invar.judged_past(now_ms() + 1_000).await;
+        assert_eq!(invar.incidents().await, [], "{}", invar.log());
+        let rule = invar.api.get("/api/v1/rules/aptos-quorum-store/stored-batch-was-announced").await;
+        assert!(rule["health"]["held"].as_u64().unwrap() > 20, "the rule was exercised: {rule}");
+    }
+    invar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_validator_with_the_rust_sdk_over_grpc_is_found() {
+    validators(testbed::Protocol::Grpc, Some(testbed::Fault::AptosNotifyFailsButPersists)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn healthy_validators_with_the_rust_sdk_over_http_raise_nothing() {
+    validators(testbed::Protocol::Http, None).await;
+}

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, RawQuery, State},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -12,7 +12,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{BreakerRow, Filter};
 
-use crate::{AdoptError, App, EventQuery, Force, error::Problem};
+use crate::{
+    AdoptError, App, EventQuery, Force,
+    error::{Params, Problem, Sent},
+};
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -82,7 +85,7 @@ fn row<T: serde::Serialize>(row: T) -> Answer {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Asked {
     status: Option<String>,
     rule: Option<String>,
@@ -102,16 +105,43 @@ impl Asked {
     }
 }
 
-async fn incidents(State(app): State<App>, Query(asked): Query<Asked>) -> Answer {
+/// The statuses an incident can have; asked for `open`, acknowledged ones are meant too.
+const STATUSES: &[&str] = &["open", "acknowledged", "resolved", "late_resolved", "retracted"];
+
+/// Makes a filter that could never match anything a problem instead.
+fn one_of(name: &'static str, value: Option<&str>, known: &[&str]) -> Result<(), Problem> {
+    match value {
+        Some(value) if !known.contains(&value) => {
+            Err(Problem::new(StatusCode::BAD_REQUEST, name, format!("`{value}` is none of {}", known.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A time as the store writes it: rows compare by their text.
+fn stored_time(name: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    match engine::expr::parse_timestamp(&text) {
+        Some(time) => Ok(Some(time.to_string())),
+        None => {
+            let detail = format!("`{text}` is not a time; write 2026-11-20T12:00:00Z");
+            Err(Problem::new(StatusCode::BAD_REQUEST, name, detail))
+        }
+    }
+}
+
+async fn incidents(State(app): State<App>, Params(asked): Params<Asked>) -> Answer {
     let limit = asked.limit();
-    let cursor = asked.cursor.clone();
+    one_of("status", asked.status.as_deref(), STATUSES)?;
+    one_of("severity", asked.severity.as_deref(), &["critical", "high", "medium", "low", "info"])?;
+    let cursor = asked.cursor;
     let filter = Filter {
         status: asked.status,
         rule: asked.rule,
         pack: asked.pack,
         node: asked.node,
         severity: asked.severity,
-        since: asked.since,
+        since: stored_time("since", asked.since)?,
         q: asked.q,
     };
     let (rows, next) = app.store.incidents(&filter, cursor.as_deref(), limit).await?;
@@ -122,34 +152,33 @@ async fn incident(State(app): State<App>, Path(id): Path<String>) -> Answer {
     row(app.store.incident(&id).await?)
 }
 
-async fn violations(State(app): State<App>, Path(id): Path<String>, Query(asked): Query<Asked>) -> Answer {
+async fn violations(State(app): State<App>, Path(id): Path<String>, Params(asked): Params<Asked>) -> Answer {
     app.store.incident(&id).await?;
     let (rows, next) = app.store.violations(&id, asked.cursor.as_deref(), asked.limit()).await?;
     items(rows, next)
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Said {
     by: String,
     text: String,
 }
 
-async fn act(app: App, id: &str, what: &str, said: Option<Json<Said>>) -> Answer {
-    let said = said.map(|Json(said)| said).unwrap_or_default();
+async fn act(app: App, id: &str, what: &str, said: Said) -> Answer {
     let by = if said.by.is_empty() { "api" } else { &said.by };
     row(app.backend.act(id, what, by, &said.text).await?)
 }
 
-async fn acknowledge(State(app): State<App>, Path(id): Path<String>, said: Option<Json<Said>>) -> Answer {
+async fn acknowledge(State(app): State<App>, Path(id): Path<String>, Sent(said): Sent<Said>) -> Answer {
     act(app, &id, "acknowledge", said).await
 }
 
-async fn resolve(State(app): State<App>, Path(id): Path<String>, said: Option<Json<Said>>) -> Answer {
+async fn resolve(State(app): State<App>, Path(id): Path<String>, Sent(said): Sent<Said>) -> Answer {
     act(app, &id, "resolve", said).await
 }
 
-async fn comment(State(app): State<App>, Path(id): Path<String>, said: Option<Json<Said>>) -> Answer {
+async fn comment(State(app): State<App>, Path(id): Path<String>, Sent(said): Sent<Said>) -> Answer {
     act(app, &id, "comment", said).await
 }
 
@@ -264,7 +293,7 @@ async fn breakers(State(app): State<App>) -> Answer {
 async fn breaker(
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(asked): Query<Vec<(String, String)>>,
+    Params(asked): Params<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -328,7 +357,7 @@ async fn breaker_now(app: &App, id: &str, asked: &[(String, String)]) -> Result<
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Forced {
     pack: String,
     network: String,
@@ -360,7 +389,7 @@ async fn force(app: App, id: String, open: bool, forced: Forced) -> Result<Statu
 async fn trip(
     State(app): State<App>,
     Path(id): Path<String>,
-    Json(forced): Json<Forced>,
+    Sent(forced): Sent<Forced>,
 ) -> Result<StatusCode, Problem> {
     force(app, id, true, forced).await
 }
@@ -368,13 +397,12 @@ async fn trip(
 async fn reset(
     State(app): State<App>,
     Path(id): Path<String>,
-    Json(forced): Json<Forced>,
+    Sent(forced): Sent<Forced>,
 ) -> Result<StatusCode, Problem> {
     force(app, id, false, forced).await
 }
 
-async fn events(State(app): State<App>, RawQuery(raw): RawQuery, Query(asked): Query<Vec<(String, String)>>) -> Answer {
-    drop(raw);
+async fn events(State(app): State<App>, Params(asked): Params<Vec<(String, String)>>) -> Answer {
     let mut query = EventQuery { limit: 100, ..EventQuery::default() };
     for (name, value) in asked {
         match name.as_str() {
@@ -387,7 +415,10 @@ async fn events(State(app): State<App>, RawQuery(raw): RawQuery, Query(asked): Q
             "trace" => query.trace = Some(value),
             "q" => query.q = Some(value),
             "cursor" => query.cursor = Some(value),
-            "limit" => query.limit = value.parse::<usize>().unwrap_or(100).clamp(1, 1_000),
+            "limit" => match value.parse::<usize>() {
+                Ok(limit) => query.limit = limit.clamp(1, 1_000),
+                Err(_) => return Err(Problem::new(StatusCode::BAD_REQUEST, "limit", "limit is a number, 1 to 1000")),
+            },
             "attr" => match value.split_once('=') {
                 Some((name, value)) => query.attrs.push((name.to_owned(), value.to_owned())),
                 None => return Err(Problem::new(StatusCode::BAD_REQUEST, "attr", "write attr=NAME=VALUE")),
@@ -426,11 +457,11 @@ async fn sources(State(app): State<App>) -> Answer {
     items(app.store.sources().await?, None)
 }
 
-async fn refused(State(app): State<App>, Query(asked): Query<Asked>) -> Answer {
+async fn refused(State(app): State<App>, Params(asked): Params<Asked>) -> Answer {
     items(app.store.refused(asked.limit()).await?, None)
 }
 
-async fn deliveries(State(app): State<App>, Query(asked): Query<Asked>) -> Answer {
+async fn deliveries(State(app): State<App>, Params(asked): Params<Asked>) -> Answer {
     let before = asked.cursor.as_deref().and_then(|cursor| cursor.parse().ok());
     let rows = app.store.deliveries(asked.incident.as_deref(), before, asked.limit()).await?;
     let next = (rows.len() as i64 == asked.limit()).then(|| rows.last().map(|row| row.id.to_string())).flatten();

@@ -1,8 +1,11 @@
 //! What goes wrong, as a page or as `application/problem+json` (RFC 9457), whichever was asked for.
 use axum::{
-    http::{StatusCode, Uri, header},
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request},
+    http::{Method, StatusCode, Uri, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use store::StoreError;
 
@@ -77,5 +80,49 @@ pub(crate) async fn not_found(uri: Uri) -> Response {
             .into_response()
     } else {
         PageError(StatusCode::NOT_FOUND, format!("There is no page at {path}.")).into_response()
+    }
+}
+
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let path = uri.path();
+    if path.starts_with("/api/") {
+        let detail = format!("{path} does not take {method}; see /api/openapi.json");
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).into_response()
+    } else {
+        PageError(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}.")).into_response()
+    }
+}
+
+/// The parameters of an API's address; what does not fit is a problem.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(asked)) => Ok(Params(asked)),
+            Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, "parameters", error.body_text())),
+        }
+    }
+}
+
+/// The JSON an API is sent; an empty body is an empty object, what does not fit is a problem.
+pub(crate) struct Sent<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|error| Problem::new(error.status(), "body", error.body_text()))?;
+        if body.is_empty() {
+            return Ok(Sent(T::default()));
+        }
+        serde_json::from_slice(&body).map(Sent).map_err(|error| {
+            let detail = format!("the body is not the JSON that is expected here: {error}");
+            Problem::new(StatusCode::BAD_REQUEST, "body", detail)
+        })
     }
 }

@@ -33,6 +33,7 @@ pub fn router(app: App) -> Router {
         .merge(stream::routes())
         .merge(assets::routes())
         .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn(guard::guard))
         .with_state(app)
 }

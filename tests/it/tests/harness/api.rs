@@ -73,7 +73,7 @@ impl Api {
 
     /// Asks anything, with headers.
     pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-        send(method, &format!("{}{path}", self.base), headers, body).await
+        request(method, &format!("{}{path}", self.base), headers, body).await
     }
 
     /// Asks for a path and takes what comes.
@@ -129,12 +129,12 @@ impl Api {
 }
 
 /// One request.
-pub(crate) async fn send(method: Method, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-    try_send(method, url, headers, body).await.unwrap_or_else(|error| panic!("{url} did not answer: {error:?}"))
+pub(crate) async fn request(method: Method, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
+    try_request(method, url, headers, body).await.unwrap_or_else(|error| panic!("{url} did not answer: {error:?}"))
 }
 
 /// One request to something that may be gone.
-pub(crate) async fn try_send(
+pub(crate) async fn try_request(
     method: Method,
     url: &str,
     headers: &[(&str, &str)],

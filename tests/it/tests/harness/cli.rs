@@ -1,6 +1,7 @@
 //! Running one command of the binary to its end.
 use std::{
     io::Write,
+    os::unix::process::CommandExt,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -30,6 +31,8 @@ impl Ran {
 /// A command without the settings of whoever runs the tests.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(binary());
+    // Usage lines say what the program was called by.
+    command.arg0("invar");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("INVAR_") {
             command.env_remove(name);

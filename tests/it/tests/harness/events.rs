@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Invar, Reply, api};
+use super::{Invar, Reply, request};
 
 /// Now, in milliseconds since the epoch.
 pub(crate) fn now_ms() -> u64 {
@@ -136,7 +136,7 @@ impl Invar {
     /// Posts bytes to the receiver's HTTP port.
     pub(crate) async fn receive(&self, path: &str, content_type: &str, body: Vec<u8>) -> Reply {
         let headers = [("content-type", content_type)];
-        api::send(Method::POST, &format!("http://{}{path}", self.http), &headers, body).await
+        request(Method::POST, &format!("http://{}{path}", self.http), &headers, body).await
     }
 
     /// Posts events as lines; they must all be accepted.

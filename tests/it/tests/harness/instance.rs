@@ -72,8 +72,7 @@ impl Home {
         self.dir.path().join("data")
     }
 
-    /// Starts a process over it and waits until it accepts events.
-    pub(crate) async fn start(&self) -> Invar {
+    fn spawn(&self) -> (Child, Log) {
         let mut command = cli::command();
         command.arg("serve").arg("--data").arg(self.data());
         for port in ["--grpc", "--http", "--web"] {
@@ -87,6 +86,19 @@ impl Home {
         let log = Log::default();
         log.follow("out", child.stdout.take().unwrap());
         log.follow("err", child.stderr.take().unwrap());
+        (child, log)
+    }
+
+    /// Starts a process over it and kills it after a moment, wherever it is by then.
+    pub(crate) async fn start_and_kill_within(&self, moment: Duration) {
+        let (mut child, _log) = self.spawn();
+        tokio::time::sleep(moment).await;
+        child.kill().await.unwrap();
+    }
+
+    /// Starts a process over it and waits until it accepts events.
+    pub(crate) async fn start(&self) -> Invar {
+        let (mut child, log) = self.spawn();
         let listening = eventually(PATIENCE, async || {
             let found = log.address("dashboard").zip(log.address("OTLP gRPC")).zip(log.address("OTLP HTTP"));
             if found.is_none()

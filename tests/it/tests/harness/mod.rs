@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use api::{Api, Reply};
-pub(crate) use cli::{Ran, invar};
+pub(crate) use api::{Api, HTTP, Reply, request, try_request};
+pub(crate) use cli::{Ran, command, invar};
 pub(crate) use events::{Line, export_request, now_ms, rfc3339};
-pub(crate) use instance::{Home, Invar};
+pub(crate) use instance::{Home, Invar, signal};
 pub(crate) use pager::Pager;
 pub(crate) use tools::{node, python, run_sender};
 

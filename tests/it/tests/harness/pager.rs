@@ -17,6 +17,11 @@ impl Pager {
         Pager { address, received }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Receivers `pagerduty` and `webhook`; everything goes to both.
     pub(crate) fn alerts(&self) -> String {
         let address = self.address;
