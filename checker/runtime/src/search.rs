@@ -1,4 +1,6 @@
 //! Searching the journal: events, the newest first.
+use std::time::Duration;
+
 use event::{Event, Position, Timestamp};
 use journal::{Frame, Journal, Kind, Order, ReadError, ScanRange};
 use wire::{Refused, Signal};
@@ -32,8 +34,15 @@ pub struct Query {
     pub limit: usize,
 }
 
-/// How long before its arrival an event may have happened and still be found by time: bounds what a search reads.
-const DELAY_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
+/// How long before its arrival an event mostly happened: a search by time looks there first, and at what arrived later than
+/// that (what a sender had kept, a recording) after it.
+const DELAY: Duration = Duration::from_secs(3_600);
+
+/// How far ahead of its arrival an event may be and still be found by time.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// How many frames of later arrival a search looks at in passing; the next one goes on from there.
+const LATE_FRAMES_MAX: usize = 500;
 
 /// How many frames one search looks at.
 const FRAMES_MAX: usize = 20_000;
@@ -62,7 +71,7 @@ pub struct Found {
     /// The newest first.
     pub events: Vec<Event>,
     /// Where to go on before ([`Query::before`]); none: that was all. A search that looked at as much as one may goes on
-    /// later, whatever it found.
+    /// there, whatever it found. By time, what arrived much later than it happened comes last.
     pub next: Option<Position>,
 }
 
@@ -75,11 +84,42 @@ pub fn search(journal: &Journal, query: &Query) -> Result<Found, ReadError> {
 }
 
 fn search_frames(journal: &Journal, query: &Query, frames_max: usize) -> Result<Found, ReadError> {
+    let from = query.from.map_or(Timestamp::ZERO, |from| from.minus(AHEAD));
+    let to = query.to.map_or(Timestamp::MAX, |to| to.plus(DELAY));
+    let late = Timestamp(to.0.saturating_add(1));
+    let before = query.before.map_or(u64::MAX, |before| before.frame);
+    let among_the_late = match query.before {
+        Some(before) if to < Timestamp::MAX => {
+            journal.read_frame(before.frame)?.is_some_and(|frame| frame.arrived >= late)
+        }
+        _ => false,
+    };
     let mut found = Vec::new();
-    let last = query.before.map_or(u64::MAX, |before| before.frame);
-    let arrived_from = query.from.map_or(Timestamp::ZERO, |from| from.minus(std::time::Duration::from_secs(60)));
-    let arrived_to = query.to.map_or(Timestamp::MAX, |to| to.plus(DELAY_MAX));
-    let range = ScanRange { frames: 0..=last, arrived: arrived_from..=arrived_to, order: Order::NewestFirst };
+    if !among_the_late {
+        let range = ScanRange { frames: 0..=before, arrived: from..=to, order: Order::NewestFirst };
+        if let Some(next) = look(journal, query, range, frames_max, &mut found)? {
+            return Ok(Found { events: found, next: Some(next) });
+        }
+    }
+    if to == Timestamp::MAX {
+        return Ok(Found { events: found, next: None });
+    }
+    let (before, at_most) = if among_the_late { (query.before, frames_max) } else { (None, LATE_FRAMES_MAX) };
+    let frames = 0..=before.map_or(u64::MAX, |before| before.frame);
+    let range = ScanRange { frames, arrived: late..=Timestamp::MAX, order: Order::NewestFirst };
+    let query = Query { before, ..query.clone() };
+    let next = look(journal, &query, range, at_most.min(frames_max), &mut found)?;
+    Ok(Found { events: found, next })
+}
+
+/// Looks through a range; returns where to go on when the query's limit or `frames_max` ended it.
+fn look(
+    journal: &Journal,
+    query: &Query,
+    range: ScanRange,
+    frames_max: usize,
+    found: &mut Vec<Event>,
+) -> Result<Option<Position>, ReadError> {
     let glob = query.event.as_deref().map(engine::Glob::new);
     let mut looked_at = 0;
     for frame in journal.scan(range) {
@@ -90,19 +130,18 @@ fn search_frames(journal: &Journal, query: &Query, frames_max: usize) -> Result<
         looked_at += 1;
         for event in events(&frame).into_iter().rev() {
             if matches(query, glob.as_ref(), &event) {
+                let position = event.position;
                 found.push(event);
                 if found.len() == query.limit {
-                    let next = found.last().map(|event| event.position);
-                    return Ok(Found { events: found, next });
+                    return Ok(Some(position));
                 }
             }
         }
         if looked_at == frames_max {
-            let next = Some(Position { partition: 0, frame: frame.number, record: 0 });
-            return Ok(Found { events: found, next });
+            return Ok(Some(Position { partition: 0, frame: frame.number, record: 0 }));
         }
     }
-    Ok(Found { events: found, next: None })
+    Ok(None)
 }
 
 fn matches(query: &Query, glob: Option<&engine::Glob>, event: &Event) -> bool {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use engine::{Engine, Input, Output, Program, Timing};
+use engine::{Engine, Input, Output, Pack, Program, Timing};
 use event::Timestamp;
 use lang::{
     Diagnostic, Options,
@@ -79,14 +79,21 @@ fn run_suite(suite: &Suite, packs: &[(String, String)], report: &mut Report) {
     let mut fired: Vec<String> = Vec::new();
     let mut quiet: Vec<String> = Vec::new();
     let mut all: Vec<String> = Vec::new();
+    // Compiling is most of the work, and most cases take the packs as they are.
+    let mut compiled: Option<(&Case, Vec<Arc<Pack>>)> = None;
     for case in &suite.cases {
-        let program = match link(packs, case) {
-            Ok(program) => program,
-            Err(mistakes) => {
-                report.mistakes.extend(mistakes);
-                return;
-            }
+        let packs = match compiled.take() {
+            Some((like, packs)) if like.params == case.params => packs,
+            _ => match compile(packs, case) {
+                Ok(packs) => packs,
+                Err(mistakes) => {
+                    report.mistakes.extend(mistakes);
+                    return;
+                }
+            },
         };
+        let program = Program::link(packs.iter().cloned());
+        compiled = Some((case, packs));
         let names: Vec<String> = program.rules().map(|(_, pack, rule)| format!("{}/{}", pack.name, rule.id)).collect();
         if all.is_empty() {
             report.rules = names.len();
@@ -98,7 +105,7 @@ fn run_suite(suite: &Suite, packs: &[(String, String)], report: &mut Report) {
     report.never_quiet = all.iter().filter(|rule| !quiet.contains(rule)).cloned().collect();
 }
 
-fn link(packs: &[(String, String)], case: &Case) -> Result<Program, Vec<String>> {
+fn compile(packs: &[(String, String)], case: &Case) -> Result<Vec<Arc<Pack>>, Vec<String>> {
     let options = Options { params: case.params.clone() };
     let mut compiled = Vec::new();
     let mut mistakes = Vec::new();
@@ -109,7 +116,7 @@ fn link(packs: &[(String, String)], case: &Case) -> Result<Program, Vec<String>>
         }
         compiled.extend(pack.map(Arc::new));
     }
-    if mistakes.is_empty() { Ok(Program::link(compiled)) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(compiled) } else { Err(mistakes) }
 }
 
 /// A violation, by what a test may say of it.

@@ -302,7 +302,8 @@ fn time_that_runs_on_judges_what_was_pending() {
     assert!(summary["pending"].as_u64().unwrap() > 0, "{summary}");
     let (found, summary) = printed(&replay(&[&file], &["--complete"]).expect(1));
     assert!(references(&found).contains(&"OBY-1"), "{:?}", references(&found));
-    assert_eq!(summary["pending"], 0, "{summary}");
+    // The state that is written and not committed waits for the next trigger, which no clock brings.
+    assert_eq!(summary["pending"], 1, "{summary}");
 }
 
 #[test]
@@ -399,34 +400,33 @@ async fn a_running_invar_finds_in_recorded_bodies_what_replay_finds() {
 }
 
 #[tokio::test]
-async fn what_collectors_kept_while_invar_was_down_is_judged() {
+async fn a_backlog_longer_than_corrections_reach_is_judged_as_it_comes() {
     let home = Home::with_packs(&[APTOS]);
     let invar = home.start().await;
-    let now = crate::harness::now_ms();
+    let (now, hour) = (crate::harness::now_ms(), 3_600_000);
     let batch = |validator: &str, event: &str, ms: u64| {
         let attrs = json!({"batch.author": "0xa1", "batch.id": "0xaa", "is_remote": true});
         Line::new(validator, "aptos_consensus::quorum_store::batch_coordinator", event, attrs).at(ms)
     };
-    invar.send(&[batch("validator-1", "quorum_store.batch.received", now)]).await;
-    invar.judged_past(now).await;
-    invar.kill().await;
-    // As if it had been down for longer than corrections reach: an hour of events comes at once, some out of order.
-    let invar = home.start().await;
-    let hour = 3_600_000;
-    let kept: Vec<Line> = (0..60)
-        .flat_map(|minute| {
-            let at = now - hour + minute * 60_000;
-            let validator = format!("kept-{minute}");
-            [
-                batch(&validator, "quorum_store.batch.persisted", at + 2),
-                batch(&validator, "quorum_store.batch.received", at),
-            ]
-        })
-        .collect();
-    invar.send(&kept).await;
+    // An hour that a Collector has kept, a minute a request, the records of each request in reverse.
+    for minute in 0..60 {
+        let at = now - hour + minute * 60_000;
+        let (lost, unheard) = (format!("lost-{minute}"), format!("unheard-{minute}"));
+        invar
+            .send(&[
+                batch(&unheard, "quorum_store.batch.generator_notified", at + 3),
+                batch(&lost, "quorum_store.batch.persisted", at + 2),
+                batch(&lost, "quorum_store.batch.received", at),
+            ])
+            .await;
+    }
+    // A Collector that has caught up goes on with the present.
     let found = eventually(Duration::from_secs(30), async || {
+        let present = crate::harness::now_ms();
+        invar.send(&[batch("lost-59", "quorum_store.batch.received", present)]).await;
         let incidents = invar.incidents().await;
-        (incidents.iter().filter(|(reference, _)| reference == "APT-1a").count() == 60).then_some(())
+        let of = |reference: &str| incidents.iter().filter(|(known, _)| known == reference).count();
+        (of("APT-1a") == 60 && of("APT-1b") == 60).then_some(())
     })
     .await;
     assert!(found.is_some(), "{:?}\n{}", invar.incidents().await, invar.log());
@@ -454,6 +454,11 @@ events:
   task.done:
     attrs:
       id: string
+  rpc.call:
+    attrs:
+      span.duration: int
+  log:
+    about: Whatever is said without a name.
 rules:
   - id: heights-are-small
     ref: BIG
@@ -479,7 +484,7 @@ rules:
     key: [node]
     never:
       event: rpc.call
-      where: attr["span.duration"] > 1000000000
+      where: span.duration > 1000000000
 "#,
     );
     let value = |text: &str| json!({"stringValue": text});

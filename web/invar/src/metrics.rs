@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     connections: Gauge,
     events: IntCounterVec,
     lag: Gauge,
+    frontier: Gauge,
     judged: Gauge,
     journaled: Gauge,
     violations: IntCounterVec,
@@ -69,6 +70,10 @@ impl Metrics {
             connections: gauge("invar_ingest_connections", "Connections open.")?,
             events: counter("invar_checker_events_total", "Events judged or set aside.", &["outcome"])?,
             lag: gauge("invar_checker_lag_seconds", "How far the frontier is behind the latest arrival.")?,
+            frontier: gauge(
+                "invar_checker_frontier_timestamp_seconds",
+                "Everything that happened before this has been judged; 0 before anyone was heard.",
+            )?,
             judged: gauge("invar_checker_frame", "The last frame judged.")?,
             journaled: gauge("invar_journal_durable_frame", "The last frame on disk.")?,
             violations: counter("invar_violations_total", "Violations found.", &["pack", "rule", "severity"])?,
@@ -127,6 +132,7 @@ impl Metrics {
         self.journaled.set(*node.journal.durable().borrow() as f64);
         self.lag.set(crate::node::lag(&node.shared).as_secs_f64());
         if let Ok(mut status) = node.shared.status.write() {
+            self.frontier.set(status.frontier.0 as f64 / 1e9);
             let census = status.census;
             let judged = census.events - census.duplicates - census.too_late - census.future;
             for (outcome, value) in [

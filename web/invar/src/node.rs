@@ -22,6 +22,9 @@ use crate::{adoption, backend::Node, config::Config, metrics::Metrics};
 /// How long each stage may take to stop.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// How long a start waits for its packs to be in force before it says that it runs.
+const PACKS_SHOWN_WITHIN: Duration = Duration::from_secs(3);
+
 /// How many refusals may wait for the ledger; more are counted and not kept.
 const REFUSALS_WAITING_MAX: usize = 256;
 
@@ -116,9 +119,9 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         tokio::spawn(otlp::serve_grpc(grpc, app.clone(), receivers.clone())),
     ];
     tokio::spawn(keep_ledger(store.clone(), ledger));
-    let saved = *journal.durable().borrow();
+    let in_force_from = *journal.durable().borrow();
     tokio::spawn({
-        let reconciled = adoption::reconcile(shared.clone(), saved, journal.clone(), store.clone());
+        let reconciled = adoption::reconcile(shared.clone(), in_force_from, journal.clone(), store.clone());
         async move {
             if let Err(error) = reconciled.await {
                 tracing::error!(error = format!("{error:#}"), "saved packs could not be compared with those in force");
@@ -136,6 +139,9 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
             outcome
         })?
     };
+    // Whoever looks as soon as it says that it runs sees its packs. A long journal is judged on meanwhile.
+    let mut judged = shared.judged.clone();
+    let _ = tokio::time::timeout(PACKS_SHOWN_WITHIN, judged.wait_for(|frame| *frame >= in_force_from)).await;
     let public_url = if config.public_url.is_empty() { format!("http://{web_at}") } else { config.public_url.clone() };
     let attempted: courier::Attempted = {
         let metrics = metrics.clone();

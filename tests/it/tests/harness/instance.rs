@@ -205,14 +205,12 @@ impl Invar {
         found
     }
 
-    /// Waits until everything up to `ns` (since the epoch, event time) has been judged: by then the journal's clock has
-    /// passed it by the default lateness and a tick.
+    /// Waits until everything that happened before `ms` (since the epoch) has been judged.
     pub(crate) async fn judged_past(&self, ms: u64) {
         let passed = eventually(PATIENCE, async || {
             let metrics = self.api.text("/metrics").await;
-            let lag = metric(&metrics, "invar_checker_lag_seconds")?;
-            let now = super::now_ms() as f64 / 1000.0;
-            (now - lag > ms as f64 / 1000.0).then_some(())
+            let frontier = metric(&metrics, "invar_checker_frontier_timestamp_seconds")?;
+            (frontier > ms as f64 / 1000.0).then_some(())
         })
         .await;
         assert!(passed.is_some(), "time did not pass {ms} within {PATIENCE:?}\n{}", self.log());
