@@ -166,7 +166,7 @@ fn a_kill_is_found_at_the_next_start_and_not_at_the_deadline() {
     let (violations, _) = printed(&replay(&[&recording("v2-killed.pb.gz")], &[]));
     let broken = violations.iter().find(|violation| violation["ref"] == "OBY-1").unwrap();
     assert_eq!(broken["at"], "2026-09-21T14:13:25.000000000Z", "{broken}");
-    assert_eq!(broken["missing"]["event"].is_string(), true, "{broken}");
+    assert!(broken["missing"]["event"].is_string(), "{broken}");
 }
 
 #[test]
