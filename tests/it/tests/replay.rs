@@ -404,26 +404,27 @@ async fn a_backlog_longer_than_corrections_reach_is_judged_as_it_comes() {
     let home = Home::with_packs(&[APTOS]);
     let invar = home.start().await;
     let (now, hour) = (crate::harness::now_ms(), 3_600_000);
-    let batch = |validator: &str, event: &str, ms: u64| {
-        let attrs = json!({"batch.author": "0xa1", "batch.id": "0xaa", "is_remote": true});
+    let batch = |validator: &str, event: &str, id: &str, ms: u64| {
+        let attrs = json!({"batch.author": "0xa1", "batch.id": id, "is_remote": true});
         Line::new(validator, "aptos_consensus::quorum_store::batch_coordinator", event, attrs).at(ms)
     };
     // An hour that a Collector has kept, a minute a request, the records of each request in reverse.
     for minute in 0..60 {
         let at = now - hour + minute * 60_000;
-        let (lost, unheard) = (format!("lost-{minute}"), format!("unheard-{minute}"));
+        let validator = format!("validator-{minute}");
         invar
             .send(&[
-                batch(&unheard, "quorum_store.batch.generator_notified", at + 3),
-                batch(&lost, "quorum_store.batch.persisted", at + 2),
-                batch(&lost, "quorum_store.batch.received", at),
+                batch(&validator, "quorum_store.batch.received", "0xcc", at + 10_000),
+                batch(&validator, "quorum_store.batch.generator_notified", "0xbb", at + 3),
+                batch(&validator, "quorum_store.batch.persisted", "0xaa", at + 2),
+                batch(&validator, "quorum_store.batch.received", "0xaa", at),
             ])
             .await;
     }
     // A Collector that has caught up goes on with the present.
     let found = eventually(Duration::from_secs(30), async || {
         let present = crate::harness::now_ms();
-        invar.send(&[batch("lost-59", "quorum_store.batch.received", present)]).await;
+        invar.send(&[batch("validator-59", "quorum_store.batch.received", "0xdd", present)]).await;
         let incidents = invar.incidents().await;
         let of = |reference: &str| incidents.iter().filter(|(known, _)| known == reference).count();
         (of("APT-1a") == 60 && of("APT-1b") == 60).then_some(())
