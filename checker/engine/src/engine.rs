@@ -222,7 +222,11 @@ impl Engine {
         Health {
             tally: self.state.tallies.get(rule as usize).copied().unwrap_or_default(),
             instances: partitions.iter().map(|partition| partition.instance_count(rule)).sum(),
-            open: partitions.iter().flat_map(|p| p.instances(rule)).map(|instance| instance.now.open()).sum(),
+            open: partitions
+                .iter()
+                .flat_map(|partition| partition.instances(rule))
+                .map(|instance| instance.now.open(self.program.rule(rule).1))
+                .sum(),
         }
     }
 
@@ -390,6 +394,7 @@ impl Engine {
             at: at.ts,
             evidence: vec![Cited { role, event: at }],
             missing: None,
+            values: Vec::new(),
             level: false,
             grown: false,
         }

@@ -65,6 +65,7 @@ impl Finding {
             bytes.push(match part {
                 crate::kind::Part::Role(role) => *role,
                 crate::kind::Part::Dissent(role) => 128 | *role,
+                crate::kind::Part::Before => crate::pack::BEFORE,
                 crate::kind::Part::Restart => u8::MAX,
             });
             bytes.extend_from_slice(&event.identity.0.to_le_bytes());

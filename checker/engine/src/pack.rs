@@ -1,9 +1,9 @@
 //! What a pack says, compiled: rules, facts, lifecycles and breakers, with names where the engine's own numbers come
 //! later (see `Program`). Nothing here knows YAML, and nothing here runs.
 use crate::{Glob, expr::Expr};
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::time::Duration;
-use event::Value;
+use event::{Int, Value};
 
 /// One pack: the rules of one system.
 #[derive(Clone, Debug, Default)]
@@ -137,8 +137,10 @@ pub struct Rule {
     pub about: String,
     /// The requirement it implements (`APT-1a`).
     pub reference: Option<String>,
-    /// How bad it is when broken.
+    /// How bad it is when broken; where no grade says otherwise.
     pub severity: Severity,
+    /// Severities that depend on what was found: the first whose condition holds counts.
+    pub grades: Vec<Grade>,
     /// The parts of its key, `network` not among them.
     pub key: Vec<KeyPart>,
     /// Whether instances span networks; otherwise the network is a part of every key.
@@ -155,6 +157,12 @@ pub struct Rule {
     pub report_first: bool,
     /// Report a key no sooner again than this.
     pub quiet: Option<Duration>,
+    /// What decides where the order inside an instant would decide.
+    pub ties: Ties,
+    /// How long a level must last; `None`: not at all.
+    pub hold: Option<Hold>,
+    /// How much disorder between components' clocks tests of order forgive.
+    pub slack: Duration,
     /// What findings do.
     pub mode: Mode,
     /// A disabled rule is listed and judges nothing.
@@ -182,6 +190,19 @@ pub struct Rule {
     pub line: u32,
 }
 
+/// Events of one timestamp are one instant without inner order. Where that order would decide, this decides.
+#[derive(Clone, Debug, Default)]
+pub enum Ties {
+    /// The order most favourable to the rule is taken.
+    #[default]
+    Favourable,
+    /// The least favourable one.
+    Strict,
+    /// The events of an instant are taken in ascending order of this, an expression over each role's kept slots. Equals
+    /// remain without order; events that have no such value come first.
+    By(Vec<Option<Expr>>),
+}
+
 /// One part of a rule's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPart {
@@ -193,6 +214,15 @@ pub struct KeyPart {
 
 /// Index of a role in [`Rule::roles`].
 pub type RoleIdx = u8;
+
+/// How many roles a rule may have.
+pub const ROLES_MAX: usize = 64;
+
+/// In messages: the event that the judged one is measured against, where a kind cites one. No index of a role.
+pub const BEFORE: RoleIdx = 254;
+
+/// What the part of [`BEFORE`] is called.
+pub const BEFORE_NAME: &str = "before";
 
 /// The part an event plays in a rule (`when`, `then`, `unless`).
 #[derive(Clone, Debug)]
@@ -360,9 +390,284 @@ pub enum Kind {
         /// Silence counts only when one of these shows it.
         while_: Option<RoleIdx>,
     },
+    /// Values go one way only.
+    Monotonic {
+        /// What carries the value.
+        of: RoleIdx,
+        /// The value, over `of`'s slots.
+        value: Expr,
+        /// Which way.
+        order: Order,
+        /// Two different values that follow one another differ by exactly this.
+        step: Option<Int>,
+        /// The next value follows none.
+        reset: Option<RoleIdx>,
+    },
+    /// States change along the listed transitions only.
+    StateMachine {
+        /// How an event says which state it is about.
+        read: StateRead,
+        /// The state before the first event; `None`: whatever state the instance is met in.
+        initial: Option<u16>,
+        /// The states, in the order declared.
+        states: Vec<MachineState>,
+    },
+    /// Steps come in their order.
+    Order {
+        /// The steps, the first first.
+        steps: Vec<OrderStep>,
+        /// How far back an earlier step counts, inclusive; `None`: ever.
+        within: Option<Duration>,
+    },
+    /// The whole sequence must not be seen.
+    Sequence {
+        /// The steps, the first first.
+        steps: Vec<SequenceStep>,
+        /// From the first step to the last, inclusive.
+        within: Duration,
+    },
+    /// No more holders at once than allowed.
+    Exclusive {
+        /// Takes a hold.
+        enter: RoleIdx,
+        /// Lets go of it.
+        exit: RoleIdx,
+        /// Prolongs it.
+        renew: Option<RoleIdx>,
+        /// A hold lapses so long after it was taken or prolonged.
+        ttl: Option<Duration>,
+        /// Who holds, for each role over its slots.
+        holder: Vec<Option<Expr>>,
+        /// How many may.
+        max: u64,
+    },
+    /// What many events come to satisfies the assertion.
+    Aggregate(Box<Aggregate>),
+}
+
+/// An assertion over what many events come to.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    /// What is measured.
+    pub terms: Vec<Term>,
+    /// Over what.
+    pub span: AggregateSpan,
+    /// The assertion: its slots are the terms in their order, then the parts of the key.
+    pub assert: Expr,
+    /// A window is judged at multiples of this since the Unix epoch only; `None`: whenever something changes.
+    pub every: Option<Duration>,
+}
+
+impl Aggregate {
+    /// How far a term's own window reaches; `None`: since the last closing event.
+    #[must_use]
+    pub fn window(&self, term: &Term) -> Option<Duration> {
+        match self.span {
+            AggregateSpan::Window(window) => Some(term.window.unwrap_or(window)),
+            AggregateSpan::Close(_) => term.window,
+        }
+    }
+
+    /// How far back any term looks.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let reach = |term: &Term| self.window(term).unwrap_or_default() + term.offset;
+        self.terms.iter().map(reach).max().unwrap_or_default()
+    }
+}
+
+/// Over what an [`Aggregate`] measures.
+#[derive(Clone, Copy, Debug)]
+pub enum AggregateSpan {
+    /// The half-open window (t - d, t]; a level.
+    Window(Duration),
+    /// Since the last of these; judged once, when the next arrives.
+    Close(RoleIdx),
+}
+
+/// One measured figure.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// What the assertion calls it.
+    pub name: String,
+    /// The events it measures.
+    pub of: RoleIdx,
+    /// What it makes of their values.
+    pub measure: Measure,
+    /// The value, over `of`'s slots; `None`: there is none, events are counted.
+    pub value: Option<Expr>,
+    /// A window of its own.
+    pub window: Option<Duration>,
+    /// Its window ends so long before the judged time.
+    pub offset: Duration,
+}
+
+impl Term {
+    /// Whether it counts events.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.measure == Measure::Count
+    }
+}
+
+/// What is made of the values of many events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// How many events there are (whose value is not `false`).
+    Count,
+    /// The sum; exact for integers.
+    Sum,
+    /// The mean, a double.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The value of the first event.
+    First,
+    /// The value of the last event.
+    Last,
+    /// How many different values there are.
+    Distinct,
+    /// By how much a counter rose; one that falls has begun anew at 0.
+    Increase,
+    /// The slope of the least-squares line, per second.
+    Slope,
+    /// How long the value stood at true.
+    Duration,
+    /// The nearest-rank percentile, in hundredths of a per cent.
+    Percentile(u16),
+}
+
+/// How long a level must last to break its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Longer than this; a recovery at exactly this is in time.
+    pub lasts: Duration,
+    /// How long a sample of a gauge stands at most.
+    pub stale_after: Duration,
+}
+
+/// How an event of a [`Kind::StateMachine`] says which state it is about.
+#[derive(Clone, Debug)]
+pub enum StateRead {
+    /// By a value, which is the name of a state.
+    Value {
+        /// What carries the value.
+        of: RoleIdx,
+        /// The value, over `of`'s slots.
+        state: Expr,
+    },
+    /// By the role it plays; roles with the numbers of their states.
+    Roles(Vec<(RoleIdx, u16)>),
+}
+
+/// A state of a [`Kind::StateMachine`].
+#[derive(Clone, Debug)]
+pub struct MachineState {
+    /// Its name.
+    pub name: String,
+    /// The states that may follow it. Staying is no transition.
+    pub to: Vec<u16>,
+    /// Nothing may happen after it.
+    pub terminal: bool,
+    /// How long it may last, inclusive.
+    pub limit: Option<Duration>,
+}
+
+/// A step of a [`Kind::Order`].
+#[derive(Clone, Debug)]
+pub struct OrderStep {
+    /// The step.
+    pub role: RoleIdx,
+    /// Only when this holds must it have happened, over the slots of the first step and other steps; `None`: always.
+    pub condition: Option<Expr>,
+}
+
+/// A step of a [`Kind::Sequence`].
+#[derive(Clone, Debug)]
+pub struct SequenceStep {
+    /// The step.
+    pub role: RoleIdx,
+    /// What must not lie between the step before and this one.
+    pub not: Vec<RoleIdx>,
+}
+
+/// Which way the values of a [`Kind::Monotonic`] go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Each is greater than the one before.
+    Increasing,
+    /// None is less than the one before.
+    Nondecreasing,
+    /// Each is less than the one before.
+    Decreasing,
+    /// None is greater than the one before.
+    Nonincreasing,
+}
+
+impl Order {
+    /// The word the pack's author wrote.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Order::Increasing => "increasing",
+            Order::Nondecreasing => "nondecreasing",
+            Order::Decreasing => "decreasing",
+            Order::Nonincreasing => "nonincreasing",
+        }
+    }
+
+    /// The order of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Order::Increasing, Order::Nondecreasing, Order::Decreasing, Order::Nonincreasing]
+            .into_iter()
+            .find(|order| order.as_str() == text)
+    }
+
+    /// Whether it rises.
+    #[must_use]
+    pub fn rises(self) -> bool {
+        matches!(self, Order::Increasing | Order::Nondecreasing)
+    }
+
+    /// Whether equal values may follow one another.
+    #[must_use]
+    pub fn allows_equal(self) -> bool {
+        matches!(self, Order::Nondecreasing | Order::Nonincreasing)
+    }
 }
 
 impl Kind {
+    /// Calls `see` with every expression that instances evaluate, conditions of patterns not among them.
+    pub fn visit(&self, see: &mut dyn FnMut(&Expr)) {
+        match self {
+            Kind::Always { assert, .. } => see(assert),
+            Kind::Response { limit: Limit::Computed(limit), .. } => see(limit),
+            Kind::Agreement { value, among, .. } => {
+                see(value);
+                among.iter().for_each(see);
+            }
+            Kind::Monotonic { value, .. } => see(value),
+            Kind::StateMachine { read: StateRead::Value { state, .. }, .. } => see(state),
+            Kind::Order { steps, .. } => steps.iter().filter_map(|step| step.condition.as_ref()).for_each(see),
+            Kind::Exclusive { holder, .. } => holder.iter().flatten().for_each(see),
+            Kind::Aggregate(aggregate) => {
+                see(&aggregate.assert);
+                aggregate.terms.iter().filter_map(|term| term.value.as_ref()).for_each(see);
+            }
+            Kind::StateMachine { .. }
+            | Kind::Sequence { .. }
+            | Kind::Never { .. }
+            | Kind::Response { .. }
+            | Kind::Precedence { .. }
+            | Kind::Count { .. }
+            | Kind::Consecutive { .. }
+            | Kind::Heartbeat { .. } => {}
+        }
+    }
+
     /// The word the pack's author wrote.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -375,6 +680,12 @@ impl Kind {
             Kind::Agreement { .. } => "agreement",
             Kind::Consecutive { .. } => "consecutive",
             Kind::Heartbeat { .. } => "heartbeat",
+            Kind::Monotonic { .. } => "monotonic",
+            Kind::StateMachine { .. } => "state_machine",
+            Kind::Order { .. } => "order",
+            Kind::Sequence { .. } => "sequence",
+            Kind::Exclusive { .. } => "exclusive",
+            Kind::Aggregate(_) => "aggregate",
         }
     }
 }
@@ -489,6 +800,17 @@ pub struct BreakerDef {
     pub close_count: u32,
     /// Whether nodes must obey; otherwise it only says what it would do.
     pub enforcing: bool,
+}
+
+/// A severity that depends on what was found.
+#[derive(Clone, Debug)]
+pub struct Grade {
+    /// When it applies, over its slots.
+    pub condition: Expr,
+    /// What the condition reads, as a message's holes do; see [`Template::slots`].
+    pub slots: Vec<(Option<RoleIdx>, Slot)>,
+    /// How bad that is.
+    pub is: Severity,
 }
 
 /// A message with holes.

@@ -306,17 +306,18 @@ impl Traits {
             }
         }
         let mut assertion_reads = false;
-        if let Kind::Always { assert, .. } = &rule.kind {
-            assert.visit_facts(&mut |fact| {
+        rule.kind.visit(&mut |expression| {
+            expression.visit_facts(&mut |fact| {
                 reads.push(base + u32::from(fact));
                 assertion_reads = true;
             });
-        }
+        });
         reads.sort_unstable();
         reads.dedup();
         let pointwise = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. });
         Traits {
             stateless: pointwise
+                && rule.hold.is_none()
                 && !late
                 && !assertion_reads
                 && rule.during.is_none()

@@ -66,6 +66,8 @@ pub struct Violation {
     pub evidence: Vec<Cited>,
     /// What did not come.
     pub missing: Option<Missing>,
+    /// What an `aggregate` measured, by the names of its terms.
+    pub values: Vec<(String, Value)>,
     /// Whether it lasts until it recovers.
     pub level: bool,
     /// It was said before: only its evidence has grown.
@@ -79,6 +81,10 @@ pub enum Unknown {
     BeforeStart,
     /// The assertion asks for an attribute that the event lacks.
     Absent,
+    /// A window holds more events than can be kept.
+    TooMany,
+    /// Two values that have no order.
+    Incomparable,
     /// The node that should have sent the event was not heard after the deadline, while others were.
     NodeSilent,
 }
@@ -90,6 +96,8 @@ impl Unknown {
         match self {
             Unknown::BeforeStart => "before the start",
             Unknown::Absent => "attribute absent",
+            Unknown::TooMany => "too many events in a window",
+            Unknown::Incomparable => "values without order",
             Unknown::NodeSilent => "node silent",
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     fact::Facts,
     key::{self, PartialKey},
     kind::{Anchor, Automaton, Ctx, Found, Part, Tally, What},
-    pack::Rule,
+    pack::{BEFORE_NAME, Rule},
     program::{Program, RuleIdx, Traits},
     scope::Scope,
     source::{Sources, Timing},
@@ -106,6 +106,7 @@ impl<'a> World<'a> {
             sources: self.sources,
             timing: self.timing,
             offline: self.offline,
+            completing: self.completing,
             node_part: traits.node_part,
             found: Vec::new(),
             tally: Tally::default(),
@@ -180,6 +181,15 @@ impl<'a> World<'a> {
                         event: definition.roles.get(role as usize).map(|role| role.label.clone()).unwrap_or_default(),
                         by,
                     }),
+                    values: match &definition.kind {
+                        crate::pack::Kind::Aggregate(aggregate) => aggregate
+                            .terms
+                            .iter()
+                            .zip(&found.values)
+                            .filter_map(|(term, value)| Some((term.name.clone(), value.clone()?)))
+                            .collect(),
+                        _ => Vec::new(),
+                    },
                     level: *level,
                     grown,
                 })
@@ -193,6 +203,7 @@ impl<'a> World<'a> {
         match part {
             Part::Role(role) => name(role),
             Part::Dissent(_) => "dissent".into(),
+            Part::Before => BEFORE_NAME.into(),
             Part::Restart => "restart".into(),
         }
     }

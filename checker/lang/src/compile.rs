@@ -404,8 +404,6 @@ fn facts_digest(rule: &engine::Rule, facts: &[engine::Fact]) -> u64 {
             condition.visit_facts(&mut see);
         }
     }
-    if let Kind::Always { assert, .. } = &rule.kind {
-        assert.visit_facts(&mut see);
-    }
+    rule.kind.visit(&mut |expression| expression.visit_facts(&mut see));
     digest
 }

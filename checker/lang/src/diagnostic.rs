@@ -67,6 +67,9 @@ pub enum Code {
     /// W302: a counting rule whose event declares nothing that tells twins apart.
     #[serde(rename = "W302")]
     Twins,
+    /// W303: a state that no transitions lead to.
+    #[serde(rename = "W303")]
+    Unreachable,
 }
 
 impl Code {
@@ -91,6 +94,7 @@ impl Code {
             Code::Reference => "I206",
             Code::Untripped => "W301",
             Code::Twins => "W302",
+            Code::Unreachable => "W303",
         }
     }
 }

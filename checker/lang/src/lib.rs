@@ -5,6 +5,7 @@ mod compile;
 pub mod diagnostic;
 pub mod expression;
 mod fields;
+mod kind;
 mod names;
 mod pattern;
 mod rule;

@@ -128,6 +128,10 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
             if let Some(name) = fields.take("as").and_then(|node| text(node, report)) {
                 role.name = name;
             }
+            if role.word.starts_with("step") {
+                // Read by the kind.
+                fields.take("if");
+            }
             fields.finish(report);
             for (name, span) in names {
                 push(role, &name, span, cx, report, |written| {
@@ -286,6 +290,23 @@ impl Layout<'_, '_> {
                 .map_or_else(|| Variable::Attr(segments.join(".")), |(_, variable)| variable);
             self.keep(role, variable);
         }
+    }
+
+    /// Whether every alternative of a role can supply what an expression reads.
+    pub(crate) fn knows(&self, own: usize, tree: &syntax::Node) -> bool {
+        let mut known = true;
+        paths(tree, &mut |segments| {
+            if matches!(segments[0].as_str(), "fact" | "param") {
+                return;
+            }
+            let (_, variable) = longest(segments, &self.roles[own], self.cx)
+                .unwrap_or_else(|| (segments.len(), Variable::Attr(segments.join("."))));
+            known &= self.roles[own].alternatives.iter().all(|written| {
+                let mut names = OwnNames { cx: self.cx, written, slots: Vec::new(), open: Vec::new() };
+                names.make(variable.clone()).is_ok()
+            });
+        });
+        known
     }
 
     pub(crate) fn keep(&mut self, role: usize, variable: Variable) {

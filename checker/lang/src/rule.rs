@@ -1,37 +1,121 @@
 //! Rules: one kind over roles, with modifiers.
 use std::time::Duration;
 
-use engine::{CountSpan, During, KeyPart, Kind, Limit, Mode, OnRestart, RoleIdx, Rule, Severity, Type, expr::Expr};
+use engine::{
+    CountSpan, During, Grade, Hold, KeyPart, Kind, Limit, Mode, OnRestart, ROLES_MAX, RoleIdx, Rule, Severity, Ties,
+    Type, expr::Expr,
+};
 
 use crate::{
     diagnostic::Code,
     fields::{Fields, Params, Report, text, texts},
-    names,
+    kind as kinds, names,
     pattern::{self, Context, Layout, Parsed, WrittenRole},
     suggest, template,
     yaml::{Node, Yaml},
 };
 
 /// The kinds of this version.
-const KINDS: &[&str] = &["never", "always", "response", "precedence", "count", "agreement", "consecutive", "heartbeat"];
+const KINDS: &[&str] = &[
+    "never",
+    "always",
+    "response",
+    "precedence",
+    "count",
+    "agreement",
+    "consecutive",
+    "heartbeat",
+    "monotonic",
+    "state_machine",
+    "order",
+    "sequence",
+    "exclusive",
+    "aggregate",
+];
 
-/// The kinds of the language that this version does not have.
-const LATER: &[&str] = &["aggregate", "monotonic", "state_machine", "exclusive", "order", "sequence"];
+/// Kinds in which the order of events inside an instant can decide, so that `strict` has a meaning.
+const ORDERED: &[&str] = &[
+    "response",
+    "precedence",
+    "consecutive",
+    "monotonic",
+    "state_machine",
+    "order",
+    "sequence",
+    "exclusive",
+    "aggregate",
+    "always",
+];
+
+/// Kinds that test an order between events, which `slack` may soften.
+const SOFT: &[&str] = &["response", "precedence", "order"];
+
+/// Kinds with a level that must last.
+const LASTING: &[&str] = &["always", "count", "aggregate"];
+
+/// How long a gauge's sample stands where nothing else is said.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// What the patterns of an aggregate's terms are called inside; outside they go by the terms' names.
+pub(crate) const TERMS: &[&str] = &[
+    "term1", "term2", "term3", "term4", "term5", "term6", "term7", "term8", "term9", "term10", "term11", "term12",
+    "term13", "term14", "term15", "term16",
+];
+
+/// What the steps of a kind are called where they have no name of their own.
+pub(crate) const STEPS: &[&str] = &[
+    "step1", "step2", "step3", "step4", "step5", "step6", "step7", "step8", "step9", "step10", "step11", "step12",
+    "step13", "step14", "step15", "step16",
+];
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Roles being collected for one rule.
-struct Roles<'n> {
+pub(crate) struct Roles<'n> {
     written: Vec<WrittenRole<'n>>,
+    /// What orders the events of an instant, where the kind was given it.
+    by: Option<&'n Node>,
 }
 
 impl<'n> Roles<'n> {
-    fn add(&mut self, node: &'n Node, word: &'static str, cx: &Context<'_>, report: &mut Report<'_>) -> RoleIdx {
+    pub(crate) fn add(
+        &mut self,
+        node: &'n Node,
+        word: &'static str,
+        cx: &Context<'_>,
+        report: &mut Report<'_>,
+    ) -> RoleIdx {
+        if self.written.len() == ROLES_MAX {
+            report.error(Code::Shape, &node.span, format!("a rule has at most {ROLES_MAX} patterns"));
+            return 0;
+        }
         self.written.push(pattern::read(node, word, cx, report));
         (self.written.len() - 1) as RoleIdx
     }
 
-    fn take(
+    /// Adds a pattern that goes by a name of its own.
+    pub(crate) fn add_named(
+        &mut self,
+        node: &'n Node,
+        word: &'static str,
+        name: &str,
+        cx: &Context<'_>,
+        report: &mut Report<'_>,
+    ) -> RoleIdx {
+        let role = self.add(node, word, cx, report);
+        let written = &mut self.written[role as usize];
+        if written.name == word {
+            name.clone_into(&mut written.name);
+        }
+        role
+    }
+
+    /// What orders the events of an instant, given inside the kind.
+    pub(crate) fn by_of(&mut self, node: Option<&'n Node>) {
+        self.by = node;
+    }
+
+    pub(crate) fn take(
         &mut self,
         fields: &mut Fields<'n>,
         word: &'static str,
@@ -41,7 +125,7 @@ impl<'n> Roles<'n> {
         fields.take(word).map(|node| self.add(node, word, cx, report))
     }
 
-    fn need(
+    pub(crate) fn need(
         &mut self,
         fields: &mut Fields<'n>,
         word: &'static str,
@@ -58,6 +142,7 @@ enum Draft<'n> {
     Always(RoleIdx, Parsed<'n>),
     Agreement { of: RoleIdx, value: Parsed<'n>, among: Vec<Parsed<'n>>, within: Option<Duration> },
     Response { kind: Kind, limit: Parsed<'n> },
+    Other(Box<dyn kinds::Draft<'n> + 'n>),
 }
 
 /// Compiles a rule.
@@ -75,10 +160,11 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
     });
     let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
     let reference = fields.take("ref").and_then(|node| text(node, report));
-    let severity = fields.take("severity").map_or(Some(Severity::default()), |node| severity(node, report));
+    let severity_node = fields.take("severity");
     let across_networks = fields.take("across_networks").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
     let key = fields.take("key").map(|node| key_parts(node, report)).unwrap_or_default();
-    let mut roles = Roles { written: Vec::new() };
+    let mut roles = Roles { written: Vec::new(), by: None };
+    let word = KINDS.iter().copied().find(|kind| fields.has(kind)).unwrap_or_default();
     let draft = kind(&mut fields, &mut roles, cx, report);
     let during = fields.take("during").and_then(|node| during(node, &mut roles, cx, report));
     let quiet = fields.take("quiet").and_then(|node| cx.params.duration(node, report));
@@ -121,7 +207,11 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
     let forget_after = fields.take("forget_after").and_then(|node| cx.params.duration(node, report)).unwrap_or(DAY);
     let max_keys = fields.take("max_keys").and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
     let on_restart = fields.take("on_restart");
-    fields.not_yet(&["for", "slack", "emits", "strict", "on_silence", "settle", "stale_after"], report);
+    let strict = strict(&mut fields, word, cx, report);
+    let slack = slack(&mut fields, word, strict, cx, report);
+    let by = by(&mut fields, &mut roles, strict, report);
+    let hold = hold(&mut fields, word, cx, report);
+    fields.not_yet(&["emits", "on_silence", "settle"], report);
     fields.finish(report);
 
     let draft = draft?;
@@ -139,10 +229,16 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
         }
         Draft::Response { kind: Kind::Response { when, .. }, limit } => layout.mark(*when as usize, &limit.tree),
         Draft::Response { .. } => {}
+        Draft::Other(draft) => draft.mark(&mut layout),
     }
-    let kind = finish(draft, &layout, report);
-    let compiled: Vec<engine::Role> = (0..layout.roles.len()).map(|role| layout.role(role, &key, report)).collect();
     let scopes = [during.as_ref().and_then(|d| d.after), during.as_ref().and_then(|d| d.until)];
+    let ties = match by {
+        Some(by) => ordered_by(&by, &mut layout, &scopes, report),
+        None if strict => Ties::Strict,
+        None => Ties::Favourable,
+    };
+    let kind = finish(draft, &layout, &key, report);
+    let compiled: Vec<engine::Role> = (0..layout.roles.len()).map(|role| layout.role(role, &key, report)).collect();
     for (place, role) in compiled.iter().enumerate() {
         let scope = scopes.contains(&Some(place as RoleIdx));
         if scope && role.alternatives.iter().any(|pattern| pattern.where_late.is_some()) {
@@ -158,12 +254,30 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
     }
     let names: Vec<(String, &'static str)> = layout.roles.iter().map(|role| (role.name.clone(), role.word)).collect();
     let message = message.and_then(|node| template::compile(node, &names, cx.params, report));
-    let (id, kind) = (id?, kind?);
+    let severity = match severity_node {
+        None => Some((Severity::default(), Vec::new())),
+        Some(Node { value: Yaml::List(items), span }) => grades(items, span, &names, cx, report),
+        Some(node) => severity(node, report).map(|severity| (severity, Vec::new())),
+    };
+    let (id, kind, (severity, grades)) = (id?, kind?, severity?);
     let default = match &kind {
         Kind::Response { .. } => OnRestart::Broken,
         Kind::Count { min: Some(_), .. } => OnRestart::Broken,
         _ => OnRestart::Keep,
     };
+    let level = match &kind {
+        Kind::Count { span, .. } => matches!(span, CountSpan::Window(_)),
+        Kind::Aggregate(aggregate) => matches!(aggregate.span, engine::AggregateSpan::Window(_)),
+        _ => true,
+    };
+    if hold.is_some() && !level {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            format!("`for` is how long a level must last, and this `{word}` is judged once"),
+            "a level needs a `window`",
+        );
+    }
     let on_restart = on_restart.map_or(default, |node| match node.scalar().as_deref() {
         Some("broken") => OnRestart::Broken,
         Some("ended") => OnRestart::Ended,
@@ -178,14 +292,15 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
         return None;
     }
     let meaning = format!(
-        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{enabled}{forget_after:?}{max_keys}{:?}",
+        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{forget_after:?}{max_keys}{:?}",
         cx.facts
     );
     Some(Rule {
         id,
         about,
         reference,
-        severity: severity?,
+        severity,
+        grades,
         key,
         across_networks,
         roles: compiled,
@@ -194,6 +309,9 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
         on_restart,
         report_first,
         quiet,
+        ties,
+        hold,
+        slack,
         mode,
         enabled,
         message,
@@ -217,16 +335,52 @@ fn fnv(text: &str) -> u64 {
 fn severity(node: &Node, report: &mut Report<'_>) -> Option<Severity> {
     let found = node.scalar().and_then(|text| Severity::parse(&text));
     if found.is_none() {
-        match node.value {
-            Yaml::List(_) => report.error(
-                Code::Unsupported,
-                &node.span,
-                "severity by condition is not supported yet by this version",
-            ),
-            _ => report.error(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info"),
-        };
+        report.error(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info");
     }
     found
+}
+
+/// `[{where: condition, is: high}, {is: medium}]`: the first that matches, the last matching whatever is left.
+fn grades(
+    items: &[Node],
+    span: &std::ops::Range<usize>,
+    names: &[(String, &'static str)],
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<(Severity, Vec<Grade>)> {
+    let mut grades = Vec::new();
+    let mut rest = None;
+    for (place, item) in items.iter().enumerate() {
+        let mut fields = Fields::of(item, "severity", report)?;
+        let condition = fields.take("where");
+        let is = fields.need("is", report).and_then(|node| severity(node, report));
+        fields.finish(report);
+        match condition {
+            Some(node) => {
+                let parsed = Parsed::of(node, 0, report)?;
+                let (condition, slots) = template::condition(&parsed, names, cx.params, report)?;
+                grades.extend(is.map(|is| Grade { condition, slots, is }));
+            }
+            None if place + 1 < items.len() => {
+                report.error_help(
+                    Code::Shape,
+                    &item.span,
+                    "what follows this severity never counts",
+                    "only the last one stands without `where`",
+                );
+            }
+            None => rest = is,
+        }
+    }
+    if rest.is_none() {
+        report.error_help(
+            Code::MissingField,
+            &(span.start..span.start + 1),
+            "nothing says how severe it is when no condition holds",
+            "end with an entry that has only `is`",
+        );
+    }
+    Some((rest?, grades))
 }
 
 /// `[node, batch.id, worker?]`; the network is a part of every key and need not be named.
@@ -331,7 +485,6 @@ fn kind<'n>(
     cx: &Context<'_>,
     report: &mut Report<'_>,
 ) -> Option<Draft<'n>> {
-    fields.not_yet(LATER, report);
     let present: Vec<&'static str> = KINDS.iter().copied().filter(|kind| fields.has(kind)).collect();
     let start = fields.span().start..fields.span().start + 1;
     let [kind] = present[..] else {
@@ -369,7 +522,7 @@ fn kind<'n>(
             let count = u32::try_from(count?).unwrap_or(u32::MAX).max(1);
             Some(Draft::Done(Kind::Consecutive { fail: fail?, ok: ok?, count }))
         }
-        _ => {
+        "heartbeat" => {
             let mut fields = Fields::of(node, "heartbeat", report)?;
             let of = roles.need(&mut fields, "event", cx, report);
             let every = fields.need("every", report).and_then(|node| cx.params.duration(node, report));
@@ -380,7 +533,108 @@ fn kind<'n>(
             fields.finish(report);
             Some(Draft::Done(Kind::Heartbeat { of: of?, every: every?, start, stop, while_ }))
         }
+        other => kinds::read(other, node, roles, cx, report).map(Draft::Other),
     }
+}
+
+/// `strict: true`, where the kind has an order to be strict about.
+fn strict(fields: &mut Fields<'_>, kind: &str, cx: &Context<'_>, report: &mut Report<'_>) -> bool {
+    let Some(node) = fields.take("strict") else { return false };
+    let strict = cx.params.bool(node, report).unwrap_or(false);
+    // Of an `always`, only a gauge has an order.
+    let ordered = ORDERED.contains(&kind) && (kind != "always" || fields.has("for"));
+    if strict && !ordered && !kind.is_empty() {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            format!("`strict` decides about the order inside an instant, and `{kind}` asks for none"),
+            format!("kinds that do: {}", ORDERED.join(", ")),
+        );
+    }
+    strict
+}
+
+/// `for: 30s` and `stale_after: 1m`, where the kind is a level or a gauge.
+fn hold(fields: &mut Fields<'_>, kind: &str, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Hold> {
+    let node = fields.take("for");
+    let stale = fields.take("stale_after");
+    let stale_after = stale.and_then(|node| cx.params.duration(node, report)).unwrap_or(STALE_AFTER);
+    if let (Some(stale), true) = (stale, node.is_none() || kind != "always") {
+        report.error_help(
+            Code::Shape,
+            &stale.span,
+            "`stale_after` says how long a sample of a gauge stands, and this rule has no gauge",
+            "a gauge is an `always` with `for`",
+        );
+    }
+    let node = node?;
+    let lasts = cx.params.duration(node, report)?;
+    if !LASTING.contains(&kind) && !kind.is_empty() {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            format!("`for` is how long a level must last, and `{kind}` has none that it could judge"),
+            format!("kinds that do: {}", LASTING.join(", ")),
+        );
+    }
+    Some(Hold { lasts, stale_after })
+}
+
+/// `slack: 50ms`, where the kind tests an order.
+fn slack(fields: &mut Fields<'_>, kind: &str, strict: bool, cx: &Context<'_>, report: &mut Report<'_>) -> Duration {
+    let Some(node) = fields.take("slack") else { return Duration::ZERO };
+    let slack = cx.params.duration(node, report).unwrap_or_default();
+    if !SOFT.contains(&kind) && !kind.is_empty() {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            format!("`slack` forgives disorder between events, and `{kind}` does not test any that could be forgiven"),
+            format!("kinds that do: {}", SOFT.join(", ")),
+        );
+    } else if strict {
+        report.error(Code::Shape, &node.span, "`strict` and `slack` ask for opposites: give one of them");
+    }
+    slack
+}
+
+/// `by: expression`, of the rule or of its kind.
+fn by<'n>(fields: &mut Fields<'n>, roles: &mut Roles<'n>, strict: bool, report: &mut Report<'_>) -> Option<Parsed<'n>> {
+    let own = fields.take("by");
+    if let (Some(node), Some(_)) = (own, roles.by) {
+        report.error(Code::Shape, &node.span, "`by` stands in the kind already");
+    }
+    let node = roles.by.or(own)?;
+    if strict {
+        report.error(
+            Code::Shape,
+            &node.span,
+            "`by` gives the order inside an instant: nothing is left to be `strict` about",
+        );
+    }
+    Parsed::of(node, 0, report)
+}
+
+/// The order inside an instant, for each role that has what it asks for.
+fn ordered_by(
+    by: &Parsed<'_>,
+    layout: &mut Layout<'_, '_>,
+    scopes: &[Option<RoleIdx>],
+    report: &mut Report<'_>,
+) -> Ties {
+    let played = |role: usize| !scopes.contains(&Some(role as RoleIdx));
+    let knowing: Vec<bool> = (0..layout.roles.len()).map(|role| played(role) && layout.knows(role, &by.tree)).collect();
+    for role in (0..layout.roles.len()).filter(|role| knowing[*role]) {
+        layout.mark(role, &by.tree);
+    }
+    if !knowing.contains(&true) {
+        // Whatever the first role has to say against it is the mistake.
+        let _ = layout.late(0, by, report);
+        return Ties::Favourable;
+    }
+    let order = |role: usize, report: &mut Report<'_>| {
+        knowing[role].then(|| layout.late(role, by, report).map(|(expr, _)| expr)).flatten()
+    };
+    Ties::By((0..layout.roles.len()).map(|role| order(role, report)).collect())
 }
 
 fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
@@ -554,9 +808,10 @@ fn agreement<'n>(
 }
 
 /// Compiles the expressions that waited for the slots.
-fn finish(draft: Draft<'_>, layout: &Layout<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
+fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
     match draft {
         Draft::Done(kind) => Some(kind),
+        Draft::Other(draft) => draft.finish(layout, key, report),
         Draft::Always(of, assert) => {
             let (expr, kind) = layout.late(of as usize, &assert, report)?;
             if !matches!(kind, Type::Bool | Type::Any) {

@@ -1,10 +1,11 @@
 //! Messages with holes: `"{node}: batch {batch.id}"`.
-use engine::{RoleIdx, Slot, Template, TemplatePart, Type, expr::Expr};
+use engine::{BEFORE, BEFORE_NAME, RoleIdx, Slot, Template, TemplatePart, Type, expr::Expr};
 
 use crate::{
     diagnostic::Code,
     fields::{Params, Report},
     names::{self, BUILTINS, Names, Problem, Variable},
+    pattern::Parsed,
     syntax,
     yaml::Node,
 };
@@ -65,10 +66,36 @@ pub(crate) fn compile(
     Some(Template { parts, slots: names.slots })
 }
 
+/// What an expression reads, and from which role's event.
+pub(crate) type Slots = Vec<(Option<RoleIdx>, Slot)>;
+
+/// Compiles a condition over what a message may speak of.
+pub(crate) fn condition(
+    parsed: &Parsed<'_>,
+    roles: &[(String, &'static str)],
+    params: &Params,
+    report: &mut Report<'_>,
+) -> Option<(Expr, Slots)> {
+    let mut names = Told { roles, params, slots: Vec::new() };
+    match names::resolve(&parsed.tree, &mut names) {
+        Ok((expr, Type::Bool | Type::Any)) => Some((expr, names.slots)),
+        Ok((_, kind)) => {
+            let message = format!("`where` needs a condition, this is {}", names::type_name(kind));
+            let problem = Problem { span: parsed.tree.span.clone(), ..Problem::new(Code::Type, message) };
+            report.inside(parsed.node, parsed.offset, problem);
+            None
+        }
+        Err(problem) => {
+            report.inside(parsed.node, parsed.offset, problem);
+            None
+        }
+    }
+}
+
 struct Told<'t> {
     roles: &'t [(String, &'static str)],
     params: &'t Params,
-    slots: Vec<(Option<RoleIdx>, Slot)>,
+    slots: Slots,
 }
 
 impl Told<'_> {
@@ -106,7 +133,8 @@ impl Names for Told<'_> {
     }
 
     fn role(&mut self, name: &str) -> Option<RoleIdx> {
-        self.roles.iter().position(|(own, word)| own == name || *word == name).map(|place| place as RoleIdx)
+        let role = self.roles.iter().position(|(own, word)| own == name || *word == name);
+        role.map(|place| place as RoleIdx).or_else(|| (name == BEFORE_NAME).then_some(BEFORE))
     }
 
     fn role_variable(&mut self, role: RoleIdx, segments: &[String]) -> Result<(usize, Expr, Type), Problem> {

@@ -374,6 +374,8 @@ impl Checker {
         let program = self.engine.program();
         let (pack, rule) = program.rule(violation.rule);
         let bare = Violation { evidence: Vec::new(), ..violation.clone() };
+        // What grades the severity stands in the evidence.
+        let whole = whole || !rule.grades.is_empty();
         let frozen = freeze::freeze(program, if whole { violation } else { &bare }, &mut self.evidence);
         let group = if rule.group_by.is_empty() {
             if frozen.node.is_empty() { violation.network.clone() } else { frozen.node.clone() }
@@ -388,7 +390,7 @@ impl Checker {
         if let Ok(mut status) = self.shared.status.write()
             && !violation.grown
         {
-            let name = (pack.name.clone(), rule.id.clone(), rule.severity.as_str());
+            let name = (pack.name.clone(), rule.id.clone(), frozen.severity.as_str());
             *status.violations.entry(name).or_default() += 1;
         }
         NewViolation {
@@ -397,7 +399,7 @@ impl Checker {
             rule: rule.id.clone(),
             reference: rule.reference.clone(),
             kind: rule.kind.name().to_owned(),
-            severity: rule.severity,
+            severity: frozen.severity,
             shadow: rule.mode == Mode::Shadow,
             network: violation.network.clone(),
             node: frozen.node,

@@ -1,7 +1,7 @@
 //! Freezing: a violation's evidence copied out of the journal, its message written, so that both stay readable after the
 //! journal has forgotten the events.
 use engine::{
-    Program, RoleIdx, Rule, Slot, TemplatePart, Violation,
+    BEFORE, BEFORE_NAME, Grade, Program, RoleIdx, Rule, Severity, Slot, TemplatePart, Violation,
     expr::{AsOf, Env, Val},
 };
 use event::{Event, Int, Position, Value};
@@ -25,6 +25,8 @@ pub struct Frozen {
     pub key: Map<String, Json>,
     /// What happened, in a sentence.
     pub message: String,
+    /// How bad that is.
+    pub severity: Severity,
     /// The cited events.
     pub evidence: Vec<Json>,
     /// What did not come.
@@ -62,12 +64,13 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
     };
     let component = last.map(|source| source.component.clone()).unwrap_or_default();
     let message = message(rule, violation, &events);
+    let severity = severity(rule, violation, &events);
     let missing = violation
         .missing
         .as_ref()
         .map(|missing| json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()}));
     let evidence = events.iter().map(|(role, event)| json::evidence(role, event)).collect();
-    Frozen { key, message, evidence, missing, node, component }
+    Frozen { key, message, severity, evidence, missing, node, component }
 }
 
 /// The rule's message with its holes filled; without one, the engine's plain words.
@@ -87,6 +90,15 @@ fn message(rule: &Rule, violation: &Violation, events: &[(String, Event)]) -> St
     text
 }
 
+/// The first grade whose condition holds, else the rule's own severity.
+fn severity(rule: &Rule, violation: &Violation, events: &[(String, Event)]) -> Severity {
+    let holds = |grade: &&Grade| {
+        let env = Told { rule, violation, events, slots: &grade.slots };
+        grade.condition.test(&env).unwrap_or(false)
+    };
+    rule.grades.iter().find(holds).map_or(rule.severity, |grade| grade.is)
+}
+
 fn plain(rule: &Rule, violation: &Violation) -> String {
     let key: Vec<String> = rule
         .key
@@ -100,6 +112,11 @@ fn plain(rule: &Rule, violation: &Violation) -> String {
             "" => format!("{} is broken", rule.id),
             about => format!("broken: {}", about.trim_end_matches('.')),
         },
+    };
+    let measured = violation.values.iter().map(|(name, value)| format!("{name} = {}", json::text(value)));
+    let what = match measured.collect::<Vec<_>>() {
+        values if values.is_empty() => what,
+        values => format!("{what}: {}", values.join(", ")),
     };
     if key.is_empty() { what } else { format!("{what} ({})", key.join(", ")) }
 }
@@ -115,7 +132,10 @@ struct Told<'a> {
 impl Told<'_> {
     /// The events a hole may take its value from: those of its role, or all, the last first.
     fn candidates(&self, role: Option<RoleIdx>) -> impl Iterator<Item = &Event> {
-        let name = role.and_then(|role| self.rule.roles.get(role as usize)).map(|role| role.name.as_str());
+        let name = match role {
+            Some(BEFORE) => Some(BEFORE_NAME),
+            role => role.and_then(|role| self.rule.roles.get(role as usize)).map(|role| role.name.as_str()),
+        };
         self.events.iter().rev().filter(move |(role, _)| name.is_none_or(|name| name == role)).map(|(_, event)| event)
     }
 
@@ -130,7 +150,11 @@ impl Env for Told<'_> {
         let (role, slot) = self.slots.get(slot as usize)?;
         let mut events = self.candidates(*role);
         let text = |text: &str| Some(Val::String(text.to_owned().into()));
-        let from_key = |name: &str| if role.is_none() { self.key(name).map(Val::from) } else { None };
+        let measured =
+            |name: &str| self.violation.values.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let from_key = |name: &str| {
+            if role.is_none() { self.key(name).or_else(|| measured(name)).map(Val::from) } else { None }
+        };
         match slot {
             Slot::Attr { name, int } => {
                 if let Some(value) = from_key(name) {

@@ -72,19 +72,24 @@ impl Found {
     #[must_use]
     pub fn to_json(&self, program: &Program) -> Json {
         let (pack, rule) = program.rule(self.violation.rule);
-        json!({
+        let mut line = json!({
             "pack": pack.name,
             "rule": rule.id,
             "ref": rule.reference,
             "kind": rule.kind.name(),
-            "severity": rule.severity.as_str(),
+            "severity": self.frozen.severity.as_str(),
             "verdict": "violated",
             "at": self.violation.at.to_string(),
             "key": self.frozen.key,
             "message": self.frozen.message,
             "evidence": self.frozen.evidence,
             "missing": self.frozen.missing,
-        })
+        });
+        if !self.violation.values.is_empty() {
+            let values = self.violation.values.iter().map(|(name, value)| (name.clone(), crate::json::value(value)));
+            line["values"] = Json::Object(values.collect());
+        }
+        line
     }
 }
 

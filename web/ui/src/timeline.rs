@@ -66,6 +66,10 @@ fn mark(item: &Json, late: bool) -> Mark {
         "dissent" => "differs",
         "since" => "opened the span",
         "fail" => "failure",
+        "before" => "measured against this",
+        "enter" => "took a hold",
+        "close" => "closed the books",
+        _ if role.strip_prefix("step").is_some_and(|number| number.parse::<u8>().is_ok()) => "step",
         _ => "evidence",
     };
     Mark {
@@ -170,6 +174,7 @@ pub(crate) fn draw(marks: &[Mark]) -> String {
             (_, true, _) => "late",
             (_, _, "restart") => "restart",
             (_, _, "dissent") => "dissent",
+            (_, _, "before") => "before",
             _ => "seen",
         };
         let name = mark.event.rsplit('.').next().unwrap_or(&mark.event);

@@ -49,7 +49,7 @@ impl Agreement {
             {
                 continue;
             }
-            let env = Late { ctx, role: *of, slots: &touch.slots, ts: now.ts, other: None };
+            let env = Late { ctx, role: *of, slots: &touch.slots, ts: now.ts, others: &[] };
             let Some(value) = ctx.eval(value, &env) else {
                 ctx.unknown(Unknown::Absent);
                 continue;

@@ -42,7 +42,19 @@ impl Consecutive {
         }
         // The success may stand anywhere inside the instant: where it avoids a full row, and then as late as it can.
         let room = count.saturating_sub(1).saturating_sub(self.length) as usize;
-        let before = if self.reported { fails.len() } else { fails.len().min(room) };
+        let full = self.length as usize + fails.len() >= count as usize;
+        let before = match (ctx.strict(), self.reported) {
+            // Least favourable: behind a full row, else before a new one.
+            (true, false) => {
+                if full {
+                    fails.len()
+                } else {
+                    0
+                }
+            }
+            (_, true) => fails.len(),
+            (false, false) => fails.len().min(room),
+        };
         for fail in &fails[..before] {
             self.fail(ctx, count, *fail);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Count {
     span: Option<Span>,
     /// The event with which the window became too full.
     onset: Option<EventRef>,
+    /// That it is too full was said: it has lasted as long as `for` asks.
+    reported: bool,
     open: Vec<Opened>,
 }
 
@@ -89,7 +91,7 @@ impl Count {
         length: core::time::Duration,
     ) {
         let Some(max) = max else { return };
-        self.expire(ctx, now.ts, max, length);
+        self.expire(now.ts, length);
         for touch in now.of(of) {
             if ctx.span(now.ts).is_some() {
                 ctx.exercise(now.ts);
@@ -97,26 +99,40 @@ impl Count {
             }
         }
         let full = self.seen.len() as u64 > max;
+        if !full {
+            self.recover(ctx, now.ts);
+        }
         if !full && now.of(of).next().is_some() {
             ctx.tally.held += 1;
         }
         if let Some(last) = self.seen.back().filter(|_| full && self.onset.is_none()).map(|seen| seen.at) {
             self.onset = Some(last);
-            let newest = self.seen.len().saturating_sub(usize::try_from(max).unwrap_or(0) + 1 + EXCESS_MAX);
-            let evidence = cite(of, self.seen.iter().skip(newest).map(|seen| seen.at));
-            ctx.find(Anchor::Event(last), What::Violated { at: now.ts, evidence, missing: None, level: true });
+            if ctx.rule.hold.is_none_or(|hold| hold.lasts.is_zero()) {
+                self.too_full(ctx, last, of, max, now.ts);
+            }
         }
     }
 
-    /// Drops what has left (ts - length, ts] and notes when that ended a level.
-    fn expire(&mut self, ctx: &mut Ctx<'_>, ts: Timestamp, max: u64, length: core::time::Duration) {
-        while let Some(left) = self.seen.front().map(|seen| seen.at.ts.plus(length)).filter(|left| *left <= ts) {
+    fn too_full(&mut self, ctx: &mut Ctx<'_>, onset: EventRef, of: RoleIdx, max: u64, at: Timestamp) {
+        self.reported = true;
+        let newest = self.seen.len().saturating_sub(usize::try_from(max).unwrap_or(0) + 1 + EXCESS_MAX);
+        let evidence = cite(of, self.seen.iter().skip(newest).map(|seen| seen.at));
+        ctx.find(Anchor::Event(onset), What::Violated { at, evidence, missing: None, level: true });
+    }
+
+    /// Drops what has left (ts - length, ts].
+    fn expire(&mut self, ts: Timestamp, length: core::time::Duration) {
+        while self.seen.front().is_some_and(|seen| seen.at.ts.plus(length) <= ts) {
             self.seen.pop_front();
-            if self.seen.len() as u64 <= max
-                && let Some(onset) = self.onset.take()
-            {
-                ctx.find(Anchor::Event(onset), What::Resolved(left));
-            }
+        }
+    }
+
+    /// Notes that the window is no longer too full.
+    fn recover(&mut self, ctx: &mut Ctx<'_>, at: Timestamp) {
+        if let Some(onset) = self.onset.take()
+            && core::mem::take(&mut self.reported)
+        {
+            ctx.find(Anchor::Event(onset), What::Resolved(at));
         }
     }
 
@@ -217,17 +233,27 @@ impl Count {
                     Some(_) => self.seen.len().checked_sub(usize::try_from((*max)?).ok()? + 1)?,
                     None => self.seen.len().checked_sub(1)?,
                 };
-                self.seen.get(last).map(|seen| seen.at.ts.plus(*length))
+                let leaves = self.seen.get(last).map(|seen| seen.at.ts.plus(*length))?;
+                Some(self.lasts(rule).map_or(leaves, |lasts| lasts.min(leaves)))
             }
             CountSpan::Per { .. } => self.open.iter().map(|open| open.end).min().filter(|end| *end < Timestamp::MAX),
         }
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
-        let Kind::Count { max, span, .. } = &ctx.rule.kind else { return };
+        let Kind::Count { of, max, span, .. } = &ctx.rule.kind else { return };
         match span {
             CountSpan::Ever => {}
-            CountSpan::Window(length) => self.expire(ctx, due, max.unwrap_or(u64::MAX), *length),
+            CountSpan::Window(length) => {
+                let max = max.unwrap_or(u64::MAX);
+                self.expire(due, *length);
+                if self.seen.len() as u64 <= max {
+                    self.recover(ctx, due);
+                }
+                if let (Some(onset), Some(lasts)) = (self.onset, self.lasts(ctx.rule).filter(|lasts| *lasts <= due)) {
+                    self.too_full(ctx, onset, *of, max, lasts);
+                }
+            }
             CountSpan::Per { .. } => {
                 for open in core::mem::take(&mut self.open) {
                     if open.end > due {
@@ -239,6 +265,11 @@ impl Count {
                 }
             }
         }
+    }
+
+    /// When what is too full has been so for as long as `for` asks; none when that was said.
+    fn lasts(&self, rule: &Rule) -> Option<Timestamp> {
+        self.onset.zip(rule.hold).filter(|_| !self.reported).map(|(onset, hold)| onset.ts.plus(hold.lasts))
     }
 
     pub(super) fn open(&self) -> u64 {

@@ -4,21 +4,31 @@
 //! inner order and the order most favourable to the rule is taken. Between instants it may fall due. It never learns in
 //! which order events arrived, so its findings are a function of the set of events.
 
+mod aggregate;
 mod agreement;
 mod consecutive;
 mod count;
+mod exclusive;
+mod gauge;
 mod heartbeat;
+mod machine;
+mod monotonic;
+mod order;
 mod point;
 mod precedence;
 mod response;
+mod sequence;
+mod support;
+mod term;
 
 use alloc::{boxed::Box, vec::Vec};
+use core::cmp::Ordering;
 use event::{Timestamp, Value};
 
 use crate::{
     expr::{AsOf, Env, Expr, Val},
     fact::Facts,
-    pack::{Kind, OnRestart, RoleIdx, Rule},
+    pack::{Kind, OnRestart, RoleIdx, Rule, Ties},
     scope::{Scope, Span},
     source::{Sources, Timing},
     touch::{Seen, Touch},
@@ -42,6 +52,13 @@ enum State {
     Agreement(Box<agreement::Agreement>),
     Consecutive(Box<consecutive::Consecutive>),
     Heartbeat(Box<heartbeat::Heartbeat>),
+    Monotonic(Box<monotonic::Monotonic>),
+    Machine(Box<machine::Machine>),
+    Order(Box<order::Order>),
+    Sequence(Box<sequence::Sequence>),
+    Exclusive(Box<exclusive::Exclusive>),
+    Gauge(Box<gauge::Gauge>),
+    Aggregate(Box<aggregate::Aggregate>),
 }
 
 /// All that touches one instance at one timestamp.
@@ -80,6 +97,8 @@ pub(crate) enum Anchor {
 pub(crate) enum Part {
     Role(RoleIdx),
     Dissent(RoleIdx),
+    /// What the judged event is measured against.
+    Before,
     Restart,
 }
 
@@ -88,6 +107,8 @@ pub(crate) enum Part {
 pub(crate) struct Found {
     pub(crate) anchor: Anchor,
     pub(crate) what: What,
+    /// What an `aggregate` measured, by term.
+    pub(crate) values: Vec<Option<Value>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +170,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) timing: &'a Timing,
     /// Input is complete from its start and its end: nobody is silent, nothing came before.
     pub(crate) offline: bool,
+    /// Time runs on after the last event: levels that only time could start do not.
+    pub(crate) completing: bool,
     /// Where in the key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
     pub(crate) found: Vec<Found>,
@@ -181,7 +204,11 @@ impl Ctx<'_> {
     }
 
     fn find(&mut self, anchor: Anchor, what: What) {
-        self.found.push(Found { anchor, what });
+        self.find_with(anchor, what, Vec::new());
+    }
+
+    fn find_with(&mut self, anchor: Anchor, what: What, values: Vec<Option<Value>>) {
+        self.found.push(Found { anchor, what, values });
     }
 
     fn violated(
@@ -198,10 +225,58 @@ impl Ctx<'_> {
         self.tally.unknown(why);
     }
 
+    /// Whether the order least favourable to the rule is taken.
+    fn strict(&self) -> bool {
+        matches!(self.rule.ties, Ties::Strict)
+    }
+
+    /// Whether a look-back to `from` goes past the first event ever heard from the key's node, and that was only just
+    /// heard when `ts` came.
+    fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
+        if self.offline {
+            return false;
+        }
+        let Some((network, node)) = self.node() else { return false };
+        self.sources
+            .find_node(network, node)
+            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= self.timing.settle)
+    }
+
+    /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
+    fn has_heard_since(&self, from: Timestamp) -> bool {
+        if self.offline {
+            return true;
+        }
+        match self.node() {
+            Some((network, node)) => self.sources.find_node(network, node).is_some_and(|state| state.first_ts <= from),
+            None => self.sources.nodes.iter().any(|state| state.first_ts <= from),
+        }
+    }
+
+    /// Whether the key's node was not heard after `deadline`, while others were: then an absence proves nothing.
+    fn silent(&self, deadline: Timestamp) -> bool {
+        !self.offline && self.node().is_some_and(|(network, node)| self.sources.silent(network, node, deadline))
+    }
+
+    /// What a fact says as of a time.
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Option<Val<'_>> {
+        // A fact's rows are kept apart by network, like everything else.
+        let mut encoded: Vec<u8> = Vec::new();
+        match crate::key::parts(self.key).next() {
+            Some(network) if !self.rule.across_networks => encoded.extend_from_slice(network),
+            _ => crate::key::push(&mut encoded, &Val::String("".into())),
+        }
+        key.iter().for_each(|part| crate::key::push(&mut encoded, part));
+        let number = self.fact_base + u32::from(fact);
+        let found = self.facts.get(number, &encoded, ts, as_of);
+        let default = || self.fact_defaults.get(fact as usize).and_then(|fact| fact.default.as_ref());
+        found.or_else(default).map(Val::from)
+    }
+
     /// The late condition of a touch that asks for no other role.
     fn admits(&self, touch: &Touch) -> bool {
         let Some(condition) = self.condition(touch.role(), touch.alternative) else { return true };
-        condition.roles_used() || self.holds(condition, touch.role(), &touch.slots, touch.ts(), None)
+        condition.roles_used() || self.holds(condition, touch.role(), &touch.slots, touch.ts(), &[])
     }
 
     /// The late conditions of two events that ask for one another.
@@ -209,7 +284,7 @@ impl Ctx<'_> {
         let one_way = |own: &Seen, other: &Seen| {
             self.condition(own.role, own.alternative).is_none_or(|condition| {
                 !condition.roles_used()
-                    || self.holds(condition, own.role, &own.slots, own.at.ts, Some((other.role, &other.slots)))
+                    || self.holds(condition, own.role, &own.slots, own.at.ts, &[(other.role, &other.slots)])
             })
         };
         one_way(a, b) && one_way(b, a)
@@ -225,9 +300,15 @@ impl Ctx<'_> {
         role: RoleIdx,
         slots: &[Option<Value>],
         ts: Timestamp,
-        other: Option<(RoleIdx, &[Option<Value>])>,
+        others: &[(RoleIdx, &[Option<Value>])],
     ) -> bool {
-        condition.test(&Late { ctx: self, role, slots, ts, other }).unwrap_or(false)
+        condition.test(&Late { ctx: self, role, slots, ts, others }).unwrap_or(false)
+    }
+
+    /// The value of an expression over an event's kept slots, as plain values order and compare.
+    fn value_of(&self, expression: &Expr, touch: &Touch) -> Option<Value> {
+        let env = Late { ctx: self, role: touch.role(), slots: &touch.slots, ts: touch.ts(), others: &[] };
+        self.eval(expression, &env).map(|value| value.to_value())
     }
 
     /// Evaluates an expression over an event's kept slots.
@@ -242,7 +323,7 @@ struct Late<'a> {
     role: RoleIdx,
     slots: &'a [Option<Value>],
     ts: Timestamp,
-    other: Option<(RoleIdx, &'a [Option<Value>])>,
+    others: &'a [(RoleIdx, &'a [Option<Value>])],
 }
 
 impl Env for Late<'_> {
@@ -254,28 +335,19 @@ impl Env for Late<'_> {
         if role == self.role {
             return self.slot(slot);
         }
-        let (_, slots) = self.other.filter(|(other, _)| *other == role)?;
+        let (_, slots) = self.others.iter().find(|(other, _)| *other == role)?;
         slots.get(slot as usize)?.as_ref().map(Val::from)
     }
 
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
-        // A fact's rows are kept apart by network, like everything else.
-        let mut encoded: Vec<u8> = Vec::new();
-        match crate::key::parts(self.ctx.key).next() {
-            Some(network) if !self.ctx.rule.across_networks => encoded.extend_from_slice(network),
-            _ => crate::key::push(&mut encoded, &Val::String("".into())),
-        }
-        key.iter().for_each(|part| crate::key::push(&mut encoded, part));
-        let number = self.ctx.fact_base + u32::from(fact);
-        let found = self.ctx.facts.get(number, &encoded, self.ts, as_of);
-        let default = || self.ctx.fact_defaults.get(fact as usize).and_then(|fact| fact.default.as_ref());
-        found.or_else(default).map(Val::from)
+        self.ctx.fact(fact, key, as_of, self.ts)
     }
 }
 
 impl Automaton {
     pub(crate) fn new(rule: &Rule) -> Self {
         let state = match &rule.kind {
+            Kind::Always { .. } if rule.hold.is_some() => State::Gauge(Box::default()),
             Kind::Never { .. } | Kind::Always { .. } => State::Point,
             Kind::Response { .. } => State::Response(Box::default()),
             Kind::Precedence { requires, .. } => {
@@ -285,6 +357,12 @@ impl Automaton {
             Kind::Agreement { .. } => State::Agreement(Box::default()),
             Kind::Consecutive { .. } => State::Consecutive(Box::default()),
             Kind::Heartbeat { .. } => State::Heartbeat(Box::default()),
+            Kind::Monotonic { .. } => State::Monotonic(Box::default()),
+            Kind::StateMachine { initial, .. } => State::Machine(Box::new(machine::Machine::new(*initial))),
+            Kind::Order { steps, .. } => State::Order(Box::new(order::Order::new(steps.len()))),
+            Kind::Sequence { steps, .. } => State::Sequence(Box::new(sequence::Sequence::new(steps.len()))),
+            Kind::Exclusive { .. } => State::Exclusive(Box::default()),
+            Kind::Aggregate(definition) => State::Aggregate(Box::new(aggregate::Aggregate::new(definition))),
         };
         Automaton { state, reported: None }
     }
@@ -298,25 +376,58 @@ impl Automaton {
             admitted = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
             now.touches = &admitted;
         }
+        match &ctx.rule.ties {
+            Ties::By(by) if now.touches.len() > 1 => {
+                let ranked = ranked(ctx, by, now.touches);
+                let mut groups = ranked.chunk_by(|a, b| same_rank(&a.0, &b.0)).peekable();
+                while let Some(group) = groups.next() {
+                    let touches: Vec<&Touch> = group.iter().map(|(_, touch)| *touch).collect();
+                    // The restart has no place in that order: it comes last, as the least that it can break.
+                    let restart = now.restart.filter(|_| groups.peek().is_none());
+                    self.feed(ctx, &Instant { ts: now.ts, touches: &touches, restart });
+                }
+            }
+            _ => self.feed(ctx, &now),
+        }
+        self.mute(ctx, first);
+    }
+
+    fn feed(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         match &mut self.state {
-            State::Point => point::instant(ctx, &now),
-            State::Response(state) => state.instant(ctx, &now),
-            State::Precedence(state) => state.instant(ctx, &now),
-            State::Count(state) => state.instant(ctx, &now),
-            State::Agreement(state) => state.instant(ctx, &now),
-            State::Consecutive(state) => state.instant(ctx, &now),
-            State::Heartbeat(state) => state.instant(ctx, &now),
+            State::Point => point::instant(ctx, now),
+            State::Response(state) => state.instant(ctx, now),
+            State::Precedence(state) => state.instant(ctx, now),
+            State::Count(state) => state.instant(ctx, now),
+            State::Agreement(state) => state.instant(ctx, now),
+            State::Consecutive(state) => state.instant(ctx, now),
+            State::Heartbeat(state) => state.instant(ctx, now),
+            State::Monotonic(state) => state.instant(ctx, now),
+            State::Machine(state) => state.instant(ctx, now),
+            State::Order(state) => state.instant(ctx, now),
+            State::Sequence(state) => state.instant(ctx, now),
+            State::Exclusive(state) => state.instant(ctx, now),
+            State::Gauge(state) => state.instant(ctx, now),
+            State::Aggregate(state) => state.instant(ctx, now),
         }
         if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset {
             self.state = Automaton::new(ctx.rule).state;
         }
-        self.mute(ctx, first);
     }
 
     /// When it next falls due; judged when the frontier has passed this time.
     pub(crate) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
         match &self.state {
-            State::Point | State::Precedence(_) | State::Agreement(_) | State::Consecutive(_) => None,
+            State::Point
+            | State::Agreement(_)
+            | State::Consecutive(_)
+            | State::Monotonic(_)
+            | State::Sequence(_)
+            | State::Exclusive(_) => None,
+            State::Precedence(state) => state.next_due(rule),
+            State::Machine(state) => state.next_due(rule),
+            State::Order(state) => state.next_due(rule),
+            State::Gauge(state) => state.next_due(rule),
+            State::Aggregate(state) => state.next_due(rule),
             State::Response(state) => state.next_due(),
             State::Count(state) => state.next_due(rule),
             State::Heartbeat(state) => state.next_due(rule),
@@ -327,7 +438,17 @@ impl Automaton {
     pub(crate) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let first = ctx.found.len();
         match &mut self.state {
-            State::Point | State::Precedence(_) | State::Agreement(_) | State::Consecutive(_) => {}
+            State::Point
+            | State::Agreement(_)
+            | State::Consecutive(_)
+            | State::Monotonic(_)
+            | State::Sequence(_)
+            | State::Exclusive(_) => {}
+            State::Precedence(state) => state.due(ctx, due),
+            State::Machine(state) => state.due(ctx, due),
+            State::Order(state) => state.due(ctx, due),
+            State::Gauge(state) => state.due(ctx, due),
+            State::Aggregate(state) => state.due(ctx, due),
             State::Response(state) => state.due(ctx, due),
             State::Count(state) => state.due(ctx, due),
             State::Heartbeat(state) => state.due(ctx, due),
@@ -336,12 +457,22 @@ impl Automaton {
     }
 
     /// How many obligations or levels are open.
-    pub(crate) fn open(&self) -> u64 {
+    pub(crate) fn open(&self, rule: &Rule) -> u64 {
         match &self.state {
             State::Response(state) => state.open(),
             State::Count(state) => state.open(),
             State::Heartbeat(state) => state.open(),
-            State::Point | State::Precedence(_) | State::Agreement(_) | State::Consecutive(_) => 0,
+            State::Precedence(state) => state.open(),
+            State::Machine(state) => state.open(rule),
+            State::Order(state) => state.open(),
+            State::Gauge(state) => state.open(),
+            State::Aggregate(state) => state.open(),
+            State::Point
+            | State::Agreement(_)
+            | State::Consecutive(_)
+            | State::Monotonic(_)
+            | State::Sequence(_)
+            | State::Exclusive(_) => 0,
         }
     }
 
@@ -354,6 +485,13 @@ impl Automaton {
                 State::Precedence(state) => state.is_idle(),
                 State::Count(state) => state.is_idle(),
                 State::Consecutive(state) => state.is_idle(),
+                State::Monotonic(state) => state.is_idle(),
+                State::Order(state) => state.is_idle(),
+                State::Sequence(state) => state.is_idle(),
+                State::Exclusive(state) => state.is_idle(),
+                State::Gauge(state) => state.is_idle(),
+                State::Aggregate(state) => state.is_idle(),
+                State::Machine(state) => state.is_idle(),
                 State::Agreement(_) | State::Heartbeat(_) => false,
             }
     }
@@ -361,7 +499,10 @@ impl Automaton {
     /// Until when its memory matters, counted from its last touch; `None`: for as long as the rule says.
     pub(crate) fn horizon(rule: &Rule) -> core::time::Duration {
         match &rule.kind {
-            Kind::Precedence { within: Some(within), .. } => (*within).min(rule.forget_after),
+            Kind::Precedence { within: Some(within), .. }
+            | Kind::Order { within: Some(within), .. }
+            | Kind::Sequence { within, .. }
+            | Kind::Exclusive { ttl: Some(within), .. } => (*within + rule.slack).min(rule.forget_after),
             _ => rule.forget_after,
         }
     }
@@ -385,5 +526,24 @@ impl Automaton {
             What::Resolved(_) | What::Late(..) => true,
         });
         ctx.found.append(&mut kept);
+    }
+}
+
+/// An instant's touches by the value that orders them; what has none comes first.
+fn ranked<'t>(ctx: &Ctx<'_>, by: &[Option<Expr>], touches: &[&'t Touch]) -> Vec<(Option<Value>, &'t Touch)> {
+    let rank = |touch: &Touch| ctx.value_of(by.get(touch.role() as usize)?.as_ref()?, touch);
+    let mut ranked: Vec<(Option<Value>, &Touch)> = touches.iter().map(|&touch| (rank(touch), touch)).collect();
+    // Stable: equals stay in the order that does not depend on arrival.
+    ranked.sort_by(|(a, _), (b, _)| match (a, b) {
+        (Some(a), Some(b)) => Val::from(a).compare(&Val::from(b)).unwrap_or(Ordering::Equal),
+        (a, b) => a.is_some().cmp(&b.is_some()),
+    });
+    ranked
+}
+
+fn same_rank(a: &Option<Value>, b: &Option<Value>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Val::from(a).compare(&Val::from(b)).is_none_or(Ordering::is_eq),
+        (a, b) => a.is_some() == b.is_some(),
     }
 }

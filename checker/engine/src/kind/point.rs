@@ -17,7 +17,7 @@ pub(crate) fn instant(ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         }
         ctx.exercise(now.ts);
         let holds = assert.map(|assert| {
-            let env = Late { ctx, role: of, slots: &touch.slots, ts: now.ts, other: None };
+            let env = Late { ctx, role: of, slots: &touch.slots, ts: now.ts, others: &[] };
             ctx.eval(assert, &env).and_then(|value| match value {
                 Val::Bool(value) => Some(value),
                 _ => None,

@@ -2,122 +2,147 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use event::Timestamp;
 
-use super::{Anchor, Ctx, Instant, Part};
+use super::{
+    Anchor, Ctx, Instant, Part,
+    support::{Supports, is_choosy},
+};
 use crate::{
-    pack::{Kind, RoleIdx},
-    touch::{Seen, Touch, same_event},
+    pack::{Kind, RoleIdx, Rule},
+    touch::{Seen, same_event},
     verdict::{EventRef, Unknown},
 };
-
-/// How many supports of one role are remembered where a condition must choose among them.
-const SUPPORTS_MAX: usize = 1_024;
 
 /// The supports seen for one key.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Precedence {
     /// Per required role (and last the excuses), in order of time.
-    supports: Vec<VecDeque<Seen>>,
+    supports: Vec<Supports>,
     since: Option<EventRef>,
+    /// What lacks support that `slack` may still bring, in order of time.
+    lacking: VecDeque<Lacking>,
+}
+
+/// An event that lacks support.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Lacking {
+    event: Seen,
+    /// Support counts from here.
+    from: Timestamp,
+    since: Option<EventRef>,
+    roles: Vec<RoleIdx>,
 }
 
 impl Precedence {
     pub(super) fn new(requires: usize) -> Self {
-        Precedence { supports: vec![VecDeque::new(); requires + 1], since: None }
+        Precedence { supports: vec![Supports::default(); requires + 1], ..Precedence::default() }
     }
 
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let Kind::Precedence { event, requires, all, within, since, unless } = &ctx.rule.kind else { return };
+        let Kind::Precedence { event, since, .. } = &ctx.rule.kind else { return };
+        if ctx.strict() {
+            // Support of the same instant comes too late.
+            self.judge(ctx, now, *event);
+            self.remember(ctx, now);
+        } else {
+            self.remember(ctx, now);
+            self.forgive(ctx, now);
+            self.judge(ctx, now, *event);
+        }
+        if let Some(opener) = now.of_some(*since).last() {
+            self.since = Some(opener.at);
+            self.supports.iter_mut().for_each(|supports| supports.forget_before(now.ts));
+        }
+    }
+
+    fn remember(&mut self, ctx: &Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Precedence { event, requires, within, unless, .. } = &ctx.rule.kind else { return };
         let roles = requires.iter().copied().map(Some).chain([*unless]);
         for (supports, role) in self.supports.iter_mut().zip(roles) {
             for touch in now.of_some(role) {
-                remember(ctx, supports, touch);
+                let choosing = is_choosy(ctx, touch.role()) || is_choosy(ctx, *event);
+                supports.remember(touch, choosing, *within);
             }
         }
-        for touch in now.of(*event) {
+    }
+
+    fn judge(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>, event: RoleIdx) {
+        let Kind::Precedence { requires, all, within, .. } = &ctx.rule.kind else { return };
+        for touch in now.of(event) {
             let Some(span) = ctx.span(now.ts) else { continue };
             ctx.exercise(now.ts);
             let judged = touch.seen();
             // An event may support another only inside the same span, and no further back than allowed.
             let from = within.map_or(Timestamp::ZERO, |within| now.ts.minus(within)).max(span.from());
-            let supported = |supports: &VecDeque<Seen>| {
-                supports
-                    .iter()
-                    .rev()
-                    .take_while(|support| support.at.ts >= from)
-                    .any(|support| !same_event(&support.at, &judged.at) && ctx.fits(&judged, support))
-            };
-            let (excuses, required) = self.supports.split_last().unwrap_or((const { &VecDeque::new() }, &[]));
-            let mut lacking = requires.iter().zip(required).filter(|(_, seen)| !supported(seen)).map(|(role, _)| *role);
-            let first_lacking = lacking.next();
-            let enough = if *all {
-                first_lacking.is_none()
-            } else {
-                lacking.count() + usize::from(first_lacking.is_some()) < requires.len()
-            };
+            let supported = |supports: &Supports| supports.of(ctx, &judged, from).is_some();
+            let (excuses, required) = self.supports.split_last().unwrap_or((const { &EMPTY }, &[]));
+            let roles: Vec<RoleIdx> =
+                requires.iter().zip(required).filter(|(_, seen)| !supported(seen)).map(|(role, _)| *role).collect();
+            let enough = if *all { roles.is_empty() } else { roles.len() < requires.len() };
             if enough || supported(excuses) {
                 ctx.tally.held += 1;
                 continue;
             }
-            if self.looks_past_the_start(ctx, from, now.ts) {
-                ctx.unknown(Unknown::BeforeStart);
-                continue;
-            }
-            let mut evidence = Vec::new();
-            if since.is_some() {
-                evidence.extend(self.since.map(|opener| (Part::Role(since.unwrap_or_default()), opener)));
-            }
-            evidence.push((Part::Role(*event), touch.at));
-            let missing: Option<RoleIdx> = first_lacking;
-            ctx.violated(Anchor::Event(touch.at), now.ts, evidence, missing.map(|role| (role, now.ts)));
-        }
-        if let Some(opener) = now.of_some(*since).last() {
-            self.since = Some(opener.at);
-            for supports in &mut self.supports {
-                supports.retain(|support| support.at.ts >= now.ts);
+            let lacking = Lacking { event: judged, from, since: self.since, roles };
+            if ctx.rule.slack.is_zero() {
+                conclude(ctx, &lacking);
+            } else {
+                self.lacking.push_back(lacking);
             }
         }
     }
 
-    /// Whether the look-back goes past the first event ever heard from the node, and that was only just heard.
-    fn looks_past_the_start(&self, ctx: &Ctx<'_>, from: Timestamp, ts: Timestamp) -> bool {
-        if ctx.offline || self.since.is_some() {
-            return false;
+    /// Lets support that comes within the slack count as if it had come before.
+    fn forgive(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Precedence { requires, all, unless, .. } = &ctx.rule.kind else { return };
+        let before = self.lacking.len();
+        let fits = |lacking: &Lacking, role: RoleIdx| {
+            now.of(role).any(|touch| {
+                let support = touch.seen();
+                !same_event(&support.at, &lacking.event.at) && ctx.fits(&lacking.event, &support)
+            })
+        };
+        self.lacking.retain_mut(|lacking| {
+            let found: Vec<RoleIdx> = lacking.roles.iter().copied().filter(|role| fits(lacking, *role)).collect();
+            lacking.roles.retain(|role| !found.contains(role));
+            let enough = if *all { lacking.roles.is_empty() } else { lacking.roles.len() < requires.len() };
+            !enough && !unless.is_some_and(|role| fits(lacking, role))
+        });
+        ctx.tally.held += (before - self.lacking.len()) as u64;
+    }
+
+    pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
+        self.lacking.front().map(|lacking| lacking.event.at.ts.plus(rule.slack))
+    }
+
+    pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
+        while self.lacking.front().is_some_and(|lacking| lacking.event.at.ts.plus(ctx.rule.slack) <= due) {
+            let Some(lacking) = self.lacking.pop_front() else { return };
+            conclude(ctx, &lacking);
         }
-        let Some((network, node)) = ctx.node() else { return false };
-        ctx.sources
-            .find_node(network, node)
-            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= ctx.timing.settle)
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        self.lacking.len() as u64
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.since.is_none() && self.supports.iter().all(VecDeque::is_empty)
+        self.since.is_none() && self.lacking.is_empty() && self.supports.iter().all(Supports::is_empty)
     }
 }
 
-/// Keeps a support: the latest alone where no condition could prefer an earlier one.
-fn remember(ctx: &Ctx<'_>, supports: &mut VecDeque<Seen>, touch: &Touch) {
-    let Kind::Precedence { event, within, .. } = &ctx.rule.kind else { return };
-    let conditional = |role: RoleIdx| {
-        ctx.rule.roles[role as usize]
-            .alternatives
-            .iter()
-            .any(|pattern| pattern.where_late.as_ref().is_some_and(crate::expr::Expr::roles_used))
-    };
-    if conditional(touch.role()) || conditional(*event) {
-        if let Some(within) = within {
-            let oldest = touch.ts().minus(*within);
-            while supports.front().is_some_and(|support| support.at.ts < oldest) {
-                supports.pop_front();
-            }
-        }
-        if supports.len() == SUPPORTS_MAX {
-            supports.pop_front();
-        }
-    } else {
-        // Two are kept, so that an event that plays both parts still finds the support before it.
-        while supports.len() > 1 {
-            supports.pop_front();
-        }
+static EMPTY: Supports = Supports::EMPTY;
+
+/// Reports an event whose support did not come.
+fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {
+    let Kind::Precedence { event, since, .. } = &ctx.rule.kind else { return };
+    let at = lacking.event.at;
+    if lacking.since.is_none() && ctx.looks_past_the_start(lacking.from, at.ts) {
+        ctx.unknown(Unknown::BeforeStart);
+        return;
     }
-    supports.push_back(touch.seen());
+    let mut evidence = Vec::new();
+    evidence.extend(since.zip(lacking.since).map(|(role, opener)| (Part::Role(role), opener)));
+    evidence.push((Part::Role(*event), at));
+    let missing = lacking.roles.first().map(|role| (*role, at.ts));
+    ctx.violated(Anchor::Event(at), at.ts, evidence, missing);
 }

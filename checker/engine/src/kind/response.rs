@@ -15,11 +15,16 @@ use crate::{
 /// How many violated obligations are remembered per key, to say by how much their answer was late.
 const OVERDUE_MAX: usize = 16;
 
+/// How many answers are kept for questions that `slack` lets come after them.
+const EARLY_MAX: usize = 1_024;
+
 /// The obligations of one key, by deadline.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Response {
     pending: VecDeque<Obligation>,
     overdue: VecDeque<Seen>,
+    /// Answers of the last `slack`, which a question may still come for.
+    early: VecDeque<Seen>,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -43,8 +48,10 @@ impl Obligation {
     }
 }
 
+/// Whether it is an answer: not before the question, with `strict` not even with it.
 fn answers(ctx: &Ctx<'_>, when: &Seen, then: &Seen) -> bool {
-    when.at.ts <= then.at.ts && !same_event(&when.at, &then.at) && ctx.fits(when, then)
+    let follows = if ctx.strict() { when.at.ts < then.at.ts } else { when.at.ts <= then.at.ts };
+    follows && !same_event(&when.at, &then.at) && ctx.fits(when, then)
 }
 
 impl Response {
@@ -57,7 +64,7 @@ impl Response {
                 let deadline = match limit {
                     Limit::Within(within) => now.ts.plus(*within),
                     Limit::Computed(expression) => {
-                        let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, other: None };
+                        let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, others: &[] };
                         match ctx.eval(expression, &env) {
                             Some(Val::Duration(nanos)) => {
                                 now.ts.plus(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
@@ -70,6 +77,10 @@ impl Response {
                     }
                     Limit::By(_) => Timestamp::MAX,
                 };
+                if self.answered_early(ctx, &when, *pair) {
+                    ctx.tally.held += 1;
+                    continue;
+                }
                 self.push(Obligation { when, span, deadline, broken: None, asleep_until: None });
             }
         }
@@ -79,7 +90,8 @@ impl Response {
         }
         for touch in now.of_some(*unless) {
             let excuse = touch.seen();
-            self.pending.retain(|open| !ctx.fits(&open.when, &excuse));
+            let late_enough = |open: &Obligation| !ctx.strict() || open.when.at.ts < excuse.at.ts;
+            self.pending.retain(|open| !late_enough(open) || !ctx.fits(&open.when, &excuse));
         }
         for touch in now.of_some(*broken_by) {
             self.break_all(ctx, *then, &touch.seen(), *grace);
@@ -108,6 +120,20 @@ impl Response {
         self.pending.insert(place, open);
     }
 
+    /// Whether an answer of the last `slack` is the one.
+    fn answered_early(&mut self, ctx: &Ctx<'_>, when: &Seen, pair: bool) -> bool {
+        let oldest = when.at.ts.minus(ctx.rule.slack);
+        while self.early.front().is_some_and(|then| then.at.ts < oldest) {
+            self.early.pop_front();
+        }
+        let fits = |then: &Seen| !same_event(&when.at, &then.at) && ctx.fits(when, then);
+        let Some(place) = self.early.iter().position(fits) else { return false };
+        if pair {
+            self.early.remove(place);
+        }
+        true
+    }
+
     fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen, pair: bool) {
         let before = self.pending.len();
         if pair {
@@ -118,6 +144,12 @@ impl Response {
             self.pending.retain(|open| !open.answered_by(ctx, then));
         }
         ctx.tally.held += (before - self.pending.len()) as u64;
+        if !ctx.rule.slack.is_zero() && (before == self.pending.len() || !pair) {
+            if self.early.len() == EARLY_MAX {
+                self.early.pop_front();
+            }
+            self.early.push_back(then.clone());
+        }
         if before == self.pending.len() || !pair {
             let (late, overdue) = self.overdue.drain(..).partition(|when: &Seen| answers(ctx, when, then));
             self.overdue = overdue;
@@ -208,8 +240,7 @@ impl Response {
             if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline) {
                 continue;
             }
-            let silent = ctx.node().is_some_and(|(network, node)| ctx.sources.silent(network, node, open.deadline));
-            if open.broken.is_none() && silent && !ctx.offline {
+            if open.broken.is_none() && ctx.silent(open.deadline) {
                 // Nothing was heard of the node since: whether the answer came cannot be said before it speaks again.
                 if open.asleep_until.is_none() {
                     ctx.unknown(Unknown::NodeSilent);
@@ -227,6 +258,6 @@ impl Response {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.overdue.is_empty()
+        self.pending.is_empty() && self.overdue.is_empty() && self.early.is_empty()
     }
 }

@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     out.flush()?;
     let least = arguments.fail_on.unwrap_or(Severity::Info);
-    let found = findings.violations.iter().any(|found| program.rule(found.violation.rule).1.severity >= least);
+    let found = findings.violations.iter().any(|found| found.frozen.severity >= least);
     if found {
         return Ok(Outcome::Found);
     }
@@ -127,7 +127,7 @@ fn print_text(out: &mut impl Write, program: &engine::Program, findings: &Findin
             out,
             "{} {:<8} {}/{}{reference}: {}",
             found.violation.at,
-            rule.severity.as_str(),
+            found.frozen.severity.as_str(),
             pack.name,
             rule.id,
             found.frozen.message

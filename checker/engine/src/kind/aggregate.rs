@@ -1,0 +1,384 @@
+//! `aggregate`: an assertion over what many events come to, in sliding windows (a level) or at a closing event.
+use alloc::vec::Vec;
+use event::{Timestamp, Value};
+
+use super::{
+    Anchor, Ctx, Instant, Part, What,
+    term::{Sample, Term},
+};
+use crate::{
+    expr::{AsOf, Env, Val},
+    key,
+    pack::{Aggregate as Definition, AggregateSpan, Kind, OnRestart, RoleIdx, Rule},
+    scope::Span,
+    touch::Touch,
+    verdict::{EventRef, Unknown},
+};
+
+/// How many events are cited: the latest of those that count.
+const CITED_MAX: usize = 16;
+
+/// How many combinations of values are tried where samples of one instant may stand in several orders.
+const ORDERS_MAX: usize = 64;
+
+/// What the terms of one key hold.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Aggregate {
+    terms: Vec<Term>,
+    span: Option<Span>,
+    /// The assertion has been false since.
+    since: Option<Timestamp>,
+    /// That was said.
+    reported: bool,
+    /// The next tick of `every` that may find something new.
+    tick: Option<Timestamp>,
+    /// Something has happened since the last tick.
+    stirred: bool,
+    /// The last closing event.
+    closed: Option<EventRef>,
+}
+
+/// What the assertion came to.
+enum Judged {
+    Holds,
+    Fails(Vec<Option<Value>>),
+    Unknown(Unknown),
+}
+
+impl Aggregate {
+    pub(super) fn new(definition: &Definition) -> Self {
+        Aggregate { terms: definition.terms.iter().map(|_| Term::new()).collect(), ..Aggregate::default() }
+    }
+
+    pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
+        let span = ctx.span(now.ts);
+        let ended = now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended;
+        if ended || (self.span.is_some() && self.span != span) {
+            self.recover(ctx, now.ts);
+            *self = Aggregate::new(definition);
+        }
+        self.span = span;
+        if span.is_none() {
+            return;
+        }
+        match definition.span {
+            AggregateSpan::Window(_) => {
+                self.advance(definition, now.ts);
+                let touched = self.take(ctx, definition, now);
+                match definition.every {
+                    None => self.judge(ctx, definition, now.ts, touched, touched),
+                    // The first tick that counts what happened at this instant.
+                    Some(every) if touched => {
+                        self.stirred = true;
+                        let tick = tick_from(now.ts, every);
+                        self.tick = Some(self.tick.map_or(tick, |known| known.min(tick)));
+                    }
+                    Some(_) => {}
+                }
+            }
+            AggregateSpan::Close(close) => self.close(ctx, definition, now, close),
+        }
+    }
+
+    /// Moves the windows on to `ts`.
+    fn advance(&mut self, definition: &Definition, ts: Timestamp) {
+        for (term, state) in definition.terms.iter().zip(&mut self.terms) {
+            state.advance(term, definition.window(term), ts);
+        }
+    }
+
+    /// Takes the instant's events into the terms; returns whether there were any.
+    fn take(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, now: &Instant<'_>) -> bool {
+        let mut touched = false;
+        for (term, state) in definition.terms.iter().zip(&mut self.terms) {
+            for touch in now.of(term.of) {
+                ctx.exercise(now.ts);
+                touched = true;
+                match sample(ctx, term, touch) {
+                    Some(Some(sample)) => {
+                        if !state.take(term, definition.window(term), sample, now.ts) {
+                            ctx.unknown(Unknown::Incomparable);
+                        }
+                    }
+                    Some(None) => {}
+                    None => ctx.unknown(Unknown::Absent),
+                }
+            }
+        }
+        touched
+    }
+
+    /// Judges the level as of `ts`: at an event, or because time has passed; `stirred` says that events led to it.
+    fn judge(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, ts: Timestamp, by_event: bool, stirred: bool) {
+        match self.evaluate(ctx, definition, ts) {
+            Judged::Holds => {
+                ctx.tally.held += u64::from(by_event);
+                self.recover(ctx, ts);
+            }
+            Judged::Unknown(why) => {
+                if by_event {
+                    ctx.unknown(why);
+                }
+                self.recover(ctx, ts);
+            }
+            Judged::Fails(values) => {
+                if self.since.is_none() {
+                    if ctx.completing && !stirred {
+                        // Only the time that runs on after the last event started it.
+                        return;
+                    }
+                    if !ctx.has_heard_since(ts.minus(definition.longest())) {
+                        ctx.unknown(Unknown::BeforeStart);
+                        return;
+                    }
+                    self.since = Some(ts);
+                }
+                let hold = ctx.rule.hold.map(|hold| hold.lasts).unwrap_or_default();
+                if let Some(since) = self.since.filter(|since| !self.reported && since.plus(hold) <= ts) {
+                    // An event at the very end of `for` may still be the recovery: that is judged when it is over.
+                    if hold.is_zero() || !by_event {
+                        self.reported = true;
+                        let what = What::Violated {
+                            at: since.plus(hold),
+                            evidence: self.cite(definition),
+                            missing: None,
+                            level: true,
+                        };
+                        ctx.find_with(Anchor::Time(since), what, values);
+                    }
+                }
+            }
+        }
+    }
+
+    fn recover(&mut self, ctx: &mut Ctx<'_>, ts: Timestamp) {
+        if let Some(since) = self.since.take().filter(|_| self.reported) {
+            ctx.find(Anchor::Time(since), What::Resolved(ts));
+        }
+        self.reported = false;
+    }
+
+    /// Judges once, when the closing event arrives; what happens at its instant may belong to it or to what follows.
+    fn close(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, now: &Instant<'_>, close: RoleIdx) {
+        self.advance(definition, now.ts);
+        let Some(closer) = now.of(close).last() else {
+            self.take(ctx, definition, now);
+            return;
+        };
+        ctx.exercise(now.ts);
+        let without = self.evaluate(ctx, definition, now.ts);
+        let mut after = Aggregate { closed: Some(closer.at), span: self.span, ..Aggregate::new(definition) };
+        // Terms with windows of their own do not end at the close.
+        for ((term, own), kept) in definition.terms.iter().zip(&self.terms).zip(&mut after.terms) {
+            if definition.window(term).is_some() {
+                *kept = own.clone();
+            }
+        }
+        self.take(ctx, definition, now);
+        let with = self.evaluate(ctx, definition, now.ts);
+        let evidence = {
+            let mut evidence = self.cite(definition);
+            evidence.push((Part::Role(close), closer.at));
+            evidence
+        };
+        let ties_follow = match (&with, &without, ctx.strict()) {
+            (Judged::Holds, Judged::Holds, _) | (Judged::Holds, _, false) => {
+                ctx.tally.held += 1;
+                false
+            }
+            (_, Judged::Holds, false) => {
+                ctx.tally.held += 1;
+                true
+            }
+            (Judged::Fails(values), ..) | (_, Judged::Fails(values), true) => {
+                if self.closed.is_none() && ctx.looks_past_the_start(Timestamp::ZERO, now.ts) {
+                    ctx.unknown(Unknown::BeforeStart);
+                } else {
+                    let what = What::Violated { at: now.ts, evidence, missing: None, level: false };
+                    ctx.find_with(Anchor::Event(closer.at), what, values.clone());
+                }
+                false
+            }
+            (Judged::Unknown(why), ..) | (_, Judged::Unknown(why), _) => {
+                ctx.unknown(*why);
+                false
+            }
+        };
+        let windows_taken: Vec<Term> = core::mem::take(&mut self.terms);
+        *self = after;
+        if ties_follow {
+            self.take(ctx, definition, now);
+        } else {
+            for ((term, taken), kept) in definition.terms.iter().zip(windows_taken).zip(&mut self.terms) {
+                if definition.window(term).is_some() {
+                    *kept = taken;
+                }
+            }
+        }
+    }
+
+    /// Evaluates the assertion over all that the terms may be.
+    fn evaluate(&self, ctx: &Ctx<'_>, definition: &Definition, ts: Timestamp) -> Judged {
+        let mut choices: Vec<Vec<Option<Value>>> = Vec::with_capacity(self.terms.len());
+        for (term, state) in definition.terms.iter().zip(&self.terms) {
+            if state.overflowed() {
+                return Judged::Unknown(Unknown::TooMany);
+            }
+            choices.push(state.values(term, definition.window(term), ts));
+        }
+        let orders = choices.iter().map(Vec::len).product::<usize>().min(ORDERS_MAX);
+        let keys: Vec<Option<Value>> = key_parts(ctx);
+        let (mut fails, mut holds) = (None, false);
+        for order in 0..orders {
+            let mut rest = order;
+            let mut values: Vec<Option<Value>> = Vec::with_capacity(choices.len());
+            for choice in &choices {
+                values.push(choice[rest % choice.len()].clone());
+                rest /= choice.len();
+            }
+            let env = Terms { ctx, values: &values, keys: &keys, ts };
+            match definition.assert.test(&env) {
+                Ok(true) if !ctx.strict() => return Judged::Holds,
+                Ok(true) => holds = true,
+                Ok(false) => fails = fails.or(Some(values)),
+                Err(_) => {}
+            }
+        }
+        match fails {
+            Some(values) => Judged::Fails(values),
+            None if holds => Judged::Holds,
+            None => Judged::Unknown(Unknown::Absent),
+        }
+    }
+
+    /// The latest events that count.
+    fn cite(&self, definition: &Definition) -> Vec<(Part, EventRef)> {
+        let mut cited: Vec<(Part, EventRef)> = Vec::new();
+        for (term, state) in definition.terms.iter().zip(&self.terms) {
+            for at in state.latest(CITED_MAX) {
+                if !cited.contains(&(Part::Role(term.of), at)) {
+                    cited.push((Part::Role(term.of), at));
+                }
+            }
+        }
+        cited.sort_by_key(|(_, at)| *at);
+        cited.drain(..cited.len().saturating_sub(CITED_MAX));
+        cited
+    }
+
+    pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
+        let Kind::Aggregate(definition) = &rule.kind else { return None };
+        if matches!(definition.span, AggregateSpan::Close(_)) {
+            return None;
+        }
+        let hold = rule.hold.map(|hold| hold.lasts).unwrap_or_default();
+        let lasts = self.since.filter(|_| !self.reported && !hold.is_zero()).map(|since| since.plus(hold));
+        let next = match definition.every {
+            Some(_) => self.tick,
+            None => definition
+                .terms
+                .iter()
+                .zip(&self.terms)
+                .filter_map(|(term, state)| state.next_change(term, definition.window(term)))
+                .min(),
+        };
+        next.into_iter().chain(lasts).min()
+    }
+
+    pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
+        let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
+        let ends = self.span.is_some_and(|span| ctx.span_ended(&span, due));
+        if ends {
+            self.recover(ctx, due);
+            *self = Aggregate::new(definition);
+            return;
+        }
+        self.advance(definition, due);
+        let mut stirred = false;
+        if let Some(every) = definition.every {
+            if self.tick.is_some_and(|tick| tick <= due) {
+                // Once nothing is left in any window, nothing changes any more.
+                let alive = self.terms.iter().any(|term| !term.is_empty());
+                self.tick = alive.then(|| due.plus(every));
+                stirred = core::mem::take(&mut self.stirred);
+            } else {
+                // Only `for` has fallen due.
+                self.lasting(ctx, definition, due);
+                return;
+            }
+        }
+        self.judge(ctx, definition, due, false, stirred);
+    }
+
+    /// Says what has been bad long enough, between two ticks.
+    fn lasting(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, due: Timestamp) {
+        if let Judged::Fails(values) = self.evaluate(ctx, definition, due)
+            && let Some(since) = self.since
+        {
+            self.reported = true;
+            let what = What::Violated { at: due, evidence: self.cite(definition), missing: None, level: true };
+            ctx.find_with(Anchor::Time(since), what, values);
+            return;
+        }
+        // What holds by now is said at the next tick; until then it has not lasted.
+        self.since = None;
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        u64::from(self.since.is_some())
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.since.is_none()
+            && self.closed.is_none()
+            && self.terms.iter().all(|term| term.is_empty() && term.is_fresh())
+    }
+}
+
+/// The first tick at or after `ts`.
+fn tick_from(ts: Timestamp, every: core::time::Duration) -> Timestamp {
+    let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Timestamp(ts.0.div_ceil(every).saturating_mul(every))
+}
+
+/// What a term takes of an event: `None` where its value is absent, `Some(None)` where the event does not count.
+fn sample(ctx: &Ctx<'_>, term: &crate::pack::Term, touch: &Touch) -> Option<Option<Sample>> {
+    let value = match &term.value {
+        None => Value::Bool(true),
+        Some(value) => ctx.value_of(value, touch)?,
+    };
+    let counts = !(term.counts() && value == Value::Bool(false));
+    Some(counts.then_some(Sample { at: touch.at, value }))
+}
+
+fn key_parts(ctx: &Ctx<'_>) -> Vec<Option<Value>> {
+    key::parts(ctx.key).skip(usize::from(!ctx.rule.across_networks)).map(key::decode).collect()
+}
+
+/// What the assertion reads: the terms, then the key's parts.
+struct Terms<'a> {
+    ctx: &'a Ctx<'a>,
+    values: &'a [Option<Value>],
+    keys: &'a [Option<Value>],
+    ts: Timestamp,
+}
+
+impl Env for Terms<'_> {
+    fn slot(&self, slot: u16) -> Option<Val<'_>> {
+        let slot = slot as usize;
+        let value = match slot.checked_sub(self.values.len()) {
+            Some(part) => self.keys.get(part)?,
+            None => &self.values[slot],
+        };
+        value.as_ref().map(Val::from)
+    }
+
+    fn role(&self, _: RoleIdx, _: u16) -> Option<Val<'_>> {
+        None
+    }
+
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+        self.ctx.fact(fact, key, as_of, self.ts)
+    }
+}

@@ -1,0 +1,77 @@
+//! What later events lean on: the events of one role, remembered no further back than they can count.
+use alloc::collections::VecDeque;
+use core::time::Duration;
+use event::Timestamp;
+
+use super::Ctx;
+use crate::{
+    pack::RoleIdx,
+    touch::{Seen, Touch, same_event},
+};
+
+/// How many are remembered where one must be chosen among them.
+const SUPPORTS_MAX: usize = 1_024;
+
+/// Events of one role, in order of time.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Supports(VecDeque<Seen>);
+
+impl Supports {
+    pub(super) const EMPTY: Self = Supports(VecDeque::new());
+
+    /// Remembers an event: with those before it when `choosing` among them may be necessary, else almost alone.
+    pub(super) fn remember(&mut self, touch: &Touch, choosing: bool, within: Option<Duration>) {
+        if choosing {
+            if let Some(within) = within {
+                let oldest = touch.ts().minus(within);
+                while self.0.front().is_some_and(|seen| seen.at.ts < oldest) {
+                    self.0.pop_front();
+                }
+            }
+            if self.0.len() == SUPPORTS_MAX {
+                self.0.pop_front();
+            }
+        } else {
+            // Two are kept, so that an event that plays both parts still finds the support before it.
+            while self.0.len() > 1 {
+                self.0.pop_front();
+            }
+        }
+        self.0.push_back(touch.seen());
+    }
+
+    /// The latest one from `from` on that an event may lean on, never that event itself.
+    pub(super) fn of(&self, ctx: &Ctx<'_>, judged: &Seen, from: Timestamp) -> Option<&Seen> {
+        self.0
+            .iter()
+            .rev()
+            .take_while(|seen| seen.at.ts >= from)
+            .find(|seen| !same_event(&seen.at, &judged.at) && ctx.fits(judged, seen))
+    }
+
+    /// The earliest one from `from` on that goes with an event.
+    pub(super) fn earliest(&self, ctx: &Ctx<'_>, judged: &Seen, from: Timestamp) -> Option<&Seen> {
+        self.0.iter().find(|seen| seen.at.ts >= from && !same_event(&seen.at, &judged.at) && ctx.fits(judged, seen))
+    }
+
+    /// The latest one.
+    pub(super) fn last(&self) -> Option<&Seen> {
+        self.0.back()
+    }
+
+    /// Forgets what happened before.
+    pub(super) fn forget_before(&mut self, ts: Timestamp) {
+        self.0.retain(|seen| seen.at.ts >= ts);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Whether a condition of the role asks for events in other roles, so that one must be chosen among them.
+pub(super) fn is_choosy(ctx: &Ctx<'_>, role: RoleIdx) -> bool {
+    ctx.rule.roles.get(role as usize).is_some_and(|role| {
+        role.alternatives.iter().any(|pattern| pattern.where_late.as_ref().is_some_and(crate::expr::Expr::roles_used))
+    })
+}

@@ -1,0 +1,381 @@
+//! `aggregate: {terms, window, close, assert, every}`.
+use std::time::Duration;
+
+use engine::{Aggregate, AggregateSpan, KeyPart, Kind, Measure, RoleIdx, Term, Type, expr::Expr};
+
+use super::{Draft, start, wrong_type};
+use crate::{
+    diagnostic::Code,
+    fields::{Fields, Params, Report},
+    names::{self, Names, Problem, Variable},
+    pattern::{Context, Layout, Parsed},
+    rule::{Roles, TERMS},
+    suggest,
+    yaml::{Node, Yaml},
+};
+
+/// The measures that have a name of their own; percentiles are `p50`, `p99`, `p999`.
+const MEASURES: &[(&str, Measure)] = &[
+    ("count", Measure::Count),
+    ("sum", Measure::Sum),
+    ("avg", Measure::Avg),
+    ("min", Measure::Min),
+    ("max", Measure::Max),
+    ("first", Measure::First),
+    ("last", Measure::Last),
+    ("distinct", Measure::Distinct),
+    ("increase", Measure::Increase),
+    ("slope", Measure::Slope),
+    ("duration", Measure::Duration),
+];
+
+struct WrittenTerm<'n> {
+    name: String,
+    of: RoleIdx,
+    measure: Measure,
+    value: Option<Parsed<'n>>,
+    window: Option<Duration>,
+    offset: Duration,
+}
+
+struct Written<'n> {
+    terms: Vec<WrittenTerm<'n>>,
+    span: AggregateSpan,
+    assert: Parsed<'n>,
+    every: Option<Duration>,
+    params: Params,
+    facts: Vec<(String, usize, Type)>,
+}
+
+/// `p50` is half, `p99` 99 %, `p999` 99.9 %: in hundredths of a per cent.
+fn percentile(word: &str) -> Option<u16> {
+    let digits = word.strip_prefix('p')?;
+    let plain = (2..=4).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number: u16 = digits.parse().ok().filter(|_| plain)?;
+    let scale = 10_u16.pow(4 - u32::try_from(digits.len()).ok()?);
+    Some(number * scale).filter(|percentile| *percentile > 0)
+}
+
+fn measure(word: &str) -> Option<Measure> {
+    let named = MEASURES.iter().find(|(name, _)| *name == word).map(|(_, measure)| *measure);
+    named.or_else(|| percentile(word).map(Measure::Percentile))
+}
+
+pub(super) fn read<'n>(
+    node: &'n Node,
+    roles: &mut Roles<'n>,
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<Box<dyn Draft<'n> + 'n>> {
+    let mut fields = Fields::of(node, "aggregate", report)?;
+    let span = fields.span().clone();
+    let window = fields.take("window");
+    let close = roles.take(&mut fields, "close", cx, report);
+    let mut terms: Vec<WrittenTerm<'n>> = Vec::new();
+    let mut declared = 0;
+    match fields.need("terms", report).map(|node| (&node.value, node)) {
+        Some((Yaml::Map(entries), node)) => {
+            if entries.len() > TERMS.len() {
+                report.error(Code::Shape, &start(&node.span), format!("at most {} terms", TERMS.len()));
+            }
+            declared = entries.len();
+            for ((name, node), word) in entries.iter().zip(TERMS.iter().copied()) {
+                let plain = name.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                    && !name.name.starts_with(|c: char| c.is_ascii_digit());
+                if !plain {
+                    let message = format!("`{}` is not a term's name: letters, digits and `_` only", name.name);
+                    report.error(Code::Shape, &name.span, message);
+                }
+                terms.extend(term(&name.name, node, word, roles, cx, report));
+            }
+        }
+        Some((_, node)) => {
+            report.error_help(
+                Code::Shape,
+                &node.span,
+                format!("`terms` is a map of names and what they measure, this is {}", node.shape()),
+                "write `terms: {failed: {count: job.failed}}`",
+            );
+        }
+        None => {}
+    }
+    let assert = fields.need("assert", report).and_then(|node| Parsed::of(node, 0, report));
+    let every_node = fields.take("every");
+    let every = every_node.and_then(|node| cx.params.duration(node, report));
+    fields.finish(report);
+    let window_length = window.and_then(|node| cx.params.duration(node, report));
+    let measured = match (window, close) {
+        (Some(node), Some(_)) => {
+            report.error(Code::Shape, &node.span, "`window` and `close` are alternatives: give one of them");
+            None
+        }
+        (None, None) => {
+            report.error_help(
+                Code::MissingField,
+                &start(&span),
+                "this aggregate is over no time",
+                "give `window: 1m` for a level, or `close:` with the event at which it is judged",
+            );
+            None
+        }
+        (Some(node), None) => {
+            if window_length.is_some_and(|length| length.is_zero()) {
+                report.error(Code::Shape, &node.span, "a window of no length holds nothing");
+            }
+            window_length.map(AggregateSpan::Window)
+        }
+        (None, Some(close)) => Some(AggregateSpan::Close(close)),
+    };
+    if let (Some(node), Some(_)) = (every_node, close) {
+        report.error(Code::Shape, &node.span, "`every` is for windows: a `close` is judged when it arrives");
+    }
+    if let (Some(node), Some(Duration::ZERO)) = (every_node, every) {
+        report.error(Code::Shape, &node.span, "`every` needs a length of time");
+    }
+    for (place, term) in terms.iter().enumerate() {
+        let sliding = close.is_none() || term.window.is_some();
+        if term.measure == Measure::Duration && close.is_none() && every.is_none() {
+            report.error_help(
+                Code::MissingField,
+                &start(&span),
+                format!("`{}` grows while nothing happens, and nothing says when to look", term.name),
+                "give `every: 10s`, how often it is judged",
+            );
+        }
+        if !sliding && !term.offset.is_zero() {
+            report.error(Code::Shape, &start(&span), format!("`{}` has an `offset` and no window", term.name));
+        }
+        if terms[..place].iter().any(|known| known.name == term.name) {
+            report.error(Code::Duplicate, &start(&span), format!("there is a term `{}` already", term.name));
+        }
+    }
+    if terms.len() < declared {
+        // Whoever reads the assertion would only hear of terms that were never read.
+        return None;
+    }
+    let written =
+        Written { terms, span: measured?, assert: assert?, every, params: cx.params.clone(), facts: cx.facts.to_vec() };
+    Some(Box::new(written))
+}
+
+fn term<'n>(
+    name: &str,
+    node: &'n Node,
+    word: &'static str,
+    roles: &mut Roles<'n>,
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<WrittenTerm<'n>> {
+    let Yaml::Map(entries) = &node.value else {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            format!("a term is a map, this is {}", node.shape()),
+            "write `{count: job.failed}` or `{sum: bytes, of: batch.stored}`",
+        );
+        return None;
+    };
+    const OTHER: &[&str] = &["of", "window", "offset", "each"];
+    let mut found: Vec<(&'n Node, Measure)> = Vec::new();
+    for (key, value) in entries {
+        if let Some(measure) = measure(&key.name) {
+            found.push((value, measure));
+        } else if key.name == "each" {
+            report.error(Code::Unsupported, &key.span, "`each` is not supported yet by this version");
+        } else if !OTHER.contains(&key.name.as_str()) {
+            let known = MEASURES.iter().map(|(name, _)| *name).chain(OTHER.iter().copied());
+            let help = match suggest::closest(&key.name, known) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => {
+                    let names: Vec<&str> = MEASURES.iter().map(|(name, _)| *name).collect();
+                    format!("measures are: {}, p50, p99, p999; and `of`, `window`, `offset`", names.join(", "))
+                }
+            };
+            report.error_help(Code::UnknownField, &key.span, format!("a term has no field `{}`", key.name), help);
+        }
+    }
+    let field = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
+    let [(value_node, measure)] = found[..] else {
+        let message = if found.is_empty() {
+            format!("`{name}` measures nothing")
+        } else {
+            format!("`{name}` measures {} things", found.len())
+        };
+        report.error_help(
+            Code::MissingField,
+            &start(&node.span),
+            message,
+            "a term has one measure, such as `count` or `sum`",
+        );
+        return None;
+    };
+    let window = field("window").and_then(|node| cx.params.duration(node, report));
+    let offset = field("offset").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
+    let (of, value) = match field("of") {
+        Some(of) => {
+            let all = matches!(&value_node.value, Yaml::Bool(true));
+            let value = if all && measure == Measure::Count { None } else { Some(Parsed::of(value_node, 0, report)?) };
+            (of, value)
+        }
+        // `count: P` alone counts the events of a pattern.
+        None if measure == Measure::Count => (value_node, None),
+        None => {
+            report.error(
+                Code::MissingField,
+                &start(&node.span),
+                format!("`{name}` has no `of`: which events does it measure?"),
+            );
+            return None;
+        }
+    };
+    let of = roles.add_named(of, word, name, cx, report);
+    Some(WrittenTerm { name: name.to_owned(), of, measure, value, window, offset })
+}
+
+impl<'n> Draft<'n> for Written<'n> {
+    fn mark(&self, layout: &mut Layout<'_, 'n>) {
+        for term in &self.terms {
+            if let Some(value) = &term.value {
+                layout.mark(term.of as usize, &value.tree);
+            }
+        }
+    }
+
+    fn finish(self: Box<Self>, layout: &Layout<'_, 'n>, key: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
+        let mut terms = Vec::new();
+        let mut types = Vec::new();
+        for term in &self.terms {
+            let mut kind = Type::Any;
+            let value = match &term.value {
+                Some(parsed) => {
+                    let (value, found) = layout.late(term.of as usize, parsed, report)?;
+                    check(term, parsed, found, report);
+                    kind = found;
+                    Some(value)
+                }
+                None => None,
+            };
+            types.push(yields(term.measure, kind));
+            let WrittenTerm { name, of, measure, window, offset, .. } = term;
+            terms.push(Term {
+                name: name.clone(),
+                of: *of,
+                measure: *measure,
+                value,
+                window: *window,
+                offset: *offset,
+            });
+        }
+        let mut names = Measured { written: &self, types: &types, key };
+        let assert = match names::resolve(&self.assert.tree, &mut names) {
+            Ok((assert, Type::Bool | Type::Any)) => assert,
+            Ok((_, kind)) => {
+                let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
+                wrong_type(&self.assert, message, None, report);
+                return None;
+            }
+            Err(problem) => {
+                report.inside(self.assert.node, self.assert.offset, problem);
+                return None;
+            }
+        };
+        Some(Kind::Aggregate(Box::new(Aggregate { terms, span: self.span, assert, every: self.every })))
+    }
+}
+
+/// Reports values that a measure can make nothing of.
+fn check(term: &WrittenTerm<'_>, parsed: &Parsed<'_>, kind: Type, report: &mut Report<'_>) {
+    let number = matches!(kind, Type::Int | Type::Double | Type::Any);
+    let ordered = !matches!(kind, Type::List | Type::Map | Type::Null);
+    let (fine, needs) = match term.measure {
+        Measure::Avg | Measure::Increase | Measure::Slope => (number, "numbers"),
+        Measure::Sum => (number || kind == Type::Duration, "numbers"),
+        Measure::Duration => (matches!(kind, Type::Bool | Type::Any), "a condition"),
+        Measure::Min | Measure::Max | Measure::Percentile(_) => (ordered, "values that have an order"),
+        Measure::Count | Measure::First | Measure::Last | Measure::Distinct => (true, ""),
+    };
+    if !fine {
+        let message = format!("`{}` needs {needs}, this is {}", term.name, names::type_name(kind));
+        wrong_type(parsed, message, None, report);
+    }
+}
+
+/// The type of a measured figure.
+fn yields(measure: Measure, of: Type) -> Type {
+    match measure {
+        Measure::Count | Measure::Distinct => Type::Int,
+        Measure::Avg | Measure::Slope => Type::Double,
+        Measure::Duration => Type::Duration,
+        Measure::Sum | Measure::Increase if of == Type::Any => Type::Any,
+        // Sums of doubles that happen to be none are the integer 0.
+        Measure::Sum | Measure::Increase if of == Type::Double => Type::Any,
+        Measure::Sum
+        | Measure::Increase
+        | Measure::Min
+        | Measure::Max
+        | Measure::First
+        | Measure::Last
+        | Measure::Percentile(_) => of,
+    }
+}
+
+/// What an assertion over terms may speak of: the terms, the parts of the key, facts and parameters.
+struct Measured<'w, 'n> {
+    written: &'w Written<'n>,
+    types: &'w [Type],
+    key: &'w [KeyPart],
+}
+
+impl Measured<'_, '_> {
+    fn known(&self) -> Vec<&str> {
+        let terms = self.written.terms.iter().map(|term| term.name.as_str());
+        terms.chain(self.key.iter().map(|part| part.name.as_str())).collect()
+    }
+}
+
+impl Names for Measured<'_, '_> {
+    fn variable(&mut self, variable: Variable) -> Result<(Expr, Type), Problem> {
+        let name = match &variable {
+            Variable::Builtin(name) => (*name).to_owned(),
+            Variable::Attr(name) | Variable::Let(name) | Variable::Resource(name) => name.clone(),
+        };
+        if let Some(place) = self.written.terms.iter().position(|term| term.name == name) {
+            let kind = self.types[place];
+            return Ok((names::typed(Expr::Slot(place as u16), kind), kind));
+        }
+        if let Some(place) = self.key.iter().position(|part| part.name == name) {
+            return Ok((Expr::Slot((self.written.terms.len() + place) as u16), Type::Any));
+        }
+        let problem = Problem::new(Code::Name, format!("there is no term `{name}`"));
+        Err(match suggest::closest(&name, self.known()) {
+            Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+            None => problem.help(format!("`assert` speaks of terms and parts of the key: {}", self.known().join(", "))),
+        })
+    }
+
+    fn longest(&mut self, segments: &[String]) -> Option<(usize, Variable)> {
+        let known = self.known();
+        let longest =
+            (1..=segments.len()).rev().find(|length| known.contains(&segments[..*length].join(".").as_str()))?;
+        Some((longest, Variable::Attr(segments[..longest].join("."))))
+    }
+
+    fn role(&mut self, _: &str) -> Option<RoleIdx> {
+        None
+    }
+
+    fn role_variable(&mut self, _: RoleIdx, _: &[String]) -> Result<(usize, Expr, Type), Problem> {
+        Err(Problem::new(Code::Name, "an assertion over many events speaks of no single one"))
+    }
+
+    fn param(&mut self, name: &str) -> Result<(Expr, Type), Problem> {
+        self.written.params.expression(name)
+    }
+
+    fn fact(&mut self, name: &str) -> Result<(u16, usize, Type), Problem> {
+        let place = self.written.facts.iter().position(|(known, _, _)| known == name);
+        let problem =
+            || Problem::new(Code::Name, format!("there is no fact `{name}`")).help("declare it under `facts:`");
+        place.map(|place| (place as u16, self.written.facts[place].1, self.written.facts[place].2)).ok_or_else(problem)
+    }
+}
