@@ -6,25 +6,21 @@ use store::Store;
 
 use crate::config::Config;
 
-/// Journals what the store decided and a crash kept from the journal, once the checker has judged what was there at the
-/// start.
+/// Says once more, in the journal, which packs are in force: before anyone is heard, so that no event is judged without a
+/// pack that was saved just before a crash. What the checker has in force already stays as it is.
 ///
 /// # Errors
 /// When the database or the disk says no.
-pub(crate) async fn reconcile(mut shared: Shared, last: u64, journal: Journal, store: Store) -> anyhow::Result<()> {
-    shared.judged.wait_for(|judged| *judged >= last).await?;
+pub(crate) async fn reconcile(shared: &Shared, journal: &Journal, store: &Store) -> anyhow::Result<()> {
     let current = store.packs().await?;
-    let in_force = shared.revisions.read().map(|revisions| revisions.clone()).unwrap_or_default();
-    for pack in &current {
-        if in_force.get(&pack.name) != Some(&pack.revision) {
-            tracing::warn!(pack = pack.name, revision = pack.revision, "a revision that was saved is put in force");
-            let adopt = Control::Adopt { pack: pack.name.clone(), revision: pack.revision, yaml: pack.yaml.clone() };
-            journal_control(&journal, &adopt).await?;
-        }
-    }
-    for name in in_force.keys().filter(|name| !current.iter().any(|pack| pack.name == **name)) {
+    let at_checkpoint = shared.revisions.read().map(|revisions| revisions.clone()).unwrap_or_default();
+    for name in at_checkpoint.keys().filter(|name| !current.iter().any(|pack| pack.name == **name)) {
         tracing::warn!(pack = name, "a pack that was dropped is taken out of force");
-        journal_control(&journal, &Control::Drop { pack: name.clone() }).await?;
+        journal_control(journal, &Control::Drop { pack: name.clone() }).await?;
+    }
+    for pack in current {
+        let adopt = Control::Adopt { pack: pack.name, revision: pack.revision, yaml: pack.yaml };
+        journal_control(journal, &adopt).await?;
     }
     Ok(())
 }

@@ -84,11 +84,13 @@ impl ui::Backend for Node {
     }
 
     async fn drop_pack(&self, name: &str) -> Result<(), StoreError> {
-        self.store.drop_pack(name, &clock::now().to_string()).await?;
+        self.store.pack(name).await?;
+        // Journaled first: a start says again what the database holds in force, so that a crash in between leaves both
+        // with the pack, and a deletion that was never answered without effect.
         adoption::journal_control(&self.journal, &Control::Drop { pack: name.into() })
             .await
-            .map(drop)
-            .map_err(|error| StoreError::Database(error.to_string()))
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        self.store.drop_pack(name, &clock::now().to_string()).await
     }
 
     async fn force_breaker(&self, force: Force) -> Result<(), String> {

@@ -93,6 +93,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     // From here on senders are heard; before it, they may have kept what they could not send.
     adoption::journal_control(&journal, &Control::Started).await?;
     adoption::adopt_files(config, &journal, &store).await?;
+    adoption::reconcile(&shared, &journal, &store).await?;
 
     let (refusals, ledger) = mpsc::channel(REFUSALS_WAITING_MAX);
     let metrics = Arc::new(Metrics::new()?);
@@ -120,14 +121,6 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     ];
     tokio::spawn(keep_ledger(store.clone(), ledger));
     let in_force_from = *journal.durable().borrow();
-    tokio::spawn({
-        let reconciled = adoption::reconcile(shared.clone(), in_force_from, journal.clone(), store.clone());
-        async move {
-            if let Err(error) = reconciled.await {
-                tracing::error!(error = format!("{error:#}"), "saved packs could not be compared with those in force");
-            }
-        }
-    });
     let checking = {
         let (stop, failed, runtime) = (checker_stop.clone(), failed.clone(), tokio::runtime::Handle::current());
         std::thread::Builder::new().name("checker".to_owned()).spawn(move || {
