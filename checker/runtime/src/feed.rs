@@ -1,7 +1,10 @@
 //! Feeding: records walked out of a request become rows of the columns that rules name, and nothing else of them is read.
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+};
 
-use engine::{Engine, Row, SourceIdx};
+use engine::{Engine, EventIdx, Row, SourceIdx};
 use event::{Event, Position, Timestamp, Value, ValueRef};
 use wire::{Any, Occurrences, Record, Refused, Scratch, Signal};
 
@@ -14,7 +17,12 @@ pub struct Feeder {
     shared: HashMap<usize, Occurrences>,
     whole: BTreeSet<usize>,
     source: Option<(Source, SourceIdx)>,
+    /// The text of a process that is sent as a number.
+    process: String,
 }
+
+/// The number of all events that no rule reads.
+const UNREAD: EventIdx = 0;
 
 #[derive(Default, PartialEq, Eq)]
 struct Source {
@@ -76,9 +84,11 @@ impl Feeder {
         let identity = record.identity(occurrences);
         let source = self.source(engine, record);
         let event = engine.event(record.name());
+        // What no rule reads is not decoded; most events have a name that none does.
+        let wanted = engine.columns(event);
         let mut decoded: Vec<(usize, Value)> = Vec::new();
-        let mut columns: Vec<Option<ValueRef<'_>>> = Vec::with_capacity(engine.columns(event).len());
-        for (place, column) in engine.columns(event).iter().enumerate() {
+        let mut columns: Vec<Option<ValueRef<'_>>> = Vec::with_capacity(wanted.len());
+        for (place, column) in wanted.iter().enumerate() {
             let from = if column.of_resource { record.resource() } else { record.attrs() };
             let value = from.iter().rev().find(|(name, _)| *name == column.name).map(|(_, value)| value);
             columns.push(value.and_then(|value| {
@@ -92,12 +102,18 @@ impl Feeder {
         for (place, value) in &decoded {
             columns[*place] = Some(value.as_ref());
         }
-        let body = record.body().to_value();
-        let trace_id = record.trace_id_hex();
+        let mut hex = [0; 32];
+        let (body, trace_id) = match event {
+            UNREAD => (None, ""),
+            _ => (Some(record.body()), record.trace_id_hex_in(&mut hex)),
+        };
+        let nested = body.filter(|body| plain(body).is_none()).map(Any::to_value);
+        let body = nested.as_ref().map(Value::as_ref).or_else(|| plain(&body?)).unwrap_or(ValueRef::Null);
         let process = engine.program().process_attributes().find_map(|name| {
-            let own = record.attrs().iter().chain(record.resource());
-            own.into_iter().find(|(key, _)| *key == name).map(|(_, value)| process_name(value))
+            let mut own = record.attrs().iter().chain(record.resource());
+            own.find(|(key, _)| *key == name).map(|(_, value)| value)
         });
+        let process = process.map(|value| process_name(value, &mut self.process));
         engine.row(&Row {
             event,
             name: record.name(),
@@ -108,9 +124,9 @@ impl Feeder {
             identity,
             position: Position { record: record.index(), ..at },
             severity: record.severity(),
-            body: body.as_ref(),
-            trace_id: &trace_id,
-            process: process.as_deref(),
+            body,
+            trace_id,
+            process,
             columns: &columns,
         });
     }
@@ -151,8 +167,16 @@ fn plain<'a>(value: &Any<'a>) -> Option<ValueRef<'a>> {
     })
 }
 
-fn process_name(value: &Any<'_>) -> String {
-    crate::json::text(&value.to_value())
+/// A process as text: its own, or written into `text`.
+fn process_name<'t>(value: &Any<'t>, text: &'t mut String) -> &'t str {
+    text.clear();
+    match value {
+        Any::Str(name) => return name,
+        // Writing to a string cannot fail.
+        Any::Int(number) => drop(write!(text, "{number}")),
+        other => text.push_str(&crate::json::text(&other.to_value())),
+    }
+    text
 }
 
 /// The least time in a request; [`Timestamp::MAX`] when it holds nothing.

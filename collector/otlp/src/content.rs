@@ -2,10 +2,10 @@
 //! interpret them.
 
 use bytes::Bytes;
-use wire::{Limits, Malformed, Signal};
+use wire::{Limits, Malformed, Signal, Warnings};
 
 use crate::counters::Endpoint;
-use crate::failure::Failure;
+use crate::failure::{Failure, shortened};
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(crate) struct Accepted {
     pub(crate) rejected: u32,
     pub(crate) refused: Bytes,
     pub(crate) message: String,
+    /// What was taken although the specification says otherwise.
+    pub(crate) warnings: Warnings,
 }
 
 /// Checks an inflated body; JSON and event lines become protobuf, the one form that is kept.
@@ -45,18 +47,22 @@ pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Acce
                 rejected: 0,
                 refused: Bytes::new(),
                 message: message.to_owned(),
+                warnings: Warnings::default(),
             });
         }
     };
-    let body = match (endpoint, form) {
-        (Endpoint::Events, _) => wire::lines_to_protobuf(&body).map_err(malformed)?.into(),
-        (_, Form::Protobuf) => body,
-        _ => wire::json_to_protobuf(signal, &body, &limits).map_err(malformed)?.0.into(),
+    let (body, warnings) = match (endpoint, form) {
+        (Endpoint::Events, _) => (wire::lines_to_protobuf(&body).map_err(malformed)?.into(), Warnings::default()),
+        (_, Form::Protobuf) => (body, Warnings::default()),
+        _ => {
+            let (body, warnings) = wire::json_to_protobuf(signal, &body, &limits).map_err(malformed)?;
+            (body.into(), warnings)
+        }
     };
     let census = wire::check(signal, &body, &limits).map_err(malformed)?;
     let message = match census.refusals().first() {
         None => String::new(),
-        Some(first) => format!("{} of {} records were refused; {first}", census.rejected, census.records),
+        Some(first) => shortened(format!("{} of {} records were refused; {first}", census.rejected, census.records)),
     };
     Ok(Accepted {
         signal: Some(signal),
@@ -64,6 +70,7 @@ pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Acce
         rejected: census.rejected,
         refused: Bytes::copy_from_slice(census.refused.as_bytes()),
         message,
+        warnings,
         body,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use wire::Warnings;
+
 /// Where a request is addressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -93,6 +95,7 @@ pub struct Counters {
     pub(crate) bytes_received: AtomicU64,
     pub(crate) bytes_inflated: AtomicU64,
     pub(crate) connections: AtomicU64,
+    warnings: [AtomicU64; 5],
 }
 
 impl Counters {
@@ -124,6 +127,23 @@ impl Counters {
     /// Connections open now.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// What was taken in JSON although the specification says otherwise, by kind of mistake.
+    pub fn warnings(&self) -> [(&'static str, u64); 5] {
+        let kinds = ["snake_case", "enum_names", "large_numbers", "bad_ids", "duplicate_keys"];
+        std::array::from_fn(|kind| (kinds[kind], self.warnings[kind].load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn warn(&self, warnings: &Warnings) {
+        let Warnings { snake_case, enum_names, large_numbers, bad_ids, duplicate_keys } = *warnings;
+        for (counter, count) in
+            self.warnings.iter().zip([snake_case, enum_names, large_numbers, bad_ids, duplicate_keys])
+        {
+            if count > 0 {
+                counter.fetch_add(count.into(), Ordering::Relaxed);
+            }
+        }
     }
 
     pub(crate) fn count(&self, endpoint: Option<Endpoint>, transport: Transport, outcome: Outcome) {

@@ -56,14 +56,27 @@ pub(crate) struct Failure {
     pub(crate) detail: Option<Detail>,
 }
 
+/// How much of what is wrong is said, in bytes. A message may quote the body, a reply must not exceed 4 MiB (OTLP), and
+/// in gRPC it is a header, of which many clients take 8 KiB in all.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Cuts a message at the bound, and says so.
+pub(crate) fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    message
+}
+
 impl Failure {
     fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), detail: None }
+        Self { reason, message: shortened(message.into()), detail: None }
     }
 
     pub(crate) fn malformed(field: impl Into<String>, description: impl Into<String>) -> Self {
-        let (field, description) = (field.into(), description.into());
-        let message = if field.is_empty() { description.clone() } else { format!("{field}: {description}") };
+        let (field, description) = (shortened(field.into()), shortened(description.into()));
+        let message = if field.is_empty() { description.clone() } else { shortened(format!("{field}: {description}")) };
         let detail = Some(Detail::BadRequest(FieldViolation { field, description }));
         Self { reason: Reason::Malformed, message, detail }
     }

@@ -12,6 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use prost::Message;
 
 use crate::app::App;
 use crate::collect::collect;
@@ -27,7 +28,18 @@ use crate::sink::Sender;
 /// A message is preceded by a flag (1: compressed) and its length in four bytes, big-endian.
 const PREFIX_BYTES: usize = 5;
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
+/// A health request holds the name of a service.
+const HEALTH_BYTES_MAX: usize = 4096;
+/// The `google.rpc.Code` for a service that health does not know (`doc/health-checking.md`).
+const NOT_FOUND: i32 = 5;
 const ACCEPTED_ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate");
+
+/// `grpc.health.v1.HealthCheckRequest`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct HealthRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
 
 /// Answers one call.
 pub(crate) async fn answer(app: App, address: SocketAddr, request: Request<Incoming>) -> Response<ReplyBody> {
@@ -36,10 +48,9 @@ pub(crate) async fn answer(app: App, address: SocketAddr, request: Request<Incom
         return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     if head.uri.path() == HEALTH {
-        // HealthCheckResponse: field 1 is SERVING (1) or NOT_SERVING (2).
-        return success(&[0x08, if app.is_ready() { 1 } else { 2 }]);
+        return health(&app, body).await;
     }
-    let endpoint = endpoint(app.settings().accept_metrics, head.uri.path());
+    let endpoint = endpoint(&app, head.uri.path());
     let mut origin = Origin { endpoint, transport: Transport::Grpc, sender: Sender { address, token: None } };
     let mut seen = Bytes::new();
     match handle(&app, &mut origin, &head, body, &mut seen).await {
@@ -90,6 +101,34 @@ async fn handle(
     ingest(app, origin, endpoint, Form::Protobuf, encoding, seen.clone(), reservation).await
 }
 
+/// Whether a service takes requests: the server as a whole (no name) or one that is served here. Anybody may ask.
+async fn health(app: &App, body: Incoming) -> Response<ReplyBody> {
+    let mut reservation = app.budget().reserve();
+    let asked = collect(body, HEALTH_BYTES_MAX, app.settings().body_timeout, &mut reservation).await;
+    let asked = asked.and_then(|framed| {
+        let (_, message) = unframe(&framed)?;
+        HealthRequest::decode(message).map_err(|error| Failure::malformed("", error.to_string()))
+    });
+    match asked {
+        Ok(HealthRequest { service })
+            if service.is_empty() || endpoint(app, &format!("/{service}/Export")).is_some() =>
+        {
+            // HealthCheckResponse: field 1 is SERVING (1) or NOT_SERVING (2).
+            success(&[0x08, if app.is_ready() { 1 } else { 2 }])
+        }
+        Ok(HealthRequest { service }) => {
+            let mut reply = bare(StatusCode::OK);
+            reply.headers_mut().insert("grpc-status", HeaderValue::from(NOT_FOUND));
+            let message = percent_encoded(&format!("no such service: {service}"));
+            if let Ok(message) = HeaderValue::from_str(&message) {
+                reply.headers_mut().insert("grpc-message", message);
+            }
+            reply
+        }
+        Err(failure) => refusal(&failure),
+    }
+}
+
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         let essence = value.split(';').next().unwrap_or_default().trim();
@@ -97,7 +136,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
-fn endpoint(accept_metrics: bool, path: &str) -> Option<Endpoint> {
+fn endpoint(app: &App, path: &str) -> Option<Endpoint> {
+    let accept_metrics = app.settings().accept_metrics;
     match path {
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Some(Endpoint::Logs),
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Some(Endpoint::Traces),

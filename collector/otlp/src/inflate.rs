@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use crate::budget::Reservation;
-use crate::failure::Failure;
+use crate::budget::{Budget, Reservation};
+use crate::failure::{Failure, Reason};
 
 /// Up to here output is kept while it is inflated; what is longer is inflated twice.
 const KEPT_BYTES: usize = 4 << 20;
@@ -17,10 +17,14 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub enum Encoding {
+    /// Not at all.
     Identity,
+    /// RFC 1952; several members may follow one another.
     Gzip,
+    /// RFC 8878; several frames may follow one another.
     Zstd,
+    /// RFC 1950, and RFC 1951 where a sender leaves its frame out.
     Deflate,
 }
 
@@ -43,11 +47,20 @@ impl Encoding {
     }
 }
 
+/// Inflates a body, as the servers do, up to `limit` bytes of output.
+///
+/// # Errors
+/// [`Reason::Malformed`], or [`Reason::TooLarge`] where more than `limit` bytes would come out.
+pub fn inflate(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes, Reason> {
+    let mut reservation = Budget::new(limit).reserve();
+    inflate_within(encoding, body, limit, &mut reservation).map_err(|failure| failure.reason)
+}
+
 /// Inflates `body`; an identity body is handed back as it is.
 ///
 /// # Errors
 /// Malformed input, more than `limit` bytes of output, or a spent budget.
-pub(crate) fn inflate(
+pub(crate) fn inflate_within(
     encoding: Encoding,
     body: Bytes,
     limit: usize,

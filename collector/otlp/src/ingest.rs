@@ -8,7 +8,7 @@ use crate::budget::Reservation;
 use crate::content::{self, Accepted, Form};
 use crate::counters::{Counters, Endpoint, Outcome, Transport};
 use crate::failure::{Failure, Reason};
-use crate::inflate::{Encoding, inflate};
+use crate::inflate::{Encoding, inflate_within};
 use crate::reply::Acknowledged;
 use crate::sink::{Batch, Refusal, Sender, SinkError};
 
@@ -55,7 +55,7 @@ pub(crate) async fn ingest(
         _ => INFLATE_INLINE_BYTES_MAX,
     };
     let work = move |mut reservation: Reservation| {
-        let inflated = inflate(encoding, body, limit, &mut reservation)?;
+        let inflated = inflate_within(encoding, body, limit, &mut reservation)?;
         let inflated_bytes = inflated.len();
         let accepted = content::accept(endpoint, form, inflated)?;
         reservation.grow(accepted.body.len().saturating_sub(inflated_bytes))?;
@@ -73,8 +73,9 @@ pub(crate) async fn ingest(
         }
     };
     Counters::add(&counters.bytes_inflated, inflated_bytes);
-    let Accepted { signal, body, events, rejected, refused, message } = accepted;
+    let Accepted { signal, body, events, rejected, refused, message, warnings } = accepted;
     tracing::Span::current().record("events", events);
+    counters.warn(&warnings);
 
     if let Some(signal) = signal
         && events > 0

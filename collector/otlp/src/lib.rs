@@ -31,6 +31,7 @@ mod tokens;
 pub use app::{App, Settings};
 pub use counters::{Counters, Endpoint, Outcome, Transport};
 pub use failure::Reason;
+pub use inflate::{Encoding, inflate};
 pub use serve::{serve_grpc, serve_http};
 pub use sink::{Batch, Refusal, Sender, Sink, SinkError};
 pub use tokens::{Token, Tokens};

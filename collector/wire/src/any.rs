@@ -1,4 +1,6 @@
 //! OTLP's `AnyValue`, borrowed and lazy: lists and maps are read when asked for. It bounds no depth; checked input does.
+use std::collections::HashMap;
+
 use event::Value;
 
 use crate::{
@@ -51,7 +53,9 @@ impl<'a> Any<'a> {
                 (5, Wire::Bytes(bytes)) => Any::Array(List(bytes)),
                 (6, Wire::Bytes(bytes)) => Any::Map(Map(bytes)),
                 (7, Wire::Bytes(bytes)) => Any::Bytes(bytes),
-                (number @ 1..=7, _) => return Err(Fault::FieldType(number)),
+                // An index into a table that only profiles have: here it says nothing.
+                (8, Wire::Varint(_)) => Any::Null,
+                (number @ 1..=8, _) => return Err(Fault::FieldType(number)),
                 _ => any,
             };
         }
@@ -78,18 +82,37 @@ impl Any<'_> {
             Any::Array(_) | Any::Map(_) if depth > 2 * Limits::default().depth => Value::Null,
             Any::Array(list) => Value::List(list.into_iter().flatten().map(|item| item.owned(depth + 1)).collect()),
             Any::Map(map) => {
-                let mut entries: Vec<(Box<str>, Value)> = Vec::new();
-                for (name, item) in map.into_iter().flatten() {
-                    let value = item.owned(depth + 1);
-                    match entries.iter_mut().find(|(known, _)| **known == *name) {
-                        Some((_, known)) => *known = value,
-                        None => entries.push((name.into(), value)),
-                    }
-                }
-                Value::Map(entries)
+                Value::Map(last_wins(map.into_iter().flatten().map(|(name, item)| (name, item.owned(depth + 1)))))
             }
         }
     }
+}
+
+/// Owned entries in the order of their first coming; of equal names the last value wins. Names may be as many as a sender
+/// likes, so when there are many they are found by hash.
+pub(crate) fn last_wins<'a, N: From<&'a str>>(pairs: impl Iterator<Item = (&'a str, Value)>) -> Vec<(N, Value)> {
+    const FEW: usize = 16;
+    let mut entries: Vec<(&'a str, Value)> = Vec::with_capacity(pairs.size_hint().0);
+    let mut places: HashMap<&'a str, usize> = HashMap::new();
+    for (name, value) in pairs {
+        if entries.len() == FEW && places.is_empty() {
+            places.extend(entries.iter().enumerate().map(|(place, (name, _))| (*name, place)));
+        }
+        let known = match places.is_empty() {
+            true => entries.iter().position(|(known, _)| *known == name),
+            false => places.get(name).copied(),
+        };
+        match known {
+            Some(place) => entries[place].1 = value,
+            None => {
+                if !places.is_empty() {
+                    places.insert(name, entries.len());
+                }
+                entries.push((name, value));
+            }
+        }
+    }
+    entries.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
 
 /// The elements of a [`List`], in the order sent.
@@ -151,7 +174,8 @@ pub(crate) fn key_value(message: &[u8]) -> Result<(&str, Any<'_>), Fault> {
         match field? {
             (1, Wire::Bytes(bytes)) => key = text(bytes)?,
             (2, Wire::Bytes(bytes)) => value = Any::read(bytes)?,
-            (number @ 1..=2, _) => return Err(Fault::FieldType(number)),
+            (3, Wire::Varint(_)) => {}
+            (number @ 1..=3, _) => return Err(Fault::FieldType(number)),
             _ => {}
         }
     }

@@ -1,5 +1,11 @@
 //! Writing protobuf (<https://protobuf.dev/programming-guides/encoding/>): just enough for what is rewritten.
 
+use std::ops::Range;
+
+/// Where the content of a message begins that is being written inside another.
+#[derive(Debug)]
+pub(crate) struct Opened(usize);
+
 /// A message being written.
 #[derive(Debug, Default)]
 pub(crate) struct Message(Vec<u8>);
@@ -40,6 +46,45 @@ impl Message {
 
     pub(crate) fn message(&mut self, field: u32, message: &Message) {
         self.bytes(field, &message.0);
+    }
+
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Begins a message inside this one; what is written until [`Message::close`] belongs to it.
+    pub(crate) fn open(&mut self, field: u32) -> Opened {
+        self.key(field, 2);
+        // Most messages are shorter than 128 bytes: their length takes one.
+        self.0.push(0);
+        Opened(self.0.len())
+    }
+
+    pub(crate) fn close(&mut self, opened: Opened) {
+        let length = self.0.len() - opened.0;
+        let mut prefix = [0; 10];
+        let mut used = 0;
+        let mut left = length;
+        loop {
+            prefix[used] = if left >= 0x80 { left as u8 | 0x80 } else { left as u8 };
+            used += 1;
+            left >>= 7;
+            if left == 0 {
+                break;
+            }
+        }
+        self.0.extend_from_slice(&prefix[1..used]);
+        self.0.copy_within(opened.0..opened.0 + length, opened.0 + used - 1);
+        self.0[opened.0 - 1..opened.0 - 1 + used].copy_from_slice(&prefix[..used]);
+    }
+
+    /// Takes back what was written there.
+    pub(crate) fn remove(&mut self, range: Range<usize>) {
+        self.0.drain(range);
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

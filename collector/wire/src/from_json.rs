@@ -2,11 +2,17 @@
 //!
 //! Beyond what the specification asks (lowerCamelCase keys, hex ids, 64-bit integers as strings or numbers, unknown
 //! fields ignored at every depth) this takes what real senders get wrong and counts it: snake_case keys, enum names,
-//! integers beyond 2^53 as numbers, ids of the wrong length.
+//! integers beyond 2^53 as numbers, ids of the wrong length, keys that come twice.
+//!
+//! The text is read once and written as it is read; no tree of it is built. What the messages are called and hold stands
+//! in [`schema`].
+mod schema;
+
 use base64::{Engine, engine::general_purpose};
-use serde_json::{Map, Number, Value};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::{Fault, Limits, Malformed, Signal, encode::Message};
+use schema::{Field, Kind};
 
 /// What was taken although the specification says otherwise, by how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,428 +25,356 @@ pub struct Warnings {
     pub large_numbers: u32,
     /// Trace and span ids of the wrong length or alphabet, taken as absent.
     pub bad_ids: u32,
+    /// Keys that came twice in one object, of which the last was taken.
+    pub duplicate_keys: u32,
 }
 
 /// Rewrites an OTLP JSON request.
 ///
 /// # Errors
-/// When it is not JSON, nests too deep, holds too much, or a field has a value it cannot have; with the field's path.
+/// When it is not JSON, nests too deep (128 levels of text, 30 of one value), holds too much, or a field has a value it
+/// cannot have; with the field's path.
 pub fn json_to_protobuf(signal: Signal, json: &[u8], limits: &Limits) -> Result<(Vec<u8>, Warnings), Malformed> {
-    let wrong = |fault| Malformed { offset: 0, path: String::new(), fault };
-    let value: Value = serde_json::from_slice(json).map_err(|error| wrong(Fault::Json(error.to_string())))?;
-    let mut nodes = 0;
-    measure(&value, 0, limits, &mut nodes).map_err(wrong)?;
-    let mut writer = Writer { path: Vec::new(), warnings: Warnings::default() };
-    match writer.request(signal, &value) {
-        Ok(message) => Ok((message.into_bytes(), writer.warnings)),
-        Err(fault) => Err(Malformed { offset: 0, path: writer.path.concat(), fault }),
+    let mut writer = Writer {
+        out: Message::with_capacity(json.len() / 2),
+        path: Vec::new(),
+        warnings: Warnings::default(),
+        nodes: 0,
+        nodes_max: limits.nodes,
+        fault: None,
+    };
+    let mut text = serde_json::Deserializer::from_slice(json);
+    let root = Slot { writer: &mut writer, kind: schema::request(signal), at: Place::Root };
+    match root.deserialize(&mut text).and_then(|()| text.end()) {
+        Ok(()) => Ok((writer.out.into_bytes(), writer.warnings)),
+        Err(error) => {
+            let fault = writer.fault.take().unwrap_or_else(|| Fault::Json(error.to_string()));
+            Err(Malformed { offset: 0, path: writer.path(), fault })
+        }
     }
 }
 
-fn measure(value: &Value, depth: u32, limits: &Limits, nodes: &mut u32) -> Result<(), Fault> {
-    // An attribute's value is four objects deep in JSON for each level it nests.
-    if depth > limits.depth * 2 {
-        return Err(Fault::TooDeep);
-    }
-    *nodes += 1;
-    if *nodes > limits.nodes {
-        return Err(Fault::TooMany);
-    }
-    match value {
-        Value::Array(items) => items.iter().try_for_each(|item| measure(item, depth + 1, limits, nodes)),
-        Value::Object(fields) => fields.values().try_for_each(|item| measure(item, depth + 1, limits, nodes)),
-        _ => Ok(()),
-    }
+/// The way to where the writer is; it stays there when something is wrong.
+#[derive(Clone, Copy)]
+enum Step {
+    Field(&'static str),
+    Item(usize),
 }
-
-type Written<T = Message> = Result<T, Fault>;
 
 struct Writer {
-    path: Vec<String>,
+    out: Message,
+    path: Vec<Step>,
     warnings: Warnings,
-}
-
-fn snake(name: &str) -> String {
-    name.chars().fold(String::new(), |mut text, c| {
-        if c.is_ascii_uppercase() {
-            text.push('_');
-        }
-        text.push(c.to_ascii_lowercase());
-        text
-    })
+    nodes: u32,
+    nodes_max: u32,
+    /// What is wrong, where it is not the JSON itself.
+    fault: Option<Fault>,
 }
 
 impl Writer {
-    /// A field by its lowerCamelCase name, or its snake_case one; null is as unset.
-    fn field<'v>(&mut self, of: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
-        let found = match of.get(name) {
-            Some(value) => Some(value),
-            None => {
-                let found = of.get(&snake(name)).filter(|_| name.contains(|c: char| c.is_ascii_uppercase()));
-                self.warnings.snake_case += u32::from(found.is_some());
-                found
-            }
-        };
-        found.filter(|value| !value.is_null())
+    fn fail<E: de::Error>(&mut self, fault: Fault) -> E {
+        self.fault = Some(fault);
+        E::custom("a field has a value it cannot have")
     }
 
-    /// Runs `work` with a step added to the path, which stays there when it fails.
-    fn at<T>(&mut self, step: String, work: impl FnOnce(&mut Self) -> Written<T>) -> Written<T> {
-        self.path.push(if self.path.is_empty() { step } else { format!(".{step}") });
-        let done = work(self)?;
-        self.path.pop();
-        Ok(done)
+    fn node<E: de::Error>(&mut self) -> Result<(), E> {
+        self.nodes += 1;
+        if self.nodes > self.nodes_max { Err(self.fail(Fault::TooMany)) } else { Ok(()) }
     }
 
-    fn object(value: &Value) -> Written<&Map<String, Value>> {
-        value.as_object().ok_or(Fault::Expected("an object"))
-    }
-
-    /// Writes each item of a list.
-    fn list(
-        &mut self,
-        of: &Map<String, Value>,
-        name: &'static str,
-        mut write: impl FnMut(&mut Self, &Map<String, Value>) -> Written<()>,
-    ) -> Written<()> {
-        let Some(value) = self.field(of, name) else { return Ok(()) };
-        let Some(items) = value.as_array() else { return self.at(name.to_owned(), |_| Err(Fault::Expected("a list"))) };
-        for (number, item) in items.iter().enumerate() {
-            self.at(format!("{name}[{number}]"), |writer| write(writer, Self::object(item)?))?;
-        }
-        Ok(())
-    }
-
-    fn request(&mut self, signal: Signal, value: &Value) -> Written {
-        let (resources, scopes, records) = match signal {
-            Signal::Logs => ("resourceLogs", "scopeLogs", "logRecords"),
-            Signal::Traces => ("resourceSpans", "scopeSpans", "spans"),
-        };
-        let mut request = Message::default();
-        self.list(Self::object(value)?, resources, |writer, fields| {
-            let mut resource = Message::default();
-            if let Some(inner) = writer.field(fields, "resource") {
-                let message = writer.at("resource".into(), |writer| {
-                    let fields = Self::object(inner)?;
-                    let mut message = Message::default();
-                    writer.attributes(fields, &mut message, 1)?;
-                    writer.uint32(fields, "droppedAttributesCount", &mut message, 2)?;
-                    Ok(message)
-                })?;
-                resource.message(1, &message);
-            }
-            writer.list(fields, scopes, |writer, fields| {
-                let mut scoped = Message::default();
-                if let Some(inner) = writer.field(fields, "scope") {
-                    let message = writer.at("scope".into(), |writer| {
-                        let fields = Self::object(inner)?;
-                        let mut message = Message::default();
-                        writer.text(fields, "name", &mut message, 1)?;
-                        writer.text(fields, "version", &mut message, 2)?;
-                        writer.attributes(fields, &mut message, 3)?;
-                        Ok(message)
-                    })?;
-                    scoped.message(1, &message);
+    fn path(&self) -> String {
+        self.path.iter().fold(String::new(), |mut path, step| {
+            match step {
+                Step::Field(name) => {
+                    path.push_str(if path.is_empty() { "" } else { "." });
+                    path.push_str(name);
                 }
-                writer.list(fields, records, |writer, fields| {
-                    let record = match signal {
-                        Signal::Logs => writer.log(fields)?,
-                        Signal::Traces => writer.span(fields)?,
-                    };
-                    scoped.message(2, &record);
-                    Ok(())
-                })?;
-                writer.text(fields, "schemaUrl", &mut scoped, 3)?;
-                resource.message(2, &scoped);
-                Ok(())
-            })?;
-            writer.text(fields, "schemaUrl", &mut resource, 3)?;
-            request.message(1, &resource);
-            Ok(())
-        })?;
-        Ok(request)
-    }
-
-    fn log(&mut self, fields: &Map<String, Value>) -> Written {
-        let mut log = Message::default();
-        self.time(fields, "timeUnixNano", &mut log, 1)?;
-        self.severity(fields, &mut log)?;
-        self.text(fields, "severityText", &mut log, 3)?;
-        if let Some(body) = self.field(fields, "body") {
-            let body = self.at("body".into(), |writer| writer.any(body))?;
-            log.message(5, &body);
-        }
-        self.attributes(fields, &mut log, 6)?;
-        self.uint32(fields, "droppedAttributesCount", &mut log, 7)?;
-        if let Some(flags) = self.field(fields, "flags") {
-            let flags = self.at("flags".into(), |writer| writer.integer(flags, "a uint32"))?;
-            log.fixed32(8, u32::try_from(flags).map_err(|_| Fault::Expected("a uint32"))?);
-        }
-        self.id(fields, "traceId", 16, &mut log, 9)?;
-        self.id(fields, "spanId", 8, &mut log, 10)?;
-        self.time(fields, "observedTimeUnixNano", &mut log, 11)?;
-        self.text(fields, "eventName", &mut log, 12)?;
-        Ok(log)
-    }
-
-    fn span(&mut self, fields: &Map<String, Value>) -> Written {
-        let mut span = Message::default();
-        self.id(fields, "traceId", 16, &mut span, 1)?;
-        self.id(fields, "spanId", 8, &mut span, 2)?;
-        self.text(fields, "traceState", &mut span, 3)?;
-        self.id(fields, "parentSpanId", 8, &mut span, 4)?;
-        self.text(fields, "name", &mut span, 5)?;
-        self.enumeration(fields, "kind", &mut span, 6, |name| {
-            let names = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
-            names.iter().position(|known| Some(*known) == name.strip_prefix("SPAN_KIND_")).map(|at| at as u64)
-        })?;
-        self.time(fields, "startTimeUnixNano", &mut span, 7)?;
-        self.time(fields, "endTimeUnixNano", &mut span, 8)?;
-        self.attributes(fields, &mut span, 9)?;
-        self.uint32(fields, "droppedAttributesCount", &mut span, 10)?;
-        self.list(fields, "events", |writer, fields| {
-            let mut event = Message::default();
-            writer.time(fields, "timeUnixNano", &mut event, 1)?;
-            writer.text(fields, "name", &mut event, 2)?;
-            writer.attributes(fields, &mut event, 3)?;
-            writer.uint32(fields, "droppedAttributesCount", &mut event, 4)?;
-            span.message(11, &event);
-            Ok(())
-        })?;
-        if let Some(status) = self.field(fields, "status") {
-            let status = self.at("status".into(), |writer| {
-                let fields = Self::object(status)?;
-                let mut message = Message::default();
-                writer.text(fields, "message", &mut message, 2)?;
-                writer.enumeration(fields, "code", &mut message, 3, |name| {
-                    let names = ["UNSET", "OK", "ERROR"];
-                    names.iter().position(|known| Some(*known) == name.strip_prefix("STATUS_CODE_")).map(|at| at as u64)
-                })?;
-                Ok(message)
-            })?;
-            span.message(15, &status);
-        }
-        Ok(span)
-    }
-
-    fn attributes(&mut self, fields: &Map<String, Value>, message: &mut Message, number: u32) -> Written<()> {
-        self.list(fields, "attributes", |writer, fields| {
-            let attribute = writer.key_value(fields)?;
-            message.message(number, &attribute);
-            Ok(())
-        })
-    }
-
-    fn key_value(&mut self, fields: &Map<String, Value>) -> Written {
-        let mut attribute = Message::default();
-        self.text(fields, "key", &mut attribute, 1)?;
-        if let Some(value) = self.field(fields, "value") {
-            let value = self.at("value".into(), |writer| writer.any(value))?;
-            attribute.message(2, &value);
-        }
-        Ok(attribute)
-    }
-
-    /// `AnyValue`: none of its members set is an empty value.
-    fn any(&mut self, value: &Value) -> Written {
-        let fields = Self::object(value)?;
-        let mut any = Message::default();
-        if let Some(text) = self.field(fields, "stringValue") {
-            any.bytes(1, text.as_str().ok_or(Fault::Expected("text"))?.as_bytes());
-        } else if let Some(value) = self.field(fields, "boolValue") {
-            any.varint(2, u64::from(value.as_bool().ok_or(Fault::Expected("a boolean"))?));
-        } else if let Some(value) = self.field(fields, "intValue") {
-            let int = self.at("intValue".into(), |writer| writer.integer(value, "an int64"))?;
-            let int = i64::try_from(int).map_err(|_| Fault::Expected("an int64"))?;
-            any.varint(3, int.cast_unsigned());
-        } else if let Some(value) = self.field(fields, "doubleValue") {
-            any.fixed64(4, double(value).ok_or(Fault::Expected("a double"))?.to_bits());
-        } else if let Some(value) = self.field(fields, "arrayValue") {
-            let list = self.at("arrayValue".into(), |writer| {
-                let mut list = Message::default();
-                writer.list(Self::object(value)?, "values", |writer, fields| {
-                    let item = writer.any(&Value::Object(fields.clone()))?;
-                    list.message(1, &item);
-                    Ok(())
-                })?;
-                Ok(list)
-            })?;
-            any.message(5, &list);
-        } else if let Some(value) = self.field(fields, "kvlistValue") {
-            let map = self.at("kvlistValue".into(), |writer| {
-                let mut map = Message::default();
-                writer.list(Self::object(value)?, "values", |writer, fields| {
-                    let entry = writer.key_value(fields)?;
-                    map.message(1, &entry);
-                    Ok(())
-                })?;
-                Ok(map)
-            })?;
-            any.message(6, &map);
-        } else if let Some(value) = self.field(fields, "bytesValue") {
-            let bytes = value.as_str().and_then(from_base64).ok_or(Fault::Expected("base64"))?;
-            any.bytes(7, &bytes);
-        }
-        Ok(any)
-    }
-
-    fn text(
-        &mut self,
-        fields: &Map<String, Value>,
-        name: &'static str,
-        message: &mut Message,
-        number: u32,
-    ) -> Written<()> {
-        let Some(value) = self.field(fields, name) else { return Ok(()) };
-        match value.as_str() {
-            Some(text) => {
-                message.bytes(number, text.as_bytes());
-                Ok(())
+                Step::Item(number) => path.push_str(&format!("[{number}]")),
             }
-            None => self.at(name.to_owned(), |_| Err(Fault::Expected("text"))),
-        }
-    }
-
-    fn time(
-        &mut self,
-        fields: &Map<String, Value>,
-        name: &'static str,
-        message: &mut Message,
-        number: u32,
-    ) -> Written<()> {
-        let Some(value) = self.field(fields, name) else { return Ok(()) };
-        let time = self.at(name.to_owned(), |writer| {
-            u64::try_from(writer.integer(value, "a uint64")?).map_err(|_| Fault::Expected("a uint64"))
-        })?;
-        message.fixed64(number, time);
-        Ok(())
-    }
-
-    fn uint32(
-        &mut self,
-        fields: &Map<String, Value>,
-        name: &'static str,
-        message: &mut Message,
-        number: u32,
-    ) -> Written<()> {
-        let Some(value) = self.field(fields, name) else { return Ok(()) };
-        let value = self.at(name.to_owned(), |writer| {
-            u32::try_from(writer.integer(value, "a uint32")?).map_err(|_| Fault::Expected("a uint32"))
-        })?;
-        message.varint(number, u64::from(value));
-        Ok(())
-    }
-
-    fn severity(&mut self, fields: &Map<String, Value>, message: &mut Message) -> Written<()> {
-        self.enumeration(fields, "severityNumber", message, 2, |name| {
-            let level = name.strip_prefix("SEVERITY_NUMBER_")?;
-            let digits = level.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-            let base = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
-                .iter()
-                .position(|known| *known == &level[..level.len() - digits.len()])? as u64;
-            let step =
-                if digits.is_empty() { 1 } else { digits.parse::<u64>().ok().filter(|step| (1..=4).contains(step))? };
-            Some(base * 4 + step)
+            path
         })
     }
 
-    fn enumeration(
-        &mut self,
-        fields: &Map<String, Value>,
-        name: &'static str,
-        message: &mut Message,
-        number: u32,
-        named: impl Fn(&str) -> Option<u64>,
-    ) -> Written<()> {
-        let Some(value) = self.field(fields, name) else { return Ok(()) };
-        let number_of = value.as_str().filter(|text| text.starts_with(|c: char| c.is_ascii_alphabetic()));
-        let value = match number_of {
-            Some(text) => {
+    /// A whole number in a place for integers.
+    fn integer(&mut self, number: u32, kind: &Kind, int: i128) -> Result<(), Fault> {
+        let wanted = || Fault::Expected(kind.wanted());
+        match kind {
+            Kind::Time => self.out.fixed64(number, u64::try_from(int).map_err(|_| wanted())?),
+            Kind::Uint32 => self.out.varint(number, u64::from(u32::try_from(int).map_err(|_| wanted())?)),
+            Kind::Flags => self.out.fixed32(number, u32::try_from(int).map_err(|_| wanted())?),
+            Kind::Int => self.out.varint(number, i64::try_from(int).map_err(|_| wanted())?.cast_unsigned()),
+            Kind::Enum(_) => {
+                let value = i32::try_from(int).map_err(|_| wanted())?;
+                self.out.varint(number, i64::from(value).cast_unsigned());
+            }
+            Kind::Double => self.out.fixed64(number, (int as f64).to_bits()),
+            _ => return Err(wanted()),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, number: u32, kind: &Kind, text: &str) -> Result<(), Fault> {
+        let wanted = || Fault::Expected(kind.wanted());
+        match kind {
+            Kind::Text => self.out.bytes(number, text.as_bytes()),
+            Kind::Id(length) => match from_hex(text, *length) {
+                Some(bytes) => self.out.bytes(number, &bytes[..*length]),
+                None => self.warnings.bad_ids += u32::from(!text.is_empty()),
+            },
+            Kind::Bytes => self.out.bytes(number, &from_base64(text).ok_or_else(wanted)?),
+            Kind::Double => self.out.fixed64(number, double(text).ok_or_else(wanted)?.to_bits()),
+            Kind::Enum(named) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
                 self.warnings.enum_names += 1;
-                match named(text) {
-                    Some(value) => value,
-                    None => return self.at(name.to_owned(), |_| Err(Fault::Expected("a known enum value"))),
-                }
+                self.out.varint(number, named(text).ok_or(Fault::Expected("a known enum value"))?);
             }
-            None => {
-                let value = self.at(name.to_owned(), |writer| {
-                    i32::try_from(writer.integer(value, "an enum number")?)
-                        .map_err(|_| Fault::Expected("an enum number"))
-                })?;
-                i64::from(value).cast_unsigned()
+            Kind::Time | Kind::Uint32 | Kind::Flags | Kind::Int | Kind::Enum(_) => {
+                self.integer(number, kind, whole(text).ok_or_else(wanted)?)?;
             }
-        };
-        message.varint(number, value);
+            _ => return Err(wanted()),
+        }
         Ok(())
     }
+}
 
-    /// Hex, in either case; anything else is as absent.
-    fn id(
-        &mut self,
-        fields: &Map<String, Value>,
-        name: &'static str,
-        length: usize,
-        message: &mut Message,
-        number: u32,
-    ) -> Written<()> {
-        let Some(value) = self.field(fields, name) else { return Ok(()) };
-        let Some(text) = value.as_str() else {
-            return self.at(name.to_owned(), |_| Err(Fault::Expected("hex digits")));
-        };
-        if text.is_empty() {
+/// Where a value is written to.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// It is the request.
+    Root,
+    /// Under a field's number; null is as unset.
+    Field(u32),
+    /// Under a field's number, one of many; null is not one.
+    Item(u32),
+}
+
+/// The place for one value.
+struct Slot<'w> {
+    writer: &'w mut Writer,
+    kind: &'static Kind,
+    at: Place,
+}
+
+impl Slot<'_> {
+    fn number(&self) -> u32 {
+        match self.at {
+            Place::Root => 0,
+            Place::Field(number) | Place::Item(number) => number,
+        }
+    }
+
+    fn take<E: de::Error>(self, outcome: impl FnOnce(&mut Writer, u32) -> Result<(), Fault>) -> Result<(), E> {
+        if matches!(self.kind, Kind::Ignored) {
             return Ok(());
         }
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        let bytes: Option<Vec<u8>> = (text.len() == length * 2)
-            .then(|| text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect())
-            .flatten();
-        match bytes {
-            Some(bytes) => message.bytes(number, &bytes),
-            None => self.warnings.bad_ids += 1,
+        let number = self.number();
+        outcome(self.writer, number).map_err(|fault| self.writer.fail(fault))
+    }
+
+    /// Reads past what is not known: it must be JSON still, and is bounded like all the rest.
+    fn ignored<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(Key(&[]))?.is_some() {
+            map.next_value_seed(Slot { writer: &mut *self.writer, kind: &Kind::Ignored, at: Place::Field(0) })?;
         }
         Ok(())
     }
 
-    /// A whole number, as number or as text.
-    fn integer(&mut self, value: &Value, wanted: &'static str) -> Written<i128> {
-        let parsed = match value {
-            Value::Number(number) => {
-                let int = whole(number);
-                if int.is_some_and(|int| int.unsigned_abs() > 1 << 53) {
-                    self.warnings.large_numbers += 1;
-                }
-                int
-            }
-            Value::String(text) => text.parse().ok(),
-            _ => None,
+    /// Reads the fields of one message.
+    fn fields<'de, A: MapAccess<'de>>(self, fields: &'static [Field], mut map: A) -> Result<(), A::Error> {
+        let Self { writer, at, .. } = self;
+        let opened = match at {
+            Place::Root => None,
+            Place::Field(number) | Place::Item(number) => Some(writer.out.open(number)),
         };
-        parsed.ok_or(Fault::Expected(wanted))
+        // Where in the output each field stands that has come; fields are few.
+        let mut come: [Option<(usize, usize)>; schema::FIELDS_MAX] = [None; schema::FIELDS_MAX];
+        while let Some(key) = map.next_key_seed(Key(fields))? {
+            let Some((index, snake)) = key else {
+                map.next_value_seed(Slot { writer: &mut *writer, kind: &Kind::Ignored, at: Place::Field(0) })?;
+                continue;
+            };
+            let (Some(field), Some(place)) = (fields.get(index), come.get(index).copied()) else { continue };
+            writer.warnings.snake_case += u32::from(snake);
+            if let Some((from, to)) = place {
+                writer.warnings.duplicate_keys += 1;
+                writer.out.remove(from..to);
+                for (start, end) in come.iter_mut().flatten().filter(|(start, _)| *start >= to) {
+                    (*start, *end) = (*start - (to - from), *end - (to - from));
+                }
+            }
+            writer.path.push(Step::Field(field.name));
+            let from = writer.out.len();
+            map.next_value_seed(Slot { writer: &mut *writer, kind: &field.kind, at: Place::Field(field.number) })?;
+            come[index] = Some((from, writer.out.len()));
+            writer.path.pop();
+        }
+        if let Some(opened) = opened {
+            writer.out.close(opened);
+        }
+        Ok(())
     }
 }
 
-/// The integer a JSON number is, also when it is written with a fraction of zero or an exponent.
-fn whole(number: &Number) -> Option<i128> {
-    if let Some(int) = number.as_i64() {
-        return Some(i128::from(int));
+impl<'de> DeserializeSeed<'de> for Slot<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.writer.node()?;
+        deserializer.deserialize_any(self)
     }
-    if let Some(int) = number.as_u64() {
-        return Some(i128::from(int));
-    }
-    let double = number.as_f64()?;
-    (double.fract() == 0.0 && double.abs() < 1e19).then_some(double as i128)
 }
 
-fn double(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => match text.as_str() {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            other => other.parse().ok(),
-        },
+impl<'de> Visitor<'de> for Slot<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.wanted())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        match self.at {
+            Place::Field(_) => Ok(()),
+            Place::Root | Place::Item(_) => self.take(|_, _| Err(Fault::Expected("an object"))),
+        }
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        let kind = self.kind;
+        self.take(|writer, number| match kind {
+            Kind::Bool => {
+                writer.out.varint(number, u64::from(value));
+                Ok(())
+            }
+            _ => Err(Fault::Expected(kind.wanted())),
+        })
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        let kind = self.kind;
+        self.take(|writer, number| {
+            writer.warnings.large_numbers += u32::from(value.unsigned_abs() > EXACT_MAX && kind.is_integer());
+            writer.integer(number, kind, i128::from(value))
+        })
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        let kind = self.kind;
+        self.take(|writer, number| {
+            writer.warnings.large_numbers += u32::from(value > EXACT_MAX && kind.is_integer());
+            writer.integer(number, kind, i128::from(value))
+        })
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        let kind = self.kind;
+        self.take(|writer, number| match kind {
+            Kind::Double => {
+                writer.out.fixed64(number, value.to_bits());
+                Ok(())
+            }
+            _ => {
+                let int = whole_double(value).ok_or(Fault::Expected(kind.wanted()))?;
+                writer.warnings.large_numbers += u32::from(value.abs() > EXACT_MAX as f64 && kind.is_integer());
+                writer.integer(number, kind, int)
+            }
+        })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        let kind = self.kind;
+        self.take(|writer, number| writer.text(number, kind, text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let (kind, place) = match self.kind {
+            Kind::List(kind) => (*kind, Place::Item(self.number())),
+            Kind::Ignored => (&Kind::Ignored, Place::Field(0)),
+            other => return self.take(|_, _| Err(Fault::Expected(other.wanted()))),
+        };
+        for number in 0.. {
+            self.writer.path.push(Step::Item(number));
+            if items.next_element_seed(Slot { writer: &mut *self.writer, kind, at: place })?.is_none() {
+                self.writer.path.pop();
+                break;
+            }
+            self.writer.path.pop();
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        match self.kind {
+            Kind::Message(fields) => self.fields(fields, map),
+            Kind::Ignored => self.ignored(map),
+            other => self.take(|_, _| Err(Fault::Expected(other.wanted()))),
+        }
+    }
+}
+
+/// A key: the field's place in the schema, and whether it was written in snake_case; none when it is not known.
+struct Key(&'static [Field]);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Option<(usize, bool)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Option<(usize, bool)>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        let exact = self.0.iter().position(|field| field.name == key).map(|index| (index, false));
+        Ok(exact
+            .or_else(|| self.0.iter().position(|field| schema::is_snake_case_of(key, field.name)).map(|at| (at, true))))
+    }
+}
+
+/// Doubles hold integers exactly up to here.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// The integer a number is, also when it is written with a fraction of zero or an exponent.
+fn whole_double(value: f64) -> Option<i128> {
+    (value.fract() == 0.0 && value.abs() < 1e20).then_some(value as i128)
+}
+
+/// The integer a text is. A number's text may have an exponent or a fraction, as long as it is whole and exact.
+fn whole(text: &str) -> Option<i128> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok().or_else(|| whole_double(double(text)?).filter(|int| int.unsigned_abs() <= u128::from(EXACT_MAX)))
+}
+
+fn double(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        other if other.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
+            other.parse().ok().filter(|v: &f64| v.is_finite())
+        }
         _ => None,
     }
+}
+
+/// Hex of exactly so many bytes, in either case.
+fn from_hex(text: &str, length: usize) -> Option<[u8; 16]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut bytes = [0; 16];
+    if text.len() != length * 2 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 /// Standard or URL-safe, padded or not.
@@ -517,6 +451,127 @@ mod tests {
             r#"{"eventName":3}"#,
         ] {
             assert!(logs(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The specification's encoding, row by row: what is taken and what it becomes.
+    #[test]
+    fn each_kind_of_value_is_taken_in_every_form_that_senders_write() {
+        for (any, wanted) in [
+            (r#"{"intValue":"-7"}"#, Any::IntValue(-7)),
+            (r#"{"intValue":-7}"#, Any::IntValue(-7)),
+            (r#"{"intValue":7.0}"#, Any::IntValue(7)),
+            (r#"{"intValue":7e2}"#, Any::IntValue(700)),
+            (r#"{"intValue":"7e2"}"#, Any::IntValue(700)),
+            (r#"{"int_value":"9223372036854775807"}"#, Any::IntValue(i64::MAX)),
+            (r#"{"doubleValue":1}"#, Any::DoubleValue(1.0)),
+            (r#"{"doubleValue":-0.5}"#, Any::DoubleValue(-0.5)),
+            (r#"{"doubleValue":"2.5e3"}"#, Any::DoubleValue(2500.0)),
+            (r#"{"doubleValue":"Infinity"}"#, Any::DoubleValue(f64::INFINITY)),
+            (r#"{"boolValue":false}"#, Any::BoolValue(false)),
+            (r#"{"stringValue":"a\"\u00e9\ud83d\ude00"}"#, Any::StringValue("a\"é😀".into())),
+            (r#"{"bytesValue":""}"#, Any::BytesValue(vec![])),
+            (r#"{"bytesValue":"AQ=="}"#, Any::BytesValue(vec![1])),
+            (r#"{"bytesValue":"AQ"}"#, Any::BytesValue(vec![1])),
+            (r#"{"stringValue":"first","stringValue":"last"}"#, Any::StringValue("last".into())),
+            (r#"{"stringValue":null,"boolValue":true}"#, Any::BoolValue(true)),
+            (r#"{"unknown":{"deep":[1,{"x":null}]},"boolValue":true}"#, Any::BoolValue(true)),
+        ] {
+            assert_eq!(value(any), Some(wanted), "{any}");
+        }
+        let nan = value(r#"{"doubleValue":"NaN"}"#);
+        assert!(matches!(nan, Some(Any::DoubleValue(nan)) if nan.is_nan()));
+    }
+
+    #[test]
+    fn what_a_field_cannot_hold_is_refused() {
+        for any in [
+            r#"{"intValue":1.5}"#,
+            r#"{"intValue":"1.5"}"#,
+            r#"{"intValue":"+1"}"#,
+            r#"{"intValue":" 1"}"#,
+            r#"{"intValue":""}"#,
+            r#"{"intValue":"0x10"}"#,
+            r#"{"intValue":9223372036854775808}"#,
+            r#"{"intValue":"-9223372036854775809"}"#,
+            r#"{"intValue":true}"#,
+            r#"{"doubleValue":"infinity"}"#,
+            r#"{"doubleValue":"one"}"#,
+            r#"{"boolValue":"true"}"#,
+            r#"{"boolValue":1}"#,
+            r#"{"stringValue":1}"#,
+            r#"{"stringValue":["a"]}"#,
+            r#"{"bytesValue":"*"}"#,
+            r#"{"bytesValue":[1]}"#,
+            r#"{"arrayValue":[1]}"#,
+            r#"{"arrayValue":{"values":[null]}}"#,
+            r#"{"kvlistValue":{"values":{}}}"#,
+            r#""text""#,
+            "[]",
+        ] {
+            let error = logs(&format!(r#"{{"body":{any}}}"#)).unwrap_err();
+            assert!(error.path.starts_with("resourceLogs[0].scopeLogs[0].logRecords[0].body"), "{any}: {error}");
+        }
+        for record in [
+            r#"{"timeUnixNano":"18446744073709551616"}"#,
+            r#"{"timeUnixNano":1e30}"#,
+            r#"{"severityNumber":"LOUD"}"#,
+            r#"{"severityNumber":"SEVERITY_NUMBER_WARN1"}"#,
+            r#"{"severityNumber":2147483648}"#,
+            r#"{"droppedAttributesCount":-1}"#,
+            r#"{"traceId":5}"#,
+            r#"{"attributes":{}}"#,
+            r#"{"attributes":[5]}"#,
+            "null",
+            "5",
+        ] {
+            assert!(logs(record).is_err(), "{record}");
+        }
+        for request in ["null", "5", "[]", "{\"resourceLogs\":[{}]} x", "", "{\"resourceLogs\":[{}]", "{'a':1}"] {
+            assert!(json_to_protobuf(Signal::Logs, request.as_bytes(), &Limits::default()).is_err(), "{request}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_taken_as_text_or_number_and_enums_are_open() {
+        let (request, warnings) = logs(
+            r#"{"timeUnixNano":18446744073709551615,"observedTimeUnixNano":"18446744073709551615","severityNumber":"99",
+                "flags":"1","droppedAttributesCount":2,"body":null,"spanId":"","traceId":null}"#,
+        )
+        .unwrap();
+        let record = &request.resource_logs[0].scope_logs[0].log_records[0];
+        assert_eq!((record.time_unix_nano, record.observed_time_unix_nano), (u64::MAX, u64::MAX));
+        assert_eq!((record.severity_number, record.flags, record.dropped_attributes_count), (99, 1, 2));
+        assert_eq!((&record.body, record.span_id.len(), record.trace_id.len()), (&None, 0, 0));
+        assert_eq!(warnings, Warnings { large_numbers: 1, ..Warnings::default() });
+    }
+
+    #[test]
+    fn of_equal_keys_the_last_wins_whatever_they_hold() {
+        let (request, warnings) = logs(
+            r#"{"attributes":[{"key":"a"},{"key":"b"}],"eventName":"one","body":{"stringValue":"long ago"},
+                "attributes":[{"key":"c"}],"body":{"arrayValue":{"values":[{"intValue":1}],"values":[{"intValue":2}]}},
+                "eventName":"two","eventName":null}"#,
+        )
+        .unwrap();
+        let record = &request.resource_logs[0].scope_logs[0].log_records[0];
+        assert_eq!(record.attributes.iter().map(|attribute| &*attribute.key).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(record.event_name, "");
+        let Some(Any::ArrayValue(list)) = record.body.clone().unwrap().value else { panic!("not a list") };
+        assert_eq!(list.values.len(), 1);
+        assert_eq!(list.values[0].value, Some(Any::IntValue(2)));
+        assert_eq!(warnings.duplicate_keys, 5);
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded_also_where_they_are_not_known() {
+        let limits = Limits { nodes: 100, ..Limits::default() };
+        for json in [
+            format!(r#"{{"unknown":[{}1]}}"#, "1,".repeat(100)),
+            format!(r#"{{"resourceLogs":[{}{{}}]}}"#, "{},".repeat(100)),
+        ] {
+            let error = json_to_protobuf(Signal::Logs, json.as_bytes(), &limits).unwrap_err();
+            assert_eq!(error.fault, Fault::TooMany);
         }
     }
 

@@ -6,18 +6,26 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{Any, Record};
 
+/// How many records' worth of memory is kept from one request to the next.
+const KEPT_MAX: usize = 1 << 14;
+
 /// Counts the twins inside one request: a retried request repeats the same identities, while two honest twins in one
 /// request stay two.
 #[derive(Clone, Debug, Default)]
 pub struct Occurrences {
-    seen: HashMap<u128, u32>,
+    seen: HashMap<u128, u32, foldhash::fast::RandomState>,
     bytes: Vec<u8>,
 }
 
 impl Occurrences {
     /// Starts another request.
     pub fn clear(&mut self) {
-        self.seen.clear();
+        // Emptying costs what a table could hold: one huge request must not make all later ones dear.
+        if self.seen.capacity() > KEPT_MAX {
+            self.seen = HashMap::default();
+        } else {
+            self.seen.clear();
+        }
     }
 
     /// `log.record.uid` with its source where the sender gives one (OpenTelemetry semantic conventions, general/logs);

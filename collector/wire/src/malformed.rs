@@ -30,6 +30,9 @@ pub enum Fault {
     /// A known field comes with another wire type than its own.
     #[error("field {0} has the wrong wire type")]
     FieldType(u32),
+    /// A value comes twice where there can be one.
+    #[error("field {0} comes twice")]
+    Twice(u32),
     /// Values nest deeper than allowed.
     #[error("values nest too deep")]
     TooDeep,

@@ -1,7 +1,7 @@
 //! Records: log records, spans and span events as the events they are.
 use event::{Event, Identity, Position, Source, Timestamp, Value};
 
-use crate::{Any, Occurrences};
+use crate::{Any, Occurrences, any::last_wins};
 
 /// What a resource says, read once for all its records.
 #[derive(Clone, Debug, Default)]
@@ -12,14 +12,17 @@ pub(crate) struct Resource<'a> {
     pub(crate) service: &'a str,
 }
 
+/// What names the node: the first that is there (OpenTelemetry semantic conventions, resource attributes).
+pub(crate) const NODE_NAMES: [&str; 3] = ["service.instance.id", "host.name", "service.name"];
+/// What names its network.
+pub(crate) const NETWORK_NAMES: [&str; 3] = ["deployment.environment.name", "network", "service.namespace"];
+
 impl<'a> Resource<'a> {
-    /// Resolves who is speaking: the node is `service.instance.id`, else `host.name`, else `service.name`; the network is
-    /// `deployment.environment.name`, else `network`, else `service.namespace`, else empty (OpenTelemetry semantic
-    /// conventions, resource attributes).
+    /// Resolves who is speaking: see [`NODE_NAMES`] and [`NETWORK_NAMES`]; empty where none is there.
     pub(crate) fn resolve(&mut self) {
         let first = |names: &[&str]| names.iter().find_map(|name| self.text(name)).unwrap_or_default();
-        let node = first(&["service.instance.id", "host.name", "service.name"]);
-        let network = first(&["deployment.environment.name", "network", "service.namespace"]);
+        let node = first(&NODE_NAMES);
+        let network = first(&NETWORK_NAMES);
         let service = first(&["service.name"]);
         (self.node, self.network, self.service) = (node, network, service);
     }
@@ -140,7 +143,7 @@ impl<'a, 's> Record<'a, 's> {
             return self.scope;
         }
         match find(self.attrs, "component") {
-            Some(Any::Str(name)) => name,
+            Some(Any::Str(name)) if !name.is_empty() => name,
             _ => self.resource.service,
         }
     }
@@ -151,10 +154,14 @@ impl<'a, 's> Record<'a, 's> {
         self.trace_id
     }
 
-    /// The trace id in lower-case hex; empty when absent.
+    /// The trace id in lower-case hex, written into `digits`; empty when absent.
     #[must_use]
-    pub fn trace_id_hex(&self) -> String {
-        hex(self.trace_id)
+    pub fn trace_id_hex_in<'d>(&self, digits: &'d mut [u8; 32]) -> &'d str {
+        let used = self.trace_id.len() * 2;
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.trace_id) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        digits.get(..used).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
     }
 
     /// 8 bytes; empty when absent or of the wrong length.
@@ -200,18 +207,12 @@ impl<'a, 's> Record<'a, 's> {
 }
 
 fn owned(attrs: &[(&str, Any<'_>)]) -> Vec<(String, Value)> {
-    let mut owned: Vec<(String, Value)> = Vec::with_capacity(attrs.len());
-    for (name, value) in attrs {
-        match owned.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = value.to_value(),
-            None => owned.push(((*name).to_owned(), value.to_value())),
-        }
-    }
-    owned
+    last_wins(attrs.iter().map(|(name, value)| (*name, value.to_value())))
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()
         .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])

@@ -61,19 +61,6 @@ struct Walk<'a, 'r> {
     resource: Resource<'a>,
 }
 
-/// The last length-delimited field of that number.
-fn last_message(message: &[u8], number: u32) -> Result<&[u8], Fault> {
-    let mut found: &[u8] = &[];
-    for field in Reader::new(message) {
-        if let (at, Wire::Bytes(bytes)) = field?
-            && at == number
-        {
-            found = bytes;
-        }
-    }
-    Ok(found)
-}
-
 impl<'a> Walk<'a, '_> {
     fn request(&mut self, body: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
         for field in Reader::new(body) {
@@ -86,9 +73,12 @@ impl<'a> Walk<'a, '_> {
 
     fn resource(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
         self.resource.attrs.clear();
-        for field in Reader::new(last_message(message, 1)?) {
-            if let (1, Wire::Bytes(attribute)) = field? {
-                self.resource.attrs.push(key_value(attribute)?);
+        for field in Reader::new(message) {
+            let (1, Wire::Bytes(resource)) = field? else { continue };
+            for field in Reader::new(resource) {
+                if let (1, Wire::Bytes(attribute)) = field? {
+                    self.resource.attrs.push(key_value(attribute)?);
+                }
             }
         }
         self.resource.resolve();
@@ -101,7 +91,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn scope(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
-        let name = text(last_message(last_message(message, 1)?, 1)?)?;
+        let mut name = "";
+        for field in Reader::new(message) {
+            let (1, Wire::Bytes(scope)) = field? else { continue };
+            for field in Reader::new(scope) {
+                if let (1, Wire::Bytes(bytes)) = field? {
+                    name = text(bytes)?;
+                }
+            }
+        }
         for field in Reader::new(message) {
             if let (2, Wire::Bytes(record)) = field? {
                 match self.signal {
@@ -199,7 +197,15 @@ impl<'a> Walk<'a, '_> {
         visit: &mut impl FnMut(&Record<'a, '_>),
     ) -> Result<(), Fault> {
         self.attrs.clear();
-        let mut record = Blank { index: self.index, time: 0, sent: end, event_name: "", ..*span };
+        let mut record = Blank {
+            index: self.index,
+            time: 0,
+            sent: end,
+            event_name: "",
+            // What was left out of the span is not missing in its events.
+            dropped_attributes: 0,
+            ..*span
+        };
         self.index += 1;
         for field in Reader::new(message) {
             match field? {

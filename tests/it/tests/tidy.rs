@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ui", &["engine", "event", "lang", "store"]),
     ("testbed", &[]),
     ("it", &["invar"]),
+    ("fuzz-targets", &["engine", "event", "journal", "lang", "otlp", "wire"]),
     ("invar", &["alert", "engine", "event", "journal", "lang", "otlp", "runtime", "store", "testbed", "ui", "wire"]),
 ];
 

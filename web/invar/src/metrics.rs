@@ -10,6 +10,7 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     records: IntCounterVec,
     refused: IntCounterVec,
+    tolerated: IntCounterVec,
     in_flight: Gauge,
     connections: Gauge,
     events: IntCounterVec,
@@ -66,6 +67,11 @@ impl Metrics {
             )?,
             records: counter("invar_ingest_records_total", "Events accepted and durable.", &["signal"])?,
             refused: counter("invar_ingest_refused_records_total", "Records or whole requests refused.", &["reason"])?,
+            tolerated: counter(
+                "invar_ingest_tolerated_total",
+                "Mistakes of senders of OTLP JSON that were taken all the same.",
+                &["mistake"],
+            )?,
             in_flight: gauge("invar_ingest_in_flight_bytes", "Bytes of requests not yet answered.")?,
             connections: gauge("invar_ingest_connections", "Connections open.")?,
             events: counter("invar_checker_events_total", "Events judged or set aside.", &["outcome"])?,
@@ -127,6 +133,9 @@ impl Metrics {
             }
         }
         set(self.records.with_label_values(&["all"]), counters.records());
+        for (mistake, count) in counters.warnings() {
+            set(self.tolerated.with_label_values(&[mistake]), count);
+        }
         self.in_flight.set(node.otlp.in_flight_bytes() as f64);
         self.connections.set(counters.connections() as f64);
         self.journaled.set(*node.journal.durable().borrow() as f64);

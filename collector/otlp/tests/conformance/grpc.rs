@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use crate::bodies::{gzip, logs, zstd};
 use crate::harness::Harness;
 
-const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
-async fn connect(harness: &Harness) -> SendRequest<Full<Bytes>> {
+pub(crate) async fn connect(harness: &Harness) -> SendRequest<Full<Bytes>> {
     connect_to(harness.grpc).await
 }
 
@@ -28,11 +28,12 @@ async fn connect_to(address: SocketAddr) -> SendRequest<Full<Bytes>> {
 }
 
 /// The reply's message, and its headers and trailers together.
-async fn call(
+pub(crate) async fn call(
     client: &mut SendRequest<Full<Bytes>>,
     path: &str,
     encoding: Option<&str>,
     message: &[u8],
+    headers: &[(&str, &str)],
 ) -> (Bytes, HeaderMap) {
     let mut framed = vec![u8::from(encoding.is_some())];
     framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
@@ -40,6 +41,9 @@ async fn call(
     let mut request = Request::post(format!("http://x{path}")).header("content-type", "application/grpc");
     if let Some(encoding) = encoding {
         request = request.header("grpc-encoding", encoding);
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let reply = client.send_request(request.body(Full::from(framed)).unwrap()).await.unwrap();
     assert_eq!(reply.status(), 200);
@@ -57,7 +61,7 @@ async fn calls_are_acknowledged_in_every_compression() {
     for (encoding, sent) in
         [(None, body.clone()), (Some("gzip"), gzip(&body)), (Some("zstd"), zstd(&body)), (None, Vec::new())]
     {
-        let (message, headers) = call(&mut client, EXPORT, encoding, &sent).await;
+        let (message, headers) = call(&mut client, EXPORT, encoding, &sent, &[]).await;
         assert_eq!((&message[..], headers["grpc-status"].as_bytes()), (&[0_u8; 5][..], &b"0"[..]), "{encoding:?}");
     }
     let batches = harness.sink.batches.lock().unwrap();
@@ -78,7 +82,7 @@ async fn failures_have_the_status_the_contract_asks_for() {
         (EXPORT, Some("br"), logs(1), "12"),
         ("/no.such.Service/Export", None, logs(1), "12"),
     ] {
-        let (_, headers) = call(&mut client, path, encoding, &message).await;
+        let (_, headers) = call(&mut client, path, encoding, &message, &[]).await;
         assert_eq!(headers["grpc-status"], status, "{path} {encoding:?}");
         assert!(headers.contains_key("grpc-status-details-bin"));
         assert!(!headers.contains_key("google.rpc.retryinfo-bin"));
@@ -90,7 +94,7 @@ async fn failures_have_the_status_the_contract_asks_for() {
 async fn overload_carries_its_delay_in_both_places() {
     let harness = Harness::start().await;
     *harness.sink.overloaded.lock().unwrap() = Some(Duration::from_secs(2));
-    let (_, headers) = call(&mut connect(&harness).await, EXPORT, None, &logs(1)).await;
+    let (_, headers) = call(&mut connect(&harness).await, EXPORT, None, &logs(1), &[]).await;
     assert_eq!(headers["grpc-status"], "14");
     assert!(headers.contains_key("grpc-status-details-bin"));
     // RetryInfo { retry_delay: Duration { seconds: 2 } }
@@ -98,10 +102,22 @@ async fn overload_carries_its_delay_in_both_places() {
 }
 
 #[tokio::test]
-async fn health_is_served() {
+async fn health_is_told_of_the_server_and_of_each_service() {
+    const HEALTH: &str = "/grpc.health.v1.Health/Check";
     let harness = Harness::start().await;
-    let (message, _) = call(&mut connect(&harness).await, "/grpc.health.v1.Health/Check", None, &[]).await;
-    assert_eq!(&message[5..], [0x08, 0x01]);
+    let mut client = connect(&harness).await;
+    let asked = |service: &str| [&[0x0a, service.len() as u8], service.as_bytes()].concat();
+    for ready in [true, false] {
+        harness.app.set_ready(ready);
+        for service in ["", "opentelemetry.proto.collector.logs.v1.LogsService"] {
+            let (message, headers) = call(&mut client, HEALTH, None, &asked(service), &[]).await;
+            assert_eq!(headers["grpc-status"], "0");
+            assert_eq!(message[5..], [0x08, if ready { 1 } else { 2 }]);
+        }
+        assert_eq!(call(&mut client, HEALTH, None, &[], &[]).await.0[5..], [0x08, if ready { 1 } else { 2 }]);
+    }
+    let (_, headers) = call(&mut client, HEALTH, None, &asked("some.other.Service"), &[]).await;
+    assert_eq!(headers["grpc-status"], "5");
 }
 
 #[tokio::test]
@@ -111,7 +127,7 @@ async fn a_thousand_concurrent_streams_are_served() {
     let body = logs(10);
     let calls = (0..1000).map(|_| {
         let (mut client, body) = (client.clone(), body.clone());
-        async move { call(&mut client, EXPORT, None, &body).await.1["grpc-status"].clone() }
+        async move { call(&mut client, EXPORT, None, &body, &[]).await.1["grpc-status"].clone() }
     });
     assert!(join_all(calls).await.iter().all(|status| status == "0"));
     assert_eq!((harness.events(), harness.app.in_flight_bytes()), (10_000, 0));

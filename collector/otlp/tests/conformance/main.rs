@@ -5,4 +5,8 @@ mod bodies;
 mod grpc;
 mod harness;
 mod http;
+mod overload;
+mod partial;
+mod refusals;
 mod stopping;
+mod wires;
