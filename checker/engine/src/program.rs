@@ -22,6 +22,7 @@ pub struct Program {
     rules: Vec<(u16, u16)>,
     facts: Vec<(u16, u16)>,
     breakers: Vec<(u16, u16)>,
+    globs: bool,
 }
 
 /// What an event may be to the program. The order is the order in which one instant is worked off.
@@ -82,6 +83,9 @@ impl Program {
             program.facts.extend((0..pack.facts.len()).map(|fact| (number, fact as u16)));
             program.breakers.extend((0..pack.breakers.len()).map(|breaker| (number, breaker as u16)));
         }
+        let is_glob = |pattern: &Pattern| pattern.name.literal().is_none();
+        let globs = program.targets().any(|(_, _, role)| role.alternatives.iter().any(is_glob));
+        program.globs = globs;
         program
     }
 
@@ -138,9 +142,9 @@ impl Program {
         wanted
     }
 
-    /// Whether no pattern anywhere could match a name that none names in full.
+    /// Whether some pattern could match a name that none names in full. Asked for every event that none names.
     pub(crate) fn has_globs(&self) -> bool {
-        self.targets().any(|(_, _, role)| role.alternatives.iter().any(|pattern| pattern.name.literal().is_none()))
+        self.globs
     }
 
     /// Every name that a pattern names in full.

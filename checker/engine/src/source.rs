@@ -181,7 +181,10 @@ impl Sources {
         while state.lags.back().is_some_and(|&(_, known)| known <= lag) {
             state.lags.pop_back();
         }
-        state.lags.push_back((arrived, lag));
+        // Of one arrival the greatest lag counts: events of one request mostly lag less and less.
+        if state.lags.back().is_none_or(|&(at, _)| at != arrived) {
+            state.lags.push_back((arrived, lag));
+        }
         state.current = if state.current.0 == arrived { (arrived, state.current.1.min(lag)) } else { (arrived, lag) };
         if let Some(catch_up) = &self.catch_up {
             let margin = i64::try_from(timing.margin.as_nanos()).unwrap_or(i64::MAX);
@@ -396,5 +399,21 @@ mod tests {
         assert_eq!(sources.tick(&timing, s(103_001)), s(5_009));
         assert_eq!(sources.tick(&timing, s(103_031)), s(5_039), "time goes on from what was heard last");
         assert_eq!(sources.tick(&timing, s(103_062)), s(103_060), "there is nothing more to wait for");
+    }
+
+    #[test]
+    fn a_request_of_many_events_leaves_one_lag_behind() {
+        let mut sources = Sources::default();
+        let source = sources.source("", "n", "c");
+        let arrived = Timestamp(10_000_000_000);
+        // In the order of time, as exporters send: each lags less than the one before.
+        for event in 0..512 {
+            let ts = Timestamp(9_000_000_000 + event);
+            sources.heard(&Timing::default(), source, ts, ts, arrived);
+        }
+        assert_eq!((sources.states[0].lags.len(), sources.states[0].lag_ns()), (1, 1_000_000_000));
+        let ts = Timestamp(8_000_000_000);
+        sources.heard(&Timing::default(), source, ts, ts, arrived);
+        assert_eq!((sources.states[0].lags.len(), sources.states[0].lag_ns()), (1, 2_000_000_000));
     }
 }
