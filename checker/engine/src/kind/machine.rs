@@ -77,6 +77,7 @@ impl Machine {
             *self = Machine::new(*initial);
         }
         self.span = Some(span);
+        self.wake(ctx, now.ts);
         let moves = moves(ctx, now, states);
         if moves.is_empty() {
             return;
@@ -86,6 +87,22 @@ impl Machine {
         self.walk(ctx, states, walked);
         // Beyond what can be tried in every order, one after the other.
         rest.iter().for_each(|one| self.walk(ctx, states, core::slice::from_ref(one)));
+    }
+
+    /// Judges the limits that were left open because the node was silent, once it has been heard again: before what it says
+    /// now ends their states.
+    fn wake(&mut self, ctx: &mut Ctx<'_>, now: Timestamp) {
+        let Kind::StateMachine { states, .. } = &ctx.rule.kind else { return };
+        let mut woken = false;
+        for path in self.paths.iter_mut().filter(|path| path.asleep_until.is_some()) {
+            if path.limit(states).is_some_and(|limit| limit < now && !ctx.silent(limit)) {
+                path.asleep_until = None;
+                woken = true;
+            }
+        }
+        if woken {
+            self.due(ctx, now.minus(core::time::Duration::from_nanos(1)));
+        }
     }
 
     /// Takes some moves of one instant in the orders that break the rule least (with `strict`, most).

@@ -28,7 +28,7 @@ use event::{Timestamp, Value};
 use crate::{
     expr::{AsOf, Env, Expr, Val},
     fact::Facts,
-    pack::{Kind, OnRestart, RoleIdx, Rule, Ties},
+    pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule, Ties},
     scope::{Scope, Span},
     source::{Sources, Timing},
     touch::{Seen, Touch},
@@ -498,11 +498,24 @@ impl Automaton {
 
     /// Until when its memory matters, counted from its last touch; `None`: for as long as the rule says.
     pub(crate) fn horizon(rule: &Rule) -> core::time::Duration {
+        let lasts = rule.hold.map(|hold| hold.lasts.max(hold.stale_after)).unwrap_or_default();
         match &rule.kind {
+            // What was reported must be remembered for longer than what supports.
             Kind::Precedence { within: Some(within), .. }
             | Kind::Order { within: Some(within), .. }
             | Kind::Sequence { within, .. }
-            | Kind::Exclusive { ttl: Some(within), .. } => (*within + rule.slack).min(rule.forget_after),
+            | Kind::Exclusive { ttl: Some(within), .. }
+                if !rule.report_first && rule.quiet.is_none() =>
+            {
+                (*within + rule.slack).min(rule.forget_after)
+            }
+            // What may still end by itself is not forgotten before.
+            Kind::Aggregate(aggregate) => rule.forget_after.max(aggregate.longest() + lasts),
+            Kind::Count { span: CountSpan::Window(window), .. } => rule.forget_after.max(*window + lasts),
+            Kind::StateMachine { states, .. } => {
+                states.iter().filter_map(|state| state.limit).fold(rule.forget_after, core::time::Duration::max)
+            }
+            Kind::Always { .. } => rule.forget_after.max(lasts),
             _ => rule.forget_after,
         }
     }

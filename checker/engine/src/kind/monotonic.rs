@@ -39,9 +39,6 @@ enum Follows {
 impl Monotonic {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Monotonic { of, value, order, step, reset } = &ctx.rule.kind else { return };
-        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended {
-            self.last = None;
-        }
         let Some(span) = ctx.span(now.ts) else { return };
         if self.span.is_some_and(|known| known != span) {
             self.last = None;
@@ -65,11 +62,12 @@ impl Monotonic {
         if order.rises() == strict {
             carried.reverse();
         }
-        if resets.is_empty() {
+        let restarted = now.restart.is_some() && matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
+        if resets.is_empty() && !restarted {
             carried.into_iter().for_each(|carried| self.take(ctx, *of, carried, *order, step.as_ref()));
             return;
         }
-        // The reset may stand anywhere inside the instant: what goes on comes before it, what does not begins anew.
+        // The reset (or a restart) may stand anywhere inside the instant: what goes on comes before it, what does not begins anew.
         let mut after = Vec::new();
         for carried in carried {
             let goes_on = self

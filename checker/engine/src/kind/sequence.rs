@@ -42,6 +42,7 @@ impl Sequence {
 
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Sequence { steps, within } = &ctx.rule.kind else { return };
+        let Some(first) = steps.first() else { return };
         let Some(span) = ctx.span(now.ts) else { return };
         if self.span.is_some_and(|known| known != span) {
             self.stages.iter_mut().for_each(Vec::clear);
@@ -51,14 +52,14 @@ impl Sequence {
         for stage in &mut self.stages {
             stage.retain(|beginning| beginning.first().is_some_and(|first| first.ts >= oldest));
         }
-        if now.of(steps[0].role).next().is_some() {
+        if now.of(first.role).next().is_some() {
             ctx.exercise(now.ts);
         }
         let choosing =
             steps.iter().any(|step| is_choosy(ctx, step.role) || step.not.iter().any(|role| is_choosy(ctx, *role)));
         if ctx.strict() {
             // Shorter ones first: a step may follow another inside the instant.
-            self.begin(ctx, now, steps, choosing);
+            self.begin(ctx, now, first, choosing);
             for place in 1..steps.len() {
                 self.advance(ctx, now, steps, place, choosing);
             }
@@ -66,13 +67,13 @@ impl Sequence {
             for place in (1..steps.len()).rev() {
                 self.advance(ctx, now, steps, place, choosing);
             }
-            self.begin(ctx, now, steps, choosing);
+            self.begin(ctx, now, first, choosing);
         }
-        self.interrupt(ctx, now, steps);
+        self.interrupt(ctx, now, &steps[1..]);
     }
 
-    fn begin(&mut self, ctx: &Ctx<'_>, now: &Instant<'_>, steps: &[SequenceStep], choosing: bool) {
-        for touch in now.of(steps[0].role).filter(|touch| fits(ctx, touch, &[])) {
+    fn begin(&mut self, ctx: &Ctx<'_>, now: &Instant<'_>, first: &SequenceStep, choosing: bool) {
+        for touch in now.of(first.role).filter(|touch| fits(ctx, touch, &[])) {
             if let Some(stage) = self.stages.first_mut() {
                 follow(stage, Beginning(vec![touch.seen()]), choosing);
             }
@@ -111,8 +112,8 @@ impl Sequence {
     }
 
     /// Drops the beginnings behind which something lies that must not.
-    fn interrupt(&mut self, ctx: &Ctx<'_>, now: &Instant<'_>, steps: &[SequenceStep]) {
-        for (stage, step) in self.stages.iter_mut().zip(&steps[1..]) {
+    fn interrupt(&mut self, ctx: &Ctx<'_>, now: &Instant<'_>, later: &[SequenceStep]) {
+        for (stage, step) in self.stages.iter_mut().zip(later) {
             if step.not.is_empty() {
                 continue;
             }

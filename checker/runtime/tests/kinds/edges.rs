@@ -213,6 +213,19 @@ fn a_window_too_full_to_be_kept_says_so() {
     assert!(matches!(outputs.last(), Some(Output::Resolved { .. })));
 }
 
+#[test]
+fn a_restart_stands_where_it_helps_among_what_ties_with_it() {
+    let pack = "pack: p\nlifecycle:\n  - of: [node]\n    started: s\nrules:\n  - id: r\n    key: [node]\n    on_restart: ended\n    monotonic:\n      event: a\n      value: v\n      order: increasing\n";
+    let mut engine = Engine::new(program_of(pack), Timing::default(), Input::Offline);
+    let history = [ev(0, "a", 7), ev(1, "s", 0), ev(1, "a", 9), ev(1, "a", 3), ev(2, "a", 4)];
+    for (number, one) in history.iter().enumerate() {
+        feed::event(&mut engine, &crate::harness::event(number, one));
+    }
+    let mut outputs = Vec::new();
+    engine.finish(true, &mut outputs);
+    assert_eq!(offline::standing(outputs).len(), 0);
+}
+
 /// An event of one of two nodes, as it happens.
 fn live(engine: &mut Engine, outputs: &mut Vec<Output>, node: &str, at: u64, name: &str, v: i64) {
     let ts = Timestamp((BEGIN + at) * 1_000_000_000);
@@ -256,10 +269,11 @@ fn a_window_not_yet_covered_is_unknown() {
     assert_eq!(engine.health(0).tally.why_unknown, Some(Unknown::BeforeStart));
 }
 
+const LIMITED: &str = "pack: p\nrules:\n  - id: r\n    key: [node]\n    state_machine:\n      event: a\n      state: v\n      initial: any\n      transitions:\n        \"0\": [1]\n        \"1\": []\n      limits:\n        \"0\": 5s";
+
 #[test]
 fn a_limit_that_passes_while_its_node_is_silent_waits_for_the_node() {
-    let rule = "pack: p\nrules:\n  - id: r\n    key: [node]\n    state_machine:\n      event: a\n      state: v\n      initial: any\n      transitions:\n        \"0\": [1]\n        \"1\": []\n      limits:\n        \"0\": 5s";
-    let mut engine = Engine::new(program_of(rule), Timing::default(), Input::Live);
+    let mut engine = Engine::new(program_of(LIMITED), Timing::default(), Input::Live);
     let mut outputs = Vec::new();
     live(&mut engine, &mut outputs, "n1", 0, "a", 0);
     for at in 0..30 {
@@ -277,5 +291,21 @@ fn a_limit_that_passes_while_its_node_is_silent_waits_for_the_node() {
     for at in 41..50 {
         live(&mut engine, &mut outputs, "other", at, "hum", 0);
     }
+    assert!(matches!(outputs.last(), Some(Output::LateResolved { .. })));
+}
+
+#[test]
+fn a_silent_node_that_leaves_the_state_as_it_is_heard_again_left_it_late() {
+    let mut engine = Engine::new(program_of(LIMITED), Timing::default(), Input::Live);
+    let mut outputs = Vec::new();
+    live(&mut engine, &mut outputs, "n1", 0, "a", 0);
+    for at in 0..30 {
+        live(&mut engine, &mut outputs, "other", at, "hum", 0);
+    }
+    live(&mut engine, &mut outputs, "n1", 28, "a", 1);
+    for at in 30..40 {
+        live(&mut engine, &mut outputs, "other", at, "hum", 0);
+    }
+    assert_eq!(violated(&outputs), 1);
     assert!(matches!(outputs.last(), Some(Output::LateResolved { .. })));
 }
