@@ -11,11 +11,15 @@ pub enum System {
     Aptos,
     /// The autonomous-agent composer of Obyte full nodes.
     Obyte,
+    /// Relay miners of a Pocket Network supplier.
+    Pocket,
+    /// Validators of a Malachite chain. There are four, whatever is configured.
+    Malachite,
 }
 
 impl System {
     /// All of them.
-    pub const ALL: [System; 2] = [System::Aptos, System::Obyte];
+    pub const ALL: [System; 4] = [System::Aptos, System::Obyte, System::Pocket, System::Malachite];
 
     /// The name as flags and faults spell it.
     #[must_use]
@@ -23,6 +27,17 @@ impl System {
         match self {
             System::Aptos => "aptos",
             System::Obyte => "obyte",
+            System::Pocket => "pocket",
+            System::Malachite => "malachite",
+        }
+    }
+
+    /// How many of its nodes run when so many are configured.
+    #[must_use]
+    pub fn nodes(self, configured: usize) -> usize {
+        match self {
+            System::Malachite => crate::malachite::VALIDATORS,
+            _ => configured,
         }
     }
 
@@ -32,6 +47,8 @@ impl System {
         let prefix = match self {
             System::Aptos => "validator",
             System::Obyte => "obyte",
+            System::Pocket => "miner",
+            System::Malachite => "malachite",
         };
         format!("{prefix}-{}", index + 1)
     }
@@ -41,6 +58,8 @@ impl System {
         match self {
             System::Aptos => "aptos-node",
             System::Obyte => "ocore",
+            System::Pocket => "pocket-relay-miner",
+            System::Malachite => "malachite-app",
         }
     }
 }
@@ -53,7 +72,7 @@ impl fmt::Display for System {
 
 /// A system's name that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("no system is called `{0}`: write aptos or obyte")]
+#[error("no system is called `{0}`: write {names}", names = System::ALL.map(System::name).join(", "))]
 pub struct UnknownSystem(String);
 
 impl FromStr for System {
@@ -83,7 +102,7 @@ pub struct Config {
     pub protocol: Protocol,
     /// Which systems run.
     pub systems: Vec<System>,
-    /// Nodes of each system.
+    /// Nodes of each system, but for those whose number is fixed ([`System::nodes`]).
     pub nodes: usize,
     /// Remote batches a second that each Aptos validator receives. Obyte executes a tenth as many triggers.
     pub rate: f64,
@@ -133,7 +152,7 @@ impl Config {
 
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.systems.is_empty() {
-            return Err("no system to run: name aptos, obyte or both".to_owned());
+            return Err("no system to run: name at least one".to_owned());
         }
         if self.nodes == 0 || self.nodes > Config::NODES_MAX {
             return Err(format!("{} nodes: expected 1 to {}", self.nodes, Config::NODES_MAX));

@@ -1,7 +1,8 @@
 //! The watched systems in miniature, with faults that can be switched on.
 //!
-//! Two systems run as nodes inside one process: validators of an Aptos quorum store ([`System::Aptos`]) and full nodes
-//! of Obyte ([`System::Obyte`]). A node is a handful of tokio tasks that talk over bounded channels; an Obyte node also
+//! The systems run as nodes inside one process: validators of an Aptos quorum store ([`System::Aptos`]), full nodes of
+//! Obyte ([`System::Obyte`]), relay miners of Pocket ([`System::Pocket`]) and validators of a Malachite chain
+//! ([`System::Malachite`]). A node is a handful of tokio tasks that talk over bounded channels; an Obyte node also
 //! has a real append-only key-value file and a real SQLite database. The components report through `tracing` and the
 //! OpenTelemetry SDK, each node under its own resource, as nodes in the field do.
 //!
@@ -14,8 +15,10 @@ mod aptos;
 mod clock;
 mod config;
 mod faults;
+mod malachite;
 mod obyte;
 pub mod pager;
+mod pocket;
 mod telemetry;
 mod world;
 
@@ -96,7 +99,9 @@ impl Testbed {
         let systems: BTreeSet<System> = world.config.systems.iter().copied().collect();
         for system in systems {
             let gossip = broadcast::Sender::new(aptos::GOSSIP_CAPACITY);
-            for index in 0..world.config.nodes {
+            let network = malachite::Network::new(&world.faults);
+            let surroundings = pocket::Surroundings::new(&world);
+            for index in 0..system.nodes(world.config.nodes) {
                 let name = system.node(index);
                 match system {
                     System::Aptos => {
@@ -106,11 +111,23 @@ impl Testbed {
                         let folder = files.path().join(&name);
                         nodes.spawn(obyte::run(world.clone(), index, name.clone(), folder, stop.clone()));
                     }
+                    System::Pocket => {
+                        let surroundings = surroundings.clone();
+                        nodes.spawn(pocket::run(world.clone(), index, name.clone(), surroundings, stop.clone()));
+                    }
+                    System::Malachite => {
+                        let folder = files.path().join(&name);
+                        let network = network.clone();
+                        nodes.spawn(malachite::run(world.clone(), index, name.clone(), folder, network, stop.clone()));
+                    }
                 }
                 names.push((system, name));
             }
             if system == System::Aptos {
                 nodes.spawn(aptos::peers(world.clone(), gossip, stop.clone()));
+            }
+            if system == System::Pocket {
+                nodes.spawn(pocket::surround(surroundings, stop.clone()));
             }
         }
         Ok(Testbed { world, stop, nodes, names, _files: files })

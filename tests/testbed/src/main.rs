@@ -11,10 +11,10 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use testbed::{Config, Fault, Injection, Protocol, System, Testbed};
 
-/// Runs miniature Aptos and Obyte nodes that report over OTLP, in health or with faults.
+/// Runs miniature nodes of watched systems that report over OTLP, in health or with faults.
 ///
-/// Left alone, the nodes keep every invariant of the packs `aptos-quorum-store` and `obyte-aa-composer`. Each fault
-/// breaks some of them at one node; `--list-faults` says which.
+/// Left alone, the nodes keep every invariant of the shipped packs. Each fault breaks some of them at one node;
+/// `--list-faults` says which.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -41,9 +41,9 @@ struct Arguments {
     #[arg(long, value_enum, default_value = "grpc")]
     protocol: Transport,
     /// Which systems to run
-    #[arg(long, value_name = "SYSTEM", value_delimiter = ',', default_value = "aptos,obyte")]
+    #[arg(long, value_name = "SYSTEM", value_delimiter = ',', default_value = "aptos,obyte,pocket,malachite")]
     system: Vec<System>,
-    /// Nodes of each system
+    /// Nodes of each system; Malachite has four always
     #[arg(long, default_value_t = 3)]
     nodes: usize,
     /// Remote batches a second for each Aptos validator; Obyte executes a tenth as many triggers
@@ -122,7 +122,7 @@ fn main() -> ExitCode {
 }
 
 fn list_faults(out: &mut impl Write) -> io::Result<()> {
-    for fault in Fault::ALL {
+    for fault in Fault::ALL.iter().copied() {
         writeln!(out, "{:<34} {}", fault.name(), fault.about())?;
         let seconds = fault.shows_within().as_secs();
         writeln!(out, "{:<34} breaks {} within {seconds} s", "", fault.refs().join(", "))?;

@@ -34,7 +34,7 @@ use crate::{Config, Protocol, System};
 /// Records that wait for the exporter; beyond, the SDK drops and counts them.
 const QUEUE_RECORDS_MAX: usize = 16_384;
 /// What the names of the systems' own events begin with.
-const OURS: [&str; 3] = ["quorum_store.", "obyte.", "circuit_breaker."];
+const OURS: [&str; 5] = ["quorum_store.", "obyte.", "pocket.", "malachite.", "circuit_breaker."];
 /// What a [`Recorder`] keeps; more would be a test that forgot to stop.
 const RECORDS_MAX: usize = 2_000_000;
 

@@ -3,7 +3,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use testbed::{
-    Injection, Testbed,
+    Injection, System, Testbed,
     pager::{PagerStandIn, Received, WEBHOOK_SECRET},
 };
 
@@ -114,6 +114,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         let testbed = Testbed::start(testbed::Config {
             endpoint: format!("http://{}", running.grpc),
             breakers: Some(format!("http://{}", running.web)),
+            systems: vec![System::Aptos, System::Obyte],
             ..testbed::Config::default()
         })
         .await?;

@@ -1,0 +1,60 @@
+//! The network between validators: every node has one bounded inbox, and what does not fit is lost, as with any gossip.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::{
+    VALIDATORS,
+    message::{Message, Validator},
+};
+use crate::{
+    System,
+    faults::{Fault, Faults},
+};
+
+/// Messages that wait for a node.
+const INBOX: usize = 1024;
+
+/// All inboxes, by validator; one that is down has none.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    inboxes: Arc<Mutex<[Option<mpsc::Sender<Message>>; VALIDATORS]>>,
+    faults: Faults,
+}
+
+impl Network {
+    pub(crate) fn new(faults: &Faults) -> Network {
+        Network { inboxes: Arc::default(), faults: faults.clone() }
+    }
+
+    /// Connects a node; the connection before it, if there is one, ends.
+    pub(super) fn join(&self, node: Validator) -> mpsc::Receiver<Message> {
+        let (to, inbox) = mpsc::channel(INBOX);
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)[node] = Some(to);
+        inbox
+    }
+
+    /// Disconnects a node.
+    pub(super) fn leave(&self, node: Validator) {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)[node] = None;
+    }
+
+    /// Sends to every other node.
+    pub(super) fn broadcast(&self, from: Validator, message: &Message) {
+        for to in (0..VALIDATORS).filter(|to| *to != from) {
+            self.send(from, to, message.clone());
+        }
+    }
+
+    /// Sends to one.
+    pub(super) fn send(&self, from: Validator, to: Validator, message: Message) {
+        let cut = |node: Validator| self.faults.is_on(Fault::MalachiteNodeIsolated, &System::Malachite.node(node));
+        if cut(from) || cut(to) {
+            return;
+        }
+        if let Some(inbox) = &self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)[to] {
+            let _ = inbox.try_send(message);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Validators, run for a while in memory and in virtual time.

@@ -1,0 +1,1 @@
+//! Relay miners, run for a while in memory and in virtual time.
