@@ -72,7 +72,7 @@ impl fmt::Display for System {
 
 /// A system's name that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("no system is called `{0}`: write {names}", names = System::ALL.map(System::name).join(", "))]
+#[error("no system is called `{0}`: write one of {known}", known = System::ALL.map(System::name).join(", "))]
 pub struct UnknownSystem(String);
 
 impl FromStr for System {
@@ -152,7 +152,7 @@ impl Config {
 
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.systems.is_empty() {
-            return Err("no system to run: name at least one".to_owned());
+            return Err(format!("no system to run: name some of {}", System::ALL.map(System::name).join(", ")));
         }
         if self.nodes == 0 || self.nodes > Config::NODES_MAX {
             return Err(format!("{} nodes: expected 1 to {}", self.nodes, Config::NODES_MAX));

@@ -143,7 +143,8 @@ impl Machine {
     /// Who precommitted the decided value so far.
     pub(super) fn signers(&self, decision: &Decision) -> BTreeSet<Validator> {
         let votes = self.votes.get(&(decision.round, VoteType::Precommit)).into_iter().flatten();
-        let late = votes.filter(|(_, value)| value.as_ref() == Some(&decision.committed)).map(|(validator, _)| *validator);
+        let late =
+            votes.filter(|(_, value)| value.as_ref() == Some(&decision.committed)).map(|(validator, _)| *validator);
         late.chain(decision.signers.iter().copied()).collect()
     }
 
@@ -154,8 +155,8 @@ impl Machine {
 
     /// What this node voted last, if anything.
     pub(super) fn last_vote(&self) -> Option<Vote> {
-        let own = self.votes.iter().filter_map(|((round, kind), votes)| Some((*round, *kind, votes.get(&self.me)?)));
-        own.last().map(|(round, kind, value)| self.own_vote(round, kind, value.clone()))
+        let own = |votes: &BTreeMap<Validator, Option<ValueId>>| votes.get(&self.me).cloned();
+        self.votes.iter().rev().find_map(|((round, kind), votes)| Some(self.own_vote(*round, *kind, own(votes)?)))
     }
 
     fn own_vote(&self, round: i64, kind: VoteType, value: Option<ValueId>) -> Vote {

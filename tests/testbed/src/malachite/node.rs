@@ -14,7 +14,7 @@ use super::{
 use crate::{ExportError, System, faults::Fault, telemetry::Telemetry, world::World};
 
 /// How long a node is away when it restarts: less than the heights until it proposes again take.
-const RESTART_TAKES: Duration = Duration::from_millis(1000);
+const RESTART_TAKES: Duration = Duration::from_millis(500);
 /// How long one is away that comes back to a chain that has moved on.
 const DETOUR_TAKES: Duration = Duration::from_millis(2200);
 /// How long a killed node is away.
@@ -71,11 +71,8 @@ pub(crate) async fn run(
             stop: &stop,
         };
         let exit = process.run(pid).with_subscriber(dispatch).await;
-        // What one process could not deliver is lost, as in the field; the node goes on, and says so at the end.
-        let closed = telemetry.close().await;
-        lost = lost.and(closed);
         let away = match exit {
-            Exit::Stopped => break,
+            Exit::Stopped => Duration::ZERO,
             Exit::Restart => RESTART_TAKES,
             Exit::Killed => KILLED_FOR,
             Exit::Detour(fault) => {
@@ -88,9 +85,12 @@ pub(crate) async fn run(
                 DETOUR_TAKES
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(away) => {}
-            () = stop.cancelled() => break,
+        // The last records are delivered while it is away: a slow receiver must not cost it its turn.
+        let (closed, _) = tokio::join!(telemetry.close(), stop.run_until_cancelled(tokio::time::sleep(away)));
+        // What one process could not deliver is lost, as in the field; the node goes on, and says so at the end.
+        lost = lost.and(closed);
+        if stop.is_cancelled() {
+            break;
         }
     }
     lost

@@ -29,7 +29,7 @@ const ROUND_ADDS: Duration = Duration::from_millis(250);
 /// How long the application takes to build a value.
 const BUILD_TAKES: Duration = Duration::from_millis(10);
 /// How long after its decision a height still collects votes. It paces the chain.
-const FINALIZE_AFTER: Duration = Duration::from_millis(800);
+const FINALIZE_AFTER: Duration = Duration::from_millis(1000);
 /// How often a node tells its last decided height and looks whether it is behind.
 const STATUS_EVERY: Duration = Duration::from_millis(250);
 /// After how long without progress a vote is sent again.
@@ -109,7 +109,8 @@ impl Process<'_> {
         let mut ahead = Vec::new();
         let mut tips = [0; VALIDATORS];
         // A node that the fault brought back believes its first answer.
-        let mut believes = self.on(Fault::MalachiteSyncUnverified) && self.struck.contains(&Fault::MalachiteSyncUnverified);
+        let mut believes =
+            self.on(Fault::MalachiteSyncUnverified) && self.struck.contains(&Fault::MalachiteSyncUnverified);
         let restart_at = self.world.next_restart(self.me);
         let mut status = interval(STATUS_EVERY);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -239,7 +240,8 @@ impl Process<'_> {
                     ahead.push(message);
                 }
             }
-            Message::Proposal(Proposal { height: of, .. }) | Message::Vote(Vote { height: of, .. }) if of < current => {}
+            Message::Proposal(Proposal { height: of, .. }) | Message::Vote(Vote { height: of, .. }) if of < current => {
+            }
             Message::Proposal(proposal) => {
                 engine_event!(
                     "malachite.consensus.proposal.received",
@@ -488,9 +490,8 @@ impl Process<'_> {
     /// An answer to a request. It is good when the value is the one that a quorum committed at this height.
     fn synced(&mut self, height: &mut Height, decision: Decision, believes: &mut bool) {
         let number = height.machine.height;
-        let good = decision.height == number
-            && decision.value.id() == decision.committed
-            && decision.signers.len() >= QUORUM;
+        let good =
+            decision.height == number && decision.value.id() == decision.committed && decision.signers.len() >= QUORUM;
         if !good && !*believes {
             return;
         }

@@ -71,7 +71,10 @@ async fn refresh(instance: &Instance, known: &mut Known, height: i64) {
         known.apps.entry(app).or_default();
     }
     let services = ["eth", "base"];
-    let fixed = services.into_iter().map(|service| ("service", service)).chain(SUPPLIERS.map(|supplier| ("supplier", supplier)));
+    let fixed = services
+        .into_iter()
+        .map(|service| ("service", service))
+        .chain(SUPPLIERS.map(|supplier| ("supplier", supplier)));
     for (cache_type, entity) in fixed {
         sleep(ANSWER_TAKES).await;
         refreshed(cache_type, entity, "ok", 0);
@@ -201,8 +204,7 @@ async fn suppliers(instance: &Instance, known: &mut Known, height: i64, registry
     let session_end = instance.chain.session_end(height);
     for supplier in SUPPLIERS {
         let unstake_end = instance.chain.unstake_session_end(supplier, height);
-        let leaves = unstake_end > 0
-            && (session_end > unstake_end || instance.on(Fault::PocketSupplierInactiveEarly));
+        let leaves = unstake_end > 0 && (session_end > unstake_end || instance.on(Fault::PocketSupplierInactiveEarly));
         let former = known.inactive.insert(supplier, leaves);
         if former != Some(leaves) {
             pocket_event!(

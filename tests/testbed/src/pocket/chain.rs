@@ -80,9 +80,12 @@ pub(crate) struct Chain {
     height: watch::Sender<i64>,
     genesis: i64,
     run: i64,
-    /// Transactions that were accepted: what for, and of which session.
-    accepted: Arc<Mutex<BTreeSet<(&'static str, Arc<str>)>>>,
+    /// Transactions that were accepted.
+    accepted: Arc<Mutex<BTreeSet<Transaction>>>,
 }
+
+/// What a transaction is for, and of which session.
+type Transaction = (&'static str, Arc<str>);
 
 /// A transaction that the chain refused.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,8 @@ const RESTART_TAKES: Duration = Duration::from_millis(1500);
 const RESTART_PUT_OFF: Duration = Duration::from_secs(10);
 /// What a process is built with, in health and with the fault.
 const RELEASED: [&str; 2] = ["github.com/cometbft/cometbft v1.0.1", "github.com/pokt-network/poktroll v0.1.31"];
-const CANDIDATES: [&str; 2] = ["github.com/cometbft/cometbft v1.0.0-rc1", "github.com/pokt-network/poktroll v0.1.31-rc1"];
+const CANDIDATES: [&str; 2] =
+    ["github.com/cometbft/cometbft v1.0.0-rc1", "github.com/pokt-network/poktroll v0.1.31-rc1"];
 
 /// What all instances share.
 #[derive(Clone, Debug)]

@@ -158,7 +158,9 @@ impl Miner {
         let (claim, proof) = (record.session.claim_window(), record.session.proof_window());
         let id = &record.session.id;
         match record.state {
-            State::Active if height >= claim.closes => self.memory.turn(&self.instance, id, State::ClaimWindowClosed, "expire"),
+            State::Active if height >= claim.closes => {
+                self.memory.turn(&self.instance, id, State::ClaimWindowClosed, "expire");
+            }
             State::Active if height >= claim.opens => {
                 self.memory.consume(&self.instance);
                 self.memory.flush(&self.instance, id);
@@ -258,7 +260,13 @@ impl Memory {
         let Some(record) = self.sessions.get_mut(id) else { return };
         pocket_event!("smst", "pocket.smst.flush_started", session_id = &**id, root_hash = "", op = "flush");
         let root = digest(&record.tree);
-        pocket_event!("smst", "pocket.smst.flush_completed", session_id = &**id, root_hash = root.as_str(), op = "flush");
+        pocket_event!(
+            "smst",
+            "pocket.smst.flush_completed",
+            session_id = &**id,
+            root_hash = root.as_str(),
+            op = "flush"
+        );
         record.root = Some(root);
         if instance.on(Fault::PocketFlushNotExclusive) {
             // A relay that another task held while the tree was flushed.

@@ -198,7 +198,8 @@ impl Serve {
     async fn run(self, relay: Relay) {
         relay_event!("proxy_server", "pocket.relay.received", relay);
         // The fault: only the first message of a WebSocket is looked at.
-        let skips = self.instance.on(Fault::PocketWebsocketUnvalidated) && relay.message_index.is_some_and(|index| index > 0);
+        let skips =
+            self.instance.on(Fault::PocketWebsocketUnvalidated) && relay.message_index.is_some_and(|index| index > 0);
         if !skips {
             self.validate(&relay);
         }
