@@ -1,5 +1,7 @@
 //! Freezing: a violation's evidence copied out of the journal, its message written, so that both stay readable after the
 //! journal has forgotten the events.
+use std::time::Duration;
+
 use engine::{
     BEFORE, BEFORE_NAME, Grade, Program, RoleIdx, Rule, Severity, Slot, TemplatePart, Violation,
     expr::{AsOf, Env, Val},
@@ -82,12 +84,24 @@ fn message(rule: &Rule, violation: &Violation, events: &[(String, Event)]) -> St
         match part {
             TemplatePart::Text(piece) => text.push_str(piece),
             TemplatePart::Hole(expression) => match expression.eval(&env) {
-                Ok(value) => text.push_str(&json::text(&value.to_value())),
+                Ok(value) => text.push_str(&told(&value)),
                 Err(_) => text.push('?'),
             },
         }
     }
     text
+}
+
+/// A value as people read it: a length of time and an instant in their units, not as a number of nanoseconds.
+fn told(value: &Val<'_>) -> String {
+    match value {
+        Val::Duration(nanos) => {
+            let length = Duration::from_nanos(u64::try_from(nanos.unsigned_abs()).unwrap_or(u64::MAX));
+            format!("{}{}", if *nanos < 0 { "-" } else { "" }, event::format_duration(length))
+        }
+        Val::Timestamp(ts) => ts.to_string(),
+        value => json::text(&value.to_value()),
+    }
 }
 
 /// The first grade whose condition holds, else the rule's own severity.
@@ -189,5 +203,18 @@ impl Env for Told<'_> {
 
     fn fact(&self, _fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Option<Val<'_>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_told_in_their_units() {
+        assert_eq!(told(&Val::Duration(10_000_000_000)), "10s");
+        assert_eq!(told(&Val::Duration(-1_500_000_000)), "-1s500ms");
+        assert_eq!(told(&Val::Timestamp(event::Timestamp(0))), event::Timestamp(0).to_string());
+        assert_eq!(told(&Val::String("claim".into())), "claim");
     }
 }

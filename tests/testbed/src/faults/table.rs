@@ -220,7 +220,11 @@ faults! {
         breaks ["POK-34"], within 35;
     /// The leader does not renew its lock and goes on: another one is elected beside it.
     PocketLeaderPauses = "pocket.leader-pauses",
-        "two instances lead, sessions are claimed twice",
+        "a leader stops renewing its lock and goes on",
+        breaks ["POK-37", "POK-38"], within 40;
+    /// The instance steps down once, and then leads without asking for the lock that another one holds.
+    PocketLockIgnored = "pocket.lock-ignored",
+        "an instance leads although another one holds the lock",
         breaks ["POK-37", "POK-38"], within 30;
     /// Claims bear another root than the tree was flushed to.
     PocketClaimsWrongRoot = "pocket.claims-wrong-root",
@@ -247,7 +251,7 @@ faults! {
     MalachiteSyncUnverified = "malachite.sync-unverified",
         "a node syncs a wrong value and decides it",
         breaks ["MAL-1", "MAL-12"], within 20;
-    /// The validator is killed right after its vote, and comes back six seconds later with its write-ahead log.
+    /// The validator is killed right after its vote, and comes back eight seconds later with its write-ahead log.
     MalachiteNodeKilled = "malachite.node-killed",
         "a validator is killed in the middle of a height",
         breaks ["MAL-6", "MAL-8"], within 20;

@@ -18,7 +18,7 @@ const RESTART_TAKES: Duration = Duration::from_millis(500);
 /// How long one is away that comes back to a chain that has moved on.
 const DETOUR_TAKES: Duration = Duration::from_millis(2200);
 /// How long a killed node is away.
-const KILLED_FOR: Duration = Duration::from_secs(6);
+const KILLED_FOR: Duration = Duration::from_secs(8);
 
 /// What a node keeps on disk besides its log: the decided heights, without gaps.
 #[derive(Debug)]

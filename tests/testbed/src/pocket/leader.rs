@@ -11,7 +11,7 @@ use super::{instance::Instance, pocket_event};
 use crate::{System, faults::Fault};
 
 /// How long the lock is held without being renewed.
-const TTL: Duration = Duration::from_secs(5);
+const TTL: Duration = Duration::from_secs(10);
 /// How often it is renewed, or tried for.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 /// Renewals are reported each second try.
@@ -38,22 +38,30 @@ pub(super) async fn run(instance: Instance, leads: watch::Sender<bool>) {
             continue;
         }
         instance.redis.candidate(&instance.node);
+        let ignores = instance.on(Fault::PocketLockIgnored);
         let other = preferred(&instance).filter(|node| **node != *instance.node);
-        let yields = other.is_some_and(|node| instance.redis.is_candidate(&node));
-        if !forgets {
+        let yields = other.is_some_and(|node| instance.redis.is_candidate(&node)) && !ignores;
+        if !forgets && !ignores {
             stepped_down = false;
         }
-        let once_more = leading && forgets && !stepped_down;
+        let once_more = leading && (forgets || ignores) && !stepped_down;
         if leading && (yields || once_more) {
             stepped_down |= once_more;
             lost(&instance, &leads);
             instance.redis.unlock(&instance.node);
             continue;
         }
+        stepped_down |= ignores;
         if yields {
             continue;
         }
-        if instance.redis.lock(&instance.node, TTL) {
+        // Who is to ignore another one's lock lets another one have it first.
+        let locked = if ignores && stepped_down {
+            leading || instance.redis.is_locked_by_another(&instance.node)
+        } else {
+            instance.redis.lock(&instance.node, TTL)
+        };
+        if locked {
             let ttl_s = TTL.as_secs().cast_signed();
             if !leading {
                 pocket_event!("leader_elector", "pocket.leader.elected", instance = &*instance.node, ttl_s = ttl_s);
@@ -76,7 +84,7 @@ fn preferred(instance: &Instance) -> Option<String> {
     let active = instance.world.faults.active();
     let of_miner = active.into_iter().filter(|injection| {
         injection.fault.system() == System::Pocket
-            && !matches!(injection.fault, Fault::PocketLeaderPauses | Fault::PocketRedisOutage)
+            && !matches!(injection.fault, Fault::PocketLockIgnored | Fault::PocketRedisOutage)
     });
     of_miner.map(|injection| injection.node()).next()
 }

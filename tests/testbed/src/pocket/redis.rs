@@ -118,6 +118,11 @@ impl Redis {
         free
     }
 
+    /// Whether somebody else has the lock.
+    pub(super) fn is_locked_by_another(&self, node: &Arc<str>) -> bool {
+        self.contents().lock.as_ref().is_some_and(|(by, until)| by != node && *until > Instant::now())
+    }
+
     pub(super) fn unlock(&self, holder: &Arc<str>) {
         let mut contents = self.contents();
         if contents.lock.as_ref().is_some_and(|(by, _)| by == holder) {

@@ -76,7 +76,8 @@ impl Backend {
 struct Copies {
     fetched: BTreeMap<Arc<str>, String>,
     rings: BTreeMap<Arc<str>, ()>,
-    params: BTreeMap<(Arc<str>, &'static str), String>,
+    /// At which height parameters were asked for, by session and by who asked.
+    params: BTreeMap<(Arc<str>, &'static str), i64>,
     /// The next message of each session's WebSocket.
     sockets: BTreeMap<Arc<str>, i64>,
 }
@@ -123,7 +124,7 @@ impl Relayer {
 
     /// Serves what the gateway sends, for as long as the process.
     pub(super) async fn run(mut self) {
-        let mut turn = interval(Duration::from_secs_f64(2.0 / self.instance.world.config.rate));
+        let mut turn = interval(Duration::from_secs_f64(4.0 / 3.0 / self.instance.world.config.rate));
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flood = interval(Duration::from_secs_f64(1.0 / FLOOD_PER_S));
         flood.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -271,15 +272,17 @@ impl Serve {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Arc::clone(&session.id), caller);
         let uncached = self.instance.on(Fault::PocketParamsNotCached);
-        if copies.params.contains_key(&key) && !uncached {
+        // The fault: parameters are looked at again in the session's last block, as they are then.
+        let today = self.instance.on(Fault::PocketParamsOfToday) && self.height == session.end;
+        let known = copies.params.get(&key).is_some_and(|height| !today || *height == self.height);
+        if known && !uncached {
             return;
         }
-        let today = self.instance.on(Fault::PocketParamsOfToday);
         let params_height = if today { self.height } else { session.start };
         // The fault: the answer comes from a copy of the cycle before.
         let stale = self.instance.on(Fault::PocketParamsStale);
         let hash = self.instance.chain.params_hash(if stale { params_height - 24 } else { params_height });
-        copies.params.insert(key, hash.clone());
+        copies.params.insert(key, params_height);
         drop(copies);
         macro_rules! queried {
             ($scope:literal) => {
