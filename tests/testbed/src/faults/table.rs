@@ -266,7 +266,7 @@ faults! {
     /// Nothing gets from the node to its peers, nor from them to it.
     MalachiteNodeIsolated = "malachite.node-isolated",
         "a validator is cut off from its peers",
-        breaks ["MAL-7", "MAL-8", "MAL-9"], within 25;
+        breaks ["MAL-5", "MAL-7", "MAL-8", "MAL-9"], within 25;
     /// The validator's application hangs whenever it should build a value.
     MalachiteProposerSilent = "malachite.proposer-silent",
         "a validator proposes nothing when it is its turn",
