@@ -186,10 +186,10 @@ faults! {
     PocketPipelineIncomplete = "pocket.pipeline-incomplete",
         "relays are served by an incomplete pipeline",
         breaks ["POK-24"], within 10;
-    /// The leader updates the shared cache and tells nobody.
+    /// The leader updates the shared cache, parameters change, and it tells nobody.
     PocketInvalidationLost = "pocket.invalidation-lost",
         "an update of the cache is not published",
-        breaks ["POK-25"], within 35;
+        breaks ["POK-25", "POK-34"], within 35;
     /// A relay goes into a tree that has been flushed.
     PocketFlushNotExclusive = "pocket.flush-not-exclusive",
         "a flushed tree is changed",

@@ -184,7 +184,7 @@ async fn params(instance: &Instance, known: &mut Known, height: i64) {
             old_hash = old.as_str(),
             new_hash = hash.as_str(),
         );
-        if !instance.redis_is_away() {
+        if !instance.redis_is_away() && !instance.on(Fault::PocketInvalidationLost) {
             invalidate(instance, "shared_params", "shared".to_owned(), hash);
         }
     }
