@@ -122,10 +122,10 @@ faults! {
     PocketMeteredAsOne = "pocket.metered-as-one",
         "WebSocket and gRPC relays are charged one unit",
         breaks ["POK-3", "POK-4"], within 5;
-    /// Parameters are asked for with every relay.
+    /// Parameters are asked for with every relay. It shows to a watcher that has heard a minute of the instance.
     PocketParamsNotCached = "pocket.params-not-cached",
         "parameters are queried for every relay",
-        breaks ["POK-5", "POK-19"], within 10;
+        breaks ["POK-5", "POK-19"], within 70;
     /// Sessions are judged by the parameters of the current height.
     PocketParamsOfToday = "pocket.params-of-today",
         "sessions are judged by today's parameters",
@@ -263,7 +263,8 @@ faults! {
     MalachiteStoreLosesHeight = "malachite.store-loses-height",
         "a node decides and finalizes a height twice",
         breaks ["MAL-10"], within 15;
-    /// Nothing gets from the node to its peers, nor from them to it.
+    /// Nothing gets from the node to its peers, nor from them to it. That it falls behind shows to a watcher that has
+    /// heard a minute of it.
     MalachiteNodeIsolated = "malachite.node-isolated",
         "a validator is cut off from its peers",
         breaks ["MAL-5", "MAL-7", "MAL-8", "MAL-9"], within 25;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     VALIDATORS,
@@ -20,24 +20,38 @@ const INBOX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     inboxes: Arc<Mutex<[Option<mpsc::Sender<Message>>; VALIDATORS]>>,
+    /// How many are connected.
+    connected: watch::Sender<usize>,
     faults: Faults,
 }
 
 impl Network {
     pub(crate) fn new(faults: &Faults) -> Network {
-        Network { inboxes: Arc::default(), faults: faults.clone() }
+        Network { inboxes: Arc::default(), connected: watch::Sender::new(0), faults: faults.clone() }
     }
 
     /// Connects a node; the connection before it, if there is one, ends.
     pub(super) fn join(&self, node: Validator) -> mpsc::Receiver<Message> {
         let (to, inbox) = mpsc::channel(INBOX);
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)[node] = Some(to);
+        self.connect(node, Some(to));
         inbox
     }
 
     /// Disconnects a node.
     pub(super) fn leave(&self, node: Validator) {
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)[node] = None;
+        self.connect(node, None);
+    }
+
+    fn connect(&self, node: Validator, to: Option<mpsc::Sender<Message>>) {
+        let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes[node] = to;
+        self.connected.send_replace(inboxes.iter().flatten().count());
+    }
+
+    /// Waits until all validators are connected: a chain does not begin before its validators have found each other.
+    pub(super) async fn complete(&self) {
+        // The sender is `self`, so there always is one.
+        let _ = self.connected.subscribe().wait_for(|connected| *connected == VALIDATORS).await;
     }
 
     /// Sends to every other node.

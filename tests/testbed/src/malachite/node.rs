@@ -34,6 +34,11 @@ impl Store {
         self.genesis + i64::try_from(self.decisions.len()).unwrap_or_default()
     }
 
+    /// Whether the chain has not begun.
+    pub(super) fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
     pub(super) fn get(&self, height: i64) -> Option<&Decision> {
         self.decisions.get(usize::try_from(height - self.genesis - 1).ok()?)
     }

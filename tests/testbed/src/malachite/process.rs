@@ -105,6 +105,12 @@ impl Process<'_> {
     }
 
     async fn work(&mut self, mut inbox: mpsc::Receiver<Message>) -> Result<Exit, WalError> {
+        if self.store.is_empty() {
+            tokio::select! {
+                () = self.network.complete() => {}
+                () = self.stop.cancelled() => return Ok(Exit::Stopped),
+            }
+        }
         let (built_to, mut built) = mpsc::channel(4);
         let mut ahead = Vec::new();
         let mut tips = [0; VALIDATORS];

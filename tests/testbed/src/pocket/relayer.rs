@@ -40,8 +40,8 @@ pub(super) const HOST: &str = "backend.internal:8545";
 pub(super) struct Backend {
     connections: Semaphore,
     served: AtomicI64,
-    /// How long each of the latest relays took, in milliseconds.
-    latencies: Mutex<Vec<f64>>,
+    /// How long each of the latest relays took, in milliseconds, and the median of those before.
+    latencies: Mutex<(Vec<f64>, f64)>,
 }
 
 impl Backend {
@@ -53,11 +53,14 @@ impl Backend {
         count(CONNECTIONS - self.connections.available_permits())
     }
 
-    /// Relays sent, and the median latency of those answered, since the last call.
+    /// Relays sent since the last call, and the median latency of those answered; while none is, that of the ones before.
     pub(super) fn sample(&self) -> (i64, f64) {
-        let mut latencies = std::mem::take(&mut *self.latencies.lock().unwrap_or_else(PoisonError::into_inner));
-        latencies.sort_by(f64::total_cmp);
-        (self.served.swap(0, Ordering::Relaxed), latencies.get(latencies.len() / 2).copied().unwrap_or_default())
+        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let (latest, median) = &mut *latencies;
+        latest.sort_by(f64::total_cmp);
+        *median = latest.get(latest.len() / 2).copied().unwrap_or(*median);
+        latest.clear();
+        (self.served.swap(0, Ordering::Relaxed), *median)
     }
 
     async fn ask(&self, takes: Duration) {
@@ -67,7 +70,7 @@ impl Backend {
         let _connection = self.connections.acquire().await;
         sleep(takes).await;
         let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
-        latencies.push(asked.elapsed().as_secs_f64() * 1000.0);
+        latencies.0.push(asked.elapsed().as_secs_f64() * 1000.0);
     }
 }
 
