@@ -96,13 +96,18 @@ impl Response {
         for touch in now.of_some(*broken_by) {
             self.break_all(ctx, *then, &touch.seen(), *grace);
         }
-        if let Limit::By(marker) = limit
-            && let Some(marker) = now.of(*marker).next()
-        {
-            let (passed, open) = self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < now.ts);
-            self.pending = open;
-            for open in passed {
-                let evidence = vec![(Part::Role(*when), open.when.at), (Part::Role(marker.role()), marker.at)];
+        if let Limit::By(marker) = limit {
+            let markers: Vec<Seen> = now.of(*marker).map(|touch| touch.seen()).collect();
+            let mut passed = Vec::new();
+            for open in core::mem::take(&mut self.pending) {
+                let over = |marker: &&Seen| open.when.at.ts < now.ts && ctx.fits(&open.when, marker);
+                match markers.iter().find(over).map(|marker| (marker.role, marker.at)) {
+                    Some(marker) => passed.push((open, marker)),
+                    None => self.pending.push_back(open),
+                }
+            }
+            for (open, (role, at)) in passed {
+                let evidence = vec![(Part::Role(*when), open.when.at), (Part::Role(role), at)];
                 self.violate(ctx, open.when, now.ts, evidence, Some((*then, now.ts)));
             }
         }

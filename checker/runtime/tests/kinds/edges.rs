@@ -24,6 +24,13 @@ fn an_answer_at_the_time_of_its_question_is_none_when_strict() {
 }
 
 #[test]
+fn a_marker_ends_only_what_its_condition_speaks_of() {
+    let response = "response:\n  when: a\n  then: b\n  by: c where v > when.v + 2";
+    assert_eq!(recorded(response, &[ev(0, "a", 1), ev(1, "c", 3), ev(2, "b", 0), ev(3, "c", 9)]), Times::from([]));
+    assert_eq!(recorded(response, &[ev(0, "a", 1), ev(1, "c", 3), ev(2, "c", 4), ev(3, "b", 0)]), Times::from([2]));
+}
+
+#[test]
 fn by_gives_the_order_of_one_timestamp() {
     let precedence = "precedence:\n  event: b\n  requires: a\nby: h";
     assert_eq!(recorded(precedence, &[by(0, "a", 0, 1), by(0, "b", 0, 2)]), Times::from([]));
