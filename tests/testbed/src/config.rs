@@ -11,9 +11,9 @@ pub enum System {
     Aptos,
     /// The autonomous-agent composer of Obyte full nodes.
     Obyte,
-    /// Relay miners of a Pocket Network supplier.
+    /// Relay miners of a Pocket Network supplier. Each serves three quarters as many relays as [`Config::rate`] says.
     Pocket,
-    /// Validators of a Malachite chain. There are four, whatever is configured.
+    /// Validators of a Malachite chain. There are four, whatever is configured, and they keep their own pace.
     Malachite,
 }
 
