@@ -128,7 +128,7 @@ fn one_span() -> impl Strategy<Value = Span> {
     let parts = (prop::collection::vec(span_event(), 0..3), prop::collection::vec(link(), 0..2), attributes());
     (id(16), id(8), "[a-z]{0,3}", time(), time(), any::<i32>(), prop::option::of(any::<i32>()), parts).prop_map(
         |(trace_id, span_id, name, start, end, kind, code, (events, links, attributes))| Span {
-            trace_id: trace_id,
+            trace_id,
             span_id: span_id.clone(),
             parent_span_id: span_id,
             name,
