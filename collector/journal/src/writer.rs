@@ -51,9 +51,10 @@ pub(crate) struct Tail {
 /// See the module.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
-    durable_frame: watch::Sender<u64>,
     preparer: Preparer,
     _lock: Option<WriterLock>,
+    /// Dropped after the lock: that nobody sends any more tells `Journal::close` that another writer may come.
+    durable_frame: watch::Sender<u64>,
     tail: Tail,
     durable: Mark,
     gathered: Vec<u8>,

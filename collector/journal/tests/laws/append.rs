@@ -153,3 +153,14 @@ async fn a_segment_size_that_cannot_work_is_refused() {
     let config = Config { segment_bytes: 1, ..small(dir.path()) };
     assert!(matches!(Journal::open(config, Clock::at(1).read()), Err(OpenError::Config(_))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_journal_can_be_opened_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..30 {
+        let opened = Journal::open(small(dir.path()), Clock::at(1_000).read());
+        let (journal, _) = opened.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        journal.append(entry(1, 10)).await.unwrap();
+        journal.close().await.unwrap();
+    }
+}
