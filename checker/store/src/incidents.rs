@@ -178,6 +178,38 @@ pub struct Filter {
     pub q: Option<String>,
 }
 
+impl Filter {
+    /// The states asked for, each of which is looked up by itself: together they have no order in any index.
+    fn states(&self) -> Vec<Option<&str>> {
+        match self.status.as_deref() {
+            Some("open") => vec![Some("open"), Some("acknowledged")],
+            state => vec![state],
+        }
+    }
+
+    fn push(&self, state: Option<&str>, query: &mut QueryBuilder<Sqlite>) {
+        if let Some(state) = state {
+            query.push(" and status = ").push_bind(state.to_owned());
+        }
+        for (column, value) in
+            [("rule", &self.rule), ("pack", &self.pack), ("node", &self.node), ("severity", &self.severity)]
+        {
+            if let Some(value) = value {
+                query.push(format!(" and {column} = ")).push_bind(value.clone());
+            }
+        }
+        if let Some(since) = &self.since {
+            query.push(" and last_seen >= ").push_bind(since.clone());
+        }
+        if let Some(q) = &self.q {
+            let like = format!("%{}%", q.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+            query.push(" and (message like ").push_bind(like.clone());
+            query.push(" escape '\\' or rule like ").push_bind(like.clone());
+            query.push(" escape '\\' or ref like ").push_bind(like).push(" escape '\\')");
+        }
+    }
+}
+
 /// How severe, as a number that sorts.
 pub(crate) fn rank(severity: Severity) -> i64 {
     severity as i64
@@ -267,42 +299,38 @@ impl Store {
         cursor: Option<&str>,
         limit: i64,
     ) -> Result<(Vec<IncidentRow>, Option<String>), StoreError> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("select * from incidents where 1 = 1");
-        match filter.status.as_deref() {
-            Some("open") => {
-                query.push(" and status in ('open', 'acknowledged')");
+        let mut rows: Vec<IncidentRow> = Vec::new();
+        for state in filter.states() {
+            let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("select * from incidents where 1 = 1");
+            filter.push(state, &mut query);
+            if let Some((seen, id)) = cursor.and_then(|cursor| cursor.split_once('|')) {
+                query.push(" and (last_seen, id) < (").push_bind(seen.to_owned()).push(", ");
+                query.push_bind(id.to_owned()).push(")");
             }
-            Some(status) => {
-                query.push(" and status = ").push_bind(status.to_owned());
-            }
-            None => {}
+            query.push(" order by last_seen desc, id desc limit ").push_bind(limit + 1);
+            rows.extend(query.build_query_as::<IncidentRow>().fetch_all(&self.reader).await?);
         }
-        for (column, value) in
-            [("rule", &filter.rule), ("pack", &filter.pack), ("node", &filter.node), ("severity", &filter.severity)]
-        {
-            if let Some(value) = value {
-                query.push(format!(" and {column} = ")).push_bind(value.clone());
-            }
-        }
-        if let Some(since) = &filter.since {
-            query.push(" and last_seen >= ").push_bind(since.clone());
-        }
-        if let Some(q) = &filter.q {
-            let like = format!("%{}%", q.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-            query.push(" and (message like ").push_bind(like.clone());
-            query.push(" escape '\\' or rule like ").push_bind(like.clone());
-            query.push(" escape '\\' or ref like ").push_bind(like).push(" escape '\\')");
-        }
-        if let Some((seen, id)) = cursor.and_then(|cursor| cursor.split_once('|')) {
-            query.push(" and (last_seen, id) < (").push_bind(seen.to_owned()).push(", ");
-            query.push_bind(id.to_owned()).push(")");
-        }
-        query.push(" order by last_seen desc, id desc limit ").push_bind(limit + 1);
-        let mut rows: Vec<IncidentRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        rows.sort_by(|a, b| (&b.last_seen, &b.id).cmp(&(&a.last_seen, &a.id)));
         let more = rows.len() as i64 > limit;
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = rows.last().filter(|_| more).map(|last| format!("{}|{}", last.last_seen, last.id));
         Ok((rows, next))
+    }
+
+    /// How many incidents fit, counted no further than `at_most`.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn count_incidents(&self, filter: &Filter, at_most: i64) -> Result<i64, StoreError> {
+        let mut count = 0;
+        for state in filter.states() {
+            let mut query: QueryBuilder<Sqlite> =
+                QueryBuilder::new("select count(*) from (select 1 from incidents where 1 = 1");
+            filter.push(state, &mut query);
+            query.push(" limit ").push_bind(at_most - count).push(")");
+            count += query.build_query_scalar::<i64>().fetch_one(&self.reader).await?;
+        }
+        Ok(count)
     }
 
     /// One incident.
@@ -363,11 +391,24 @@ impl Store {
     /// # Errors
     /// When the database says no.
     pub async fn open_by_severity(&self) -> Result<Vec<(String, i64, i64)>, StoreError> {
-        Ok(sqlx::query_as(
-            "select severity, count(*), sum(status = 'open') from incidents
-             where status in ('open', 'acknowledged') group by severity, severity_rank order by severity_rank desc",
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(
+            "select status, severity, count(*) from incidents
+             where status in ('open', 'acknowledged') group by status, severity_rank, severity
+             order by severity_rank desc",
         )
         .fetch_all(&self.reader)
-        .await?)
+        .await?;
+        let mut found: Vec<(String, i64, i64)> = Vec::new();
+        for (status, severity, count) in rows {
+            let unseen = if status == "open" { count } else { 0 };
+            match found.iter_mut().find(|(known, _, _)| *known == severity) {
+                Some((_, all, waiting)) => {
+                    *all += count;
+                    *waiting += unseen;
+                }
+                None => found.push((severity, count, unseen)),
+            }
+        }
+        Ok(found)
     }
 }

@@ -8,6 +8,7 @@ mod deliveries;
 mod error;
 mod health;
 mod incidents;
+mod overview;
 mod packs;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ pub use deliveries::{Attempt, DeliveryRow, DueDelivery, NewDelivery, Outcome};
 pub use error::StoreError;
 pub use health::{Progress, RefusedRow, RuleHealthRow, SourceRow};
 pub use incidents::{Filter, HistoryRow, IncidentRow, ViolationRow};
+pub use overview::{OpenCount, OpenedCount, RevisionRow};
 pub use packs::PackRow;
 
 /// The database.

@@ -1,5 +1,10 @@
 //! What the pages ask of the running node.
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use engine::Pack;
@@ -8,7 +13,7 @@ use journal::Journal;
 use runtime::{checker::Shared, clock, control::Control, json, search};
 use serde_json::{Value as Json, json};
 use store::{IncidentRow, Planner, Store, StoreError};
-use ui::{AdoptError, EventQuery, Force};
+use ui::{AdoptError, EventQuery, Force, Receiver};
 
 use crate::{adoption, metrics::Metrics};
 
@@ -22,6 +27,31 @@ pub(crate) struct Node {
     pub(crate) otlp: otlp::App,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) web: SocketAddr,
+    pub(crate) public_url: String,
+    pub(crate) enforce_breakers: bool,
+    pub(crate) receivers: Vec<Receiver>,
+    pub(crate) senders: Mutex<Senders>,
+}
+
+/// Which component sends which event, as the journal said last.
+#[derive(Default)]
+pub(crate) struct Senders {
+    looked: Option<Instant>,
+    known: HashMap<String, String>,
+}
+
+/// How long that is believed, and how many frames are read to learn it.
+const SENDERS_AGE: Duration = Duration::from_secs(30);
+const SENDERS_FRAMES: usize = 500;
+
+/// The receivers of a configuration, without their secrets.
+pub(crate) fn receivers(config: &alert::Config) -> Vec<Receiver> {
+    let receivers = config.receivers.iter().map(|receiver| Receiver {
+        name: receiver.name.clone(),
+        kind: if receiver.pagerduty.is_some() { "pagerduty" } else { "webhook" },
+    });
+    receivers.collect()
 }
 
 /// An event as the API shows it.
@@ -112,7 +142,7 @@ impl ui::Backend for Node {
         let frame = adoption::journal_control(&self.journal, &control).await.map_err(|error| error.to_string())?;
         // The page that comes next shows it already.
         let mut judged = self.shared.judged.clone();
-        let wait = std::time::Duration::from_secs(2);
+        let wait = Duration::from_secs(2);
         let _ = tokio::time::timeout(wait, judged.wait_for(|judged| *judged >= frame)).await;
         Ok(())
     }
@@ -135,6 +165,43 @@ impl ui::Backend for Node {
 
     async fn metrics(&self) -> (String, String) {
         self.metrics.render(self).await
+    }
+
+    async fn sender_of(&self, event: &str) -> Option<String> {
+        let known = |senders: &Senders| senders.known.get(event).cloned();
+        let fresh = self.senders.lock().ok().and_then(|senders| {
+            let fresh = senders.looked.is_some_and(|looked| looked.elapsed() < SENDERS_AGE);
+            (fresh || senders.known.contains_key(event)).then(|| known(&senders))
+        });
+        if let Some(answer) = fresh {
+            return answer;
+        }
+        let journal = self.journal.clone();
+        let found = tokio::task::spawn_blocking(move || search::senders(&journal, SENDERS_FRAMES)).await.ok()?.ok()?;
+        let mut senders = self.senders.lock().ok()?;
+        senders.looked = Some(Instant::now());
+        senders.known = found;
+        known(&senders)
+    }
+
+    fn receivers(&self) -> Vec<Receiver> {
+        self.receivers.clone()
+    }
+
+    /// On loopback, where nobody signs in: addresses, localhost and the public name. Elsewhere any name: who may come is
+    /// for the network or a proxy to say.
+    fn answers_to(&self, name: &str) -> bool {
+        let public = || self.public_url.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        !self.web.ip().is_loopback()
+            || bare.parse::<std::net::IpAddr>().is_ok()
+            || bare == "localhost"
+            || bare.ends_with(".localhost")
+            || public().is_some_and(|public| public == bare)
+    }
+
+    fn enforces_breakers(&self) -> bool {
+        self.enforce_breakers
     }
 
     fn endpoints(&self) -> (String, String) {

@@ -1,5 +1,9 @@
 //! One running Invar: every role in one process, introduced to one another; started and stopped in the order of the flow.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::Context;
 use event::Timestamp;
@@ -17,7 +21,12 @@ use store::{Planner, Store};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{adoption, backend::Node, config::Config, metrics::Metrics};
+use crate::{
+    adoption,
+    backend::{self, Node},
+    config::Config,
+    metrics::Metrics,
+};
 
 /// How long each stage may take to stop.
 const GRACE: Duration = Duration::from_secs(25);
@@ -140,6 +149,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         let metrics = metrics.clone();
         Arc::new(move |receiver, accepted| metrics.attempted(receiver, accepted))
     };
+    let receivers_known = backend::receivers(&alerts);
     let delivering = tokio::spawn(courier::deliver(
         store.clone(),
         alert::Sender::new(alerts),
@@ -157,6 +167,11 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         otlp: app,
         grpc: grpc_at,
         http: http_at,
+        web: web_at,
+        public_url: config.public_url.clone(),
+        enforce_breakers: config.enforce_breakers,
+        receivers: receivers_known,
+        senders: Mutex::default(),
     });
     let router = ui::router(ui::App { store: store.clone(), backend: node.clone() });
     let serving = {

@@ -348,7 +348,7 @@ async fn breaker_now(app: &App, id: &str, asked: &[(String, String)]) -> Result<
                 .map(|(name, value)| (name.clone(), value.clone().into()))
                 .collect();
             json!({"id": id, "pack": pack.name, "scope": scope, "state": "closed",
-                   "mode": if definition.enforcing { "enforcing" } else { "advisory" },
+                   "mode": if definition.enforcing || app.backend.enforces_breakers() { "enforcing" } else { "advisory" },
                    "since": Value::Null, "reason": "", "by": "", "until": Value::Null})
         }
     };

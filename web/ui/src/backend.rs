@@ -56,6 +56,15 @@ pub struct Force {
     pub by: String,
 }
 
+/// Somewhere that pages can be sent.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Its name in routes and in the delivery log.
+    pub name: String,
+    /// What it is: `pagerduty`, `webhook`.
+    pub kind: &'static str,
+}
+
 /// The running system behind the pages.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
@@ -75,6 +84,14 @@ pub trait Backend: Send + Sync + 'static {
     fn trouble(&self) -> Option<String>;
     /// Prometheus' text format: content type and body.
     async fn metrics(&self) -> (String, String);
+    /// The component that was last seen to send an event of that name, where it can be found quickly.
+    async fn sender_of(&self, event: &str) -> Option<String>;
+    /// Whom it can page.
+    fn receivers(&self) -> Vec<Receiver>;
+    /// Whether it goes by that name (a request's `Host`, without the port).
+    fn answers_to(&self, name: &str) -> bool;
+    /// Whether every breaker is enforced, whatever its pack says.
+    fn enforces_breakers(&self) -> bool;
     /// Where OTLP listens: gRPC and HTTP.
     fn endpoints(&self) -> (String, String);
 }

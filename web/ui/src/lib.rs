@@ -4,17 +4,21 @@ mod api;
 mod assets;
 mod backend;
 mod error;
+mod graph;
 mod guard;
 mod pages;
 mod stream;
+mod text;
 mod timeline;
+mod visitor;
+mod words;
 
 use std::sync::Arc;
 
 use axum::{Router, middleware};
 use store::Store;
 
-pub use backend::{AdoptError, Backend, EventQuery, Force};
+pub use backend::{AdoptError, Backend, EventQuery, Force, Receiver};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -29,11 +33,12 @@ pub struct App {
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(pages::routes())
+        .merge(visitor::routes())
         .merge(api::routes())
         .merge(stream::routes())
         .merge(assets::routes())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }

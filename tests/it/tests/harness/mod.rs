@@ -17,7 +17,7 @@ pub(crate) use cli::{Ran, command, invar};
 pub(crate) use events::{Line, export_request, now_ms, rfc3339};
 pub(crate) use instance::{Home, Invar, signal};
 pub(crate) use pager::Pager;
-pub(crate) use tools::{node, python, run_sender};
+pub(crate) use tools::{missing, node, python, run_sender};
 
 /// The shipped pack of an Aptos quorum store.
 pub(crate) const APTOS: &str = "aptos-quorum-store.yaml";

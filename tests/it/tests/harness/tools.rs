@@ -15,7 +15,7 @@ fn folder() -> PathBuf {
 }
 
 #[expect(clippy::print_stderr, reason = "a test that is left out must be seen in the log")]
-fn missing(what: &str) {
+pub(crate) fn missing(what: &str) {
     assert_ne!(
         std::env::var("INVAR_TEST_REQUIRE").as_deref(),
         Ok("all"),

@@ -1,10 +1,24 @@
-//! Alerts: what was sent to whom, and what they answered.
+//! Alerts: whom Invar can page, what it sent, and what they answered.
 use askama::Template;
-use axum::{Router, extract::State, routing::get};
+use axum::{
+    Router,
+    extract::{Query, State},
+    routing::get,
+};
+use serde::Deserialize;
 use store::{Attempt, DeliveryRow};
 
-use super::{Frame, Page, draw};
-use crate::App;
+use super::{Frame, Page, address, draw};
+use crate::{App, Receiver, visitor::Visitor};
+
+const PER_PAGE: i64 = 50;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    state: String,
+    cursor: String,
+}
 
 struct Row {
     delivery: DeliveryRow,
@@ -15,18 +29,37 @@ struct Row {
 #[template(path = "alerts.html")]
 struct Alerts {
     frame: Frame,
+    asked: Asked,
+    receivers: Vec<Receiver>,
+    waiting: i64,
+    failed: i64,
     rows: Vec<Row>,
+    next: Option<String>,
 }
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/alerts", get(list))
 }
 
-async fn list(State(app): State<App>) -> Page {
+async fn list(State(app): State<App>, visitor: Visitor, Query(asked): Query<Asked>) -> Page {
+    let before = asked.cursor.parse().ok();
+    let found = match asked.state.as_str() {
+        "" => app.store.deliveries(None, before, PER_PAGE).await?,
+        state => app.store.deliveries_in(state, before, PER_PAGE).await?,
+    };
+    let next = (found.len() as i64 == PER_PAGE).then(|| found.last().map(|row| row.id.to_string())).flatten();
     let mut rows = Vec::new();
-    for delivery in app.store.deliveries(None, None, 100).await? {
-        let attempts = app.store.attempts(delivery.id).await?;
+    for delivery in found {
+        let attempts = if delivery.attempts > 0 { app.store.attempts(delivery.id).await? } else { Vec::new() };
         rows.push(Row { delivery, attempts });
     }
-    draw(&Alerts { frame: Frame::of(&app, "Alerts").await?, rows })
+    draw(&Alerts {
+        frame: Frame::of(&app, &visitor, "/alerts", "Alerts").await?,
+        receivers: app.backend.receivers(),
+        waiting: app.store.count_deliveries("pending").await?,
+        failed: app.store.count_deliveries("failed").await?,
+        next: next.map(|cursor| address("/alerts", &[("state", asked.state.as_str()), ("cursor", cursor.as_str())])),
+        asked,
+        rows,
+    })
 }

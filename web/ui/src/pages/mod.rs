@@ -1,18 +1,22 @@
 //! The pages. Each is a struct, a template and a handler, in one file.
 mod alerts;
+mod breaker;
 mod events;
 mod incident;
 mod incidents;
 mod overview;
 mod packs;
+mod rule;
 mod rules;
 mod topology;
 
 use askama::Template;
 use axum::{Router, response::Html};
+use jiff::Timestamp;
 use store::Progress;
+use url::form_urlencoded;
 
-use crate::{App, assets, error::PageError, timeline};
+use crate::{App, assets, error::PageError, text, visitor::Visitor};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -20,7 +24,9 @@ pub(crate) fn routes() -> Router<App> {
         .merge(incidents::routes())
         .merge(incident::routes())
         .merge(topology::routes())
+        .merge(breaker::routes())
         .merge(rules::routes())
+        .merge(rule::routes())
         .merge(packs::routes())
         .merge(events::routes())
         .merge(alerts::routes())
@@ -33,36 +39,91 @@ fn draw(page: &impl Template) -> Page {
     Ok(Html(page.render()?))
 }
 
+/// What must not be heard of the checker for the page to say that it stands still.
+const STILL_AFTER: i128 = 15_000_000_000;
+
+/// The pages' names, addresses and the key after `g`.
+const PAGES: [(&str, &str, &str); 6] = [
+    ("Overview", "/", "o"),
+    ("Incidents", "/incidents", "i"),
+    ("Topology", "/topology", "t"),
+    ("Rules", "/rules", "r"),
+    ("Events", "/events", "e"),
+    ("Alerts", "/alerts", "a"),
+];
+
 /// What every page shows around its content.
 pub(crate) struct Frame {
     pub(crate) style: String,
     pub(crate) script: String,
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
+    pub(crate) theme: &'static str,
+    pub(crate) name: String,
+    pub(crate) at: String,
+    /// The page among [`PAGES`] that this one belongs to.
+    pub(crate) here: &'static str,
     pub(crate) trust: Trust,
+    /// Open incidents, for the title and the navigation.
+    pub(crate) open: i64,
 }
 
-/// How far the verdicts reach.
+/// How far the verdicts reach, and whether to believe the page.
+#[derive(Default)]
 pub(crate) struct Trust {
-    pub(crate) judged_to: String,
+    pub(crate) judged_to: text::Markup,
     pub(crate) behind: String,
     pub(crate) slowest: String,
     pub(crate) trouble: String,
+    pub(crate) known: bool,
 }
 
 impl Frame {
-    async fn of(app: &App, title: &'static str) -> Result<Self, PageError> {
+    async fn of(app: &App, visitor: &Visitor, here: &'static str, title: &str) -> Result<Self, PageError> {
         let progress = app.store.progress().await?;
-        Ok(Frame { style: assets::style(), script: assets::script(), title, trust: Trust::of(app, &progress) })
+        let open = app.store.count_open().await?;
+        Ok(Frame { trust: Trust::of(app, &progress), open, ..Frame::bare(visitor, here, title) })
+    }
+
+    fn bare(visitor: &Visitor, here: &'static str, title: &str) -> Self {
+        Frame {
+            style: assets::style(),
+            script: assets::script(),
+            title: title.to_owned(),
+            theme: visitor.theme,
+            name: visitor.name.clone(),
+            at: visitor.at.clone(),
+            here,
+            trust: Trust::default(),
+            open: 0,
+        }
+    }
+
+    pub(crate) fn pages(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &PAGES
     }
 }
 
 impl Trust {
     fn of(app: &App, progress: &Progress) -> Self {
+        let still = Timestamp::now().as_nanosecond() - text::nanos(&progress.arrived);
+        let stands = !progress.arrived.is_empty() && still > STILL_AFTER;
+        let trouble = app.backend.trouble().unwrap_or_else(|| {
+            if stands {
+                format!("Nothing has been judged for {}: the checker stands still.", text::length(still))
+            } else {
+                String::new()
+            }
+        });
         Trust {
-            judged_to: if progress.frontier.is_empty() { String::new() } else { timeline::clock(&progress.frontier) },
+            judged_to: if progress.frontier.is_empty() {
+                text::Markup::default()
+            } else {
+                text::when(&progress.frontier)
+            },
             behind: format!("{:.1} s", progress.lag_ms as f64 / 1_000.0),
             slowest: progress.slowest.clone(),
-            trouble: app.backend.trouble().unwrap_or_default(),
+            trouble,
+            known: !progress.frontier.is_empty(),
         }
     }
 }
@@ -78,35 +139,57 @@ pub(crate) struct ErrorPage {
 
 impl ErrorPage {
     pub(crate) fn new(status: u16, message: &str) -> Self {
-        let trust =
-            Trust { judged_to: String::new(), behind: String::new(), slowest: String::new(), trouble: String::new() };
-        let frame = Frame { style: assets::style(), script: assets::script(), title: "Error", trust };
+        let frame = Frame::bare(&Visitor::default(), "", "Error");
         ErrorPage { frame, status, message: message.to_owned() }
     }
 }
 
-/// A state as shape and word; colour comes from the class.
-pub(crate) fn glyph(status: &str) -> &'static str {
-    match status {
-        "open" => "●",
-        "acknowledged" => "◐",
-        "resolved" => "✓",
-        "late_resolved" => "⧖",
-        "retracted" => "⟲",
-        "closed" => "○",
-        "half_open" => "◑",
-        "delivered" => "✓",
-        "pending" => "…",
-        "failed" => "✗",
-        "superseded" => "⟲",
-        _ => "?",
+/// An address of ours with the parameters that are not empty.
+pub(crate) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
     }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// A time as people read it: date and time of day, UTC.
-pub(crate) fn when(text: &str) -> String {
-    match (text.get(..10), text.get(11..19)) {
-        (Some(day), Some(time)) => format!("{day} {time}"),
-        _ => text.to_owned(),
+/// All events about one value of an attribute.
+pub(crate) fn about(name: &str, value: &str) -> String {
+    address("/events", &[("attr", &format!("{name}={value}"))])
+}
+
+/// All events of a node, a component, a network.
+pub(crate) fn events_of(name: &str, value: &str) -> String {
+    address("/events", &[(name, value)])
+}
+
+/// A breaker's scope: `node validator-2, network testnet`.
+pub(crate) fn scope(scope: &serde_json::Value) -> text::Markup {
+    let parts: Vec<String> = scope
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| {
+            let value = text::fold(&text::plain(value));
+            format!("<span class=\"dim\">{}</span> {value}", text::escape(name))
+        })
+        .collect();
+    text::Markup::new(if parts.is_empty() { "everywhere".to_owned() } else { parts.join(" ") })
+}
+
+/// Something that was typed, unless it is empty.
+fn some(text: &str) -> Option<String> {
+    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_keep_hostile_values_in_their_place() {
+        assert_eq!(about("a&b", "\"><x y=1"), "/events?attr=a%26b%3D%22%3E%3Cx+y%3D1");
+        assert_eq!(address("/rules", &[("q", "")]), "/rules");
     }
 }

@@ -2,55 +2,62 @@
 use askama::Template;
 use axum::{
     Router,
-    extract::{Path, State},
-    http::StatusCode,
+    extract::{Query, State},
     routing::get,
 };
 use engine::{Mode, Pack, Rule};
-use store::{Filter, IncidentRow, PackRow, RuleHealthRow};
+use serde::Deserialize;
+use store::{OpenCount, PackRow, RuleHealthRow};
 
 use super::{Frame, Page, draw};
-use crate::{App, error::PageError};
+use crate::{App, visitor::Visitor};
 
-struct Row {
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    state: String,
     pack: String,
-    id: String,
-    reference: String,
-    kind: &'static str,
-    severity: &'static str,
+    q: String,
+}
+
+/// A rule with its health.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) reference: String,
+    pub(super) kind: &'static str,
+    pub(super) severity: &'static str,
+    pub(super) about: String,
+    pub(super) state: &'static str,
+    pub(super) health: RuleHealthRow,
+    pub(super) open: i64,
+}
+
+struct Listed {
+    name: String,
     about: String,
-    state: &'static str,
-    health: RuleHealthRow,
-    open: usize,
+    revision: Option<PackRow>,
+    rows: Vec<Row>,
 }
 
 #[derive(Template)]
 #[template(path = "rules.html")]
 struct Rules {
     frame: Frame,
-    packs: Vec<PackRow>,
-    rows: Vec<Row>,
-}
-
-#[derive(Template)]
-#[template(path = "rule.html")]
-struct Shown {
-    frame: Frame,
-    row: Row,
-    key: String,
-    roles: Vec<(String, String)>,
-    runbook: String,
-    line: u32,
-    incidents: Vec<IncidentRow>,
+    packs: Vec<Listed>,
+    names: Vec<String>,
+    shown: usize,
+    all: usize,
+    asked: Asked,
 }
 
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/rules", get(list)).route("/rules/{pack}/{rule}", get(show))
+    Router::new().route("/rules", get(list))
 }
 
-fn row(pack: &Pack, rule: &Rule, health: &[RuleHealthRow], incidents: &[IncidentRow]) -> Row {
+pub(super) fn row(pack: &Pack, rule: &Rule, health: &[RuleHealthRow], open: &[OpenCount]) -> Row {
     let health = health.iter().find(|row| row.pack == pack.name && row.rule == rule.id).cloned().unwrap_or_default();
-    let open = incidents.iter().filter(|open| open.pack == pack.name && open.rule == rule.id).count();
+    let own = open.iter().filter(|count| count.pack == pack.name && count.rule == rule.id);
+    let open: i64 = own.map(|count| count.count).sum();
     let state = match (rule.enabled, rule.mode, open > 0, health.exercised.is_empty()) {
         (false, ..) => "disabled",
         (_, Mode::Shadow, ..) => "shadow",
@@ -60,7 +67,6 @@ fn row(pack: &Pack, rule: &Rule, health: &[RuleHealthRow], incidents: &[Incident
         _ => "quiet",
     };
     Row {
-        pack: pack.name.clone(),
         id: rule.id.clone(),
         reference: rule.reference.clone().unwrap_or_default(),
         kind: rule.kind.name(),
@@ -72,33 +78,44 @@ fn row(pack: &Pack, rule: &Rule, health: &[RuleHealthRow], incidents: &[Incident
     }
 }
 
-async fn list(State(app): State<App>) -> Page {
-    let health = app.store.rule_health().await?;
-    let open = Filter { status: Some("open".into()), ..Filter::default() };
-    let (incidents, _) = app.store.incidents(&open, None, 1_000).await?;
-    let packs = app.backend.packs();
-    let rows =
-        packs.iter().flat_map(|pack| pack.rules.iter().map(|rule| row(pack, rule, &health, &incidents))).collect();
-    draw(&Rules { frame: Frame::of(&app, "Rules").await?, packs: app.store.packs().await?, rows })
+impl Asked {
+    fn fits(&self, row: &Row) -> bool {
+        let q = self.q.trim().to_lowercase();
+        let state = match self.state.as_str() {
+            "" => true,
+            "unknown" => row.health.unknown > 0,
+            "degraded" => row.health.forgotten > 0,
+            state => row.state == state,
+        };
+        state
+            && (q.is_empty()
+                || [&row.id, &row.reference, &row.about].iter().any(|text| text.to_lowercase().contains(&q))
+                || row.kind == q)
+    }
 }
 
-async fn show(State(app): State<App>, Path((pack, id)): Path<(String, String)>) -> Page {
-    let packs = app.backend.packs();
-    let missing = || PageError(StatusCode::NOT_FOUND, format!("There is no rule {id} in {pack}."));
-    let found = packs.iter().find(|known| known.name == pack).ok_or_else(missing)?;
-    let rule = found.rules.iter().find(|rule| rule.id == id).ok_or_else(missing)?;
+async fn list(State(app): State<App>, visitor: Visitor, Query(asked): Query<Asked>) -> Page {
     let health = app.store.rule_health().await?;
-    let filter = Filter { pack: Some(pack.clone()), rule: Some(id.clone()), ..Filter::default() };
-    let (incidents, _) = app.store.incidents(&filter, None, 25).await?;
-    let open: Vec<IncidentRow> = incidents.iter().filter(|incident| incident.is_open()).cloned().collect();
-    let key: Vec<&str> = rule.key.iter().map(|part| part.name.as_str()).collect();
-    draw(&Shown {
-        frame: Frame::of(&app, "Rule").await?,
-        row: row(found, rule, &health, &open),
-        key: key.join(", "),
-        roles: rule.roles.iter().map(|role| (role.name.clone(), role.label.clone())).collect(),
-        runbook: rule.runbook.clone().unwrap_or_default(),
-        line: rule.line,
-        incidents,
+    let open = app.store.open_counts().await?;
+    let revisions = app.store.packs().await?;
+    let packs = app.backend.packs();
+    let listed = packs.iter().filter(|pack| asked.pack.is_empty() || pack.name == asked.pack).map(|pack| {
+        let mut rows: Vec<Row> = pack.rules.iter().map(|rule| row(pack, rule, &health, &open)).collect();
+        rows.retain(|row| asked.fits(row));
+        Listed {
+            name: pack.name.clone(),
+            about: pack.about.clone(),
+            revision: revisions.iter().find(|row| row.name == pack.name).cloned(),
+            rows,
+        }
+    });
+    let listed: Vec<Listed> = listed.collect();
+    draw(&Rules {
+        frame: Frame::of(&app, &visitor, "/rules", "Rules").await?,
+        names: packs.iter().map(|pack| pack.name.clone()).collect(),
+        shown: listed.iter().map(|pack| pack.rows.len()).sum(),
+        all: packs.iter().map(|pack| pack.rules.len()).sum(),
+        packs: listed,
+        asked,
     })
 }

@@ -1,0 +1,217 @@
+//! A rule in plain words, for those who did not write it. Reads what was compiled, so it says what is judged, whatever the
+//! comment above the rule says. Expressions are not turned back into text: the rule as written stands beside it.
+use engine::{CountSpan, Kind, Limit, OnRestart, RoleIdx, Rule};
+
+use crate::text::span;
+
+/// One sentence or two.
+pub(crate) fn rule(rule: &Rule) -> String {
+    let mut said = format!("{}{}{}.", scope(rule), during(rule), body(rule));
+    if let Some(extra) = restart(rule) {
+        said.push(' ');
+        said.push_str(&extra);
+    }
+    said
+}
+
+fn label(rule: &Rule, role: RoleIdx) -> String {
+    rule.roles.get(usize::from(role)).map_or_else(|| "an event".to_owned(), |role| role.label.clone())
+}
+
+/// `For each node, batch.author and batch.id: `
+fn scope(rule: &Rule) -> String {
+    let parts: Vec<&str> = rule.key.iter().map(|part| part.name.as_str()).collect();
+    match parts.as_slice() {
+        [] => String::new(),
+        [one] => format!("For each {one}: "),
+        [first @ .., last] => format!("For each {} and {last}: ", first.join(", ")),
+    }
+}
+
+fn during(rule: &Rule) -> String {
+    let Some(during) = &rule.during else { return String::new() };
+    let name = |role: Option<RoleIdx>| role.map(|role| label(rule, role));
+    let mut said = match (name(during.after), name(during.until)) {
+        (Some(after), Some(until)) => format!("between {after} and {until}"),
+        (Some(after), None) => format!("after {after}"),
+        (None, Some(until)) => format!("until {until}"),
+        (None, None) => return String::new(),
+    };
+    if !during.delay.is_zero() {
+        said.push_str(&format!(", from {} later on", span(during.delay)));
+    }
+    if let Some(within) = during.within {
+        said.push_str(&format!(", for at most {}", span(within)));
+    }
+    said + ", "
+}
+
+fn body(rule: &Rule) -> String {
+    let name = |role: RoleIdx| label(rule, role);
+    if let Kind::Never { of, .. } = &rule.kind {
+        return format!("{} must never happen", name(*of));
+    }
+    if let Kind::Always { of, .. } = &rule.kind {
+        return format!("every {} must satisfy what the rule asserts", name(*of));
+    }
+    if let Kind::Response { when, then, limit, unless, broken_by, grace, pair, .. } = &rule.kind {
+        let until = match limit {
+            Limit::Within(within) => format!("within {}", span(*within)),
+            Limit::By(marker) => format!("before {}", name(*marker)),
+            _ => "within a time that the rule works out".to_owned(),
+        };
+        let mut said = format!("each {} must be followed by {} {until}", name(*when), name(*then));
+        if *pair {
+            said.push_str(", one for each");
+        }
+        if let Some(unless) = unless {
+            said.push_str(&format!(", unless {} comes", name(*unless)));
+        }
+        if let Some(broken_by) = broken_by {
+            said.push_str(&format!("; {} breaks it at once", name(*broken_by)));
+            if !grace.is_zero() {
+                said.push_str(&format!(" (after {})", span(*grace)));
+            }
+        }
+        return said;
+    }
+    if let Kind::Precedence { event, requires, all, within, since, unless, .. } = &rule.kind {
+        let supports: Vec<String> = requires.iter().map(|role| name(*role)).collect();
+        let joined = supports.join(if *all { " and " } else { " or " });
+        let mut said = format!("each {} must have {joined} before it", name(*event));
+        if let Some(within) = within {
+            said.push_str(&format!(", no more than {} earlier", span(*within)));
+        }
+        if let Some(since) = since {
+            said.push_str(&format!(", since the last {}", name(*since)));
+        }
+        if let Some(unless) = unless {
+            said.push_str(&format!(", unless there was {}", name(*unless)));
+        }
+        return said;
+    }
+    if let Kind::Count { of, min, max, span: over, .. } = &rule.kind {
+        let bounds = match (min, max) {
+            (Some(min), Some(max)) if min == max => format!("exactly {min}"),
+            (Some(min), Some(max)) => format!("between {min} and {max}"),
+            (Some(min), None) => format!("at least {min}"),
+            (None, Some(max)) => format!("at most {max}"),
+            (None, None) => "any number of".to_owned(),
+        };
+        let over = match over {
+            CountSpan::Window(window) => format!("in any {}", span(*window)),
+            CountSpan::Per { when, until, within, .. } => {
+                let end = match (until, within) {
+                    (Some(until), _) => format!(" until {}", name(*until)),
+                    (None, Some(within)) => format!(" for {}", span(*within)),
+                    (None, None) => String::new(),
+                };
+                format!("from each {}{end}", name(*when))
+            }
+            _ => "ever".to_owned(),
+        };
+        return format!("there may be {bounds} {} {over}", name(*of)).replace("may be at least", "must be at least");
+    }
+    if let Kind::Agreement { of, within, .. } = &rule.kind {
+        let within = within.map(|within| format!(" (votes count for {} after the first)", span(within)));
+        return format!("all who report {} must report the same{}", name(*of), within.unwrap_or_default());
+    }
+    if let Kind::Consecutive { fail, ok, count, .. } = &rule.kind {
+        return format!("{} must not happen {count} times in a row without {}", name(*fail), name(*ok));
+    }
+    if let Kind::Heartbeat { of, every, start, stop, while_, .. } = &rule.kind {
+        let mut said = format!("{} must come at least every {}", name(*of), span(*every));
+        if let Some(start) = start {
+            said.push_str(&format!(", from {} on", name(*start)));
+        }
+        if let Some(stop) = stop {
+            said.push_str(&format!(", until {}", name(*stop)));
+        }
+        if let Some(while_) = while_ {
+            said.push_str(&format!("; silence counts only while there is {}", name(*while_)));
+        }
+        return said;
+    }
+    let roles: Vec<String> = rule.roles.iter().map(|role| format!("{} {}", role.name, role.label)).collect();
+    format!("{}: {}", rule.kind.name(), roles.join(", "))
+}
+
+fn restart(rule: &Rule) -> Option<String> {
+    let Kind::Response { .. } = &rule.kind else { return None };
+    match rule.on_restart {
+        OnRestart::Broken => Some("A restart of the node breaks what is still owed.".to_owned()),
+        OnRestart::Ended => Some("A restart of the node forgives what is still owed.".to_owned()),
+        _ => None,
+    }
+}
+
+/// The rule's own lines of its pack, with its comments before it.
+pub(crate) fn as_written(yaml: &str, line: u32) -> String {
+    let lines: Vec<&str> = yaml.lines().collect();
+    let start = (line as usize).saturating_sub(1);
+    let Some(first) = lines.get(start) else { return String::new() };
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let depth = indent(first);
+    let end = lines[start + 1..]
+        .iter()
+        .position(|line| !line.trim().is_empty() && indent(line) <= depth && !line.trim_start().starts_with('#'))
+        .map_or(lines.len(), |found| start + 1 + found);
+    let mut from = start;
+    while from > 0 && lines[from - 1].trim_start().starts_with('#') {
+        from -= 1;
+    }
+    let mut to = end;
+    while to > start + 1 && (lines[to - 1].trim().is_empty() || lines[to - 1].trim_start().starts_with('#')) {
+        to -= 1;
+    }
+    let cut = |line: &&str| line.get(depth.min(indent(line))..).unwrap_or_default().to_owned();
+    lines[from..to].iter().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACK: &str = "pack: p
+rules:
+  # A comment of its own.
+  - id: answered
+    severity: high
+    key: [node, request.id]
+    response:
+      when: request.received
+      then: request.answered
+      within: 90s
+    message: \"{node}: no answer\"
+
+  # About the next one.
+  - id: quiet
+    severity: low
+    key: [node]
+    count: { of: alarm.rang, max: 3, within: 10m }
+";
+
+    fn words() -> Vec<(String, String)> {
+        let (pack, diagnostics) = lang::compile(PACK, "p.yaml", &lang::Options::default());
+        let pack = pack.unwrap_or_else(|| panic!("{diagnostics:?}"));
+        pack.rules.iter().map(|found| (rule(found), as_written(PACK, found.line))).collect()
+    }
+
+    #[test]
+    fn rules_are_said_in_plain_words() {
+        let words = words();
+        assert_eq!(
+            words[0].0,
+            "For each node and request.id: each request.received must be followed by request.answered within 1 min 30 s. \
+             A restart of the node breaks what is still owed."
+        );
+        assert_eq!(words[1].0, "For each node: there may be at most 3 alarm.rang in any 10 min.");
+    }
+
+    #[test]
+    fn a_rule_is_shown_as_written_without_its_neighbours() {
+        let written = &words()[0].1;
+        assert!(written.starts_with("# A comment of its own.\n- id: answered"), "{written}");
+        assert!(written.ends_with("message: \"{node}: no answer\""), "{written}");
+    }
+}
