@@ -22,7 +22,7 @@ const CONFIG: &str = "deploy/prometheus/prometheus.yaml";
 /// A pack with something for every metric: a rule that breaks, one whose verdicts stay unknown, a breaker that opens.
 const PACK: &str = r#"pack: everything
 events:
-  job.begun: { job.id: string }
+  job.begun: { job.id: string, weight: int }
   job.ended: { job.id: string }
 rules:
   - id: job-ends
