@@ -110,7 +110,7 @@ async fn records_that_cannot_be_taken_are_refused_singly() {
         Line::new("n1", "c", "bad.one", json!({"key": "value"})),
         Line::new("n1", "c", "last.good", json!({})),
     ]);
-    // An attribute without a name is allowed by the encoding and useless to everybody; a name of a mebibyte is worse.
+    // Well formed, and no name that anything could be called by.
     let record = &mut body.resource_logs[1].scope_logs[0].log_records[0];
     record.event_name = "e".repeat(1 << 20);
     let reply = invar.receive("/v1/logs", "application/x-protobuf", body.encode_to_vec()).await;
