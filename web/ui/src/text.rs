@@ -54,7 +54,7 @@ pub(crate) fn escape(text: &str) -> String {
             // Controls and direction overrides would let a value dress up as something else.
             '\n' | '\t' => out.push(character),
             c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
-                out.push('\u{fffd}')
+                out.push('\u{fffd}');
             }
             c => out.push(c),
         }

@@ -174,7 +174,7 @@ fn log_record(events: Events, record: usize) -> LogRecord {
     let id = id_mark(record / per_id(events));
     let name = match events {
         Events::Unnamed => "consensus.round.message_received",
-        Events::Judged if record % 2 == 0 => "quorum_store.batch.generator_notified",
+        Events::Judged if record.is_multiple_of(2) => "quorum_store.batch.generator_notified",
         Events::Judged => "quorum_store.batch.tracked",
     };
     let time = time_mark(record);
