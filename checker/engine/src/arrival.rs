@@ -31,6 +31,16 @@ pub(crate) enum Landed {
     Judged { key: Box<[u8]>, verdict: Option<bool> },
 }
 
+impl Landing {
+    /// The key of an event that is judged at once.
+    pub(crate) fn judged(&self) -> Option<&[u8]> {
+        match &self.what {
+            Landed::Judged { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
 /// An event at the door.
 pub(crate) struct Arrival<'a> {
     pub(crate) program: &'a Program,

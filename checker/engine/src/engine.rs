@@ -2,7 +2,7 @@
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec, vec::Vec};
 use core::time::Duration;
 use event::Timestamp;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::{
     arrival::{Arrival, Landed, Landing},
@@ -253,6 +253,7 @@ impl Engine {
         }
         if !self.offline && row.ts > row.arrived.plus(self.timing.future) {
             self.state.census.future += 1;
+            self.state.sources.missed(row.source, row.ts, Unknown::Future);
             return;
         }
         self.state.last_ts = self.state.last_ts.max(row.ts);
@@ -269,6 +270,7 @@ impl Engine {
         if row.ts < self.state.judged_to {
             if row.ts < self.floor() {
                 self.state.census.too_late += 1;
+                self.state.sources.missed(row.source, row.ts, Unknown::TooLate);
                 return;
             }
             self.state.census.late += 1;
@@ -280,6 +282,13 @@ impl Engine {
             for route in routes {
                 arrival.route(route, &mut landings);
             }
+        }
+        if landings.iter().any(|landing| landing.alternative > 0 && landing.judged().is_some()) {
+            // An event that several alternatives of a role match is judged once.
+            let mut known: HashSet<(Target, u32, Box<[u8]>), foldhash::fast::FixedState> = HashSet::default();
+            landings.retain(|landing| {
+                landing.judged().is_none_or(|key| known.insert((landing.target, landing.at.element, key.into())))
+            });
         }
         for landing in landings.drain(..) {
             self.land(landing, row);
@@ -327,12 +336,15 @@ impl Engine {
             (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
                 let alternative = landing.alternative;
                 let touch = Touch { at: landing.at, rule, role, alternative, hash: 0, key: Box::default(), slots };
+                let wides = &mut state.wides[rule as usize];
+                let place = wides.partition_point(|(known, _)| known.order(&touch).is_lt());
+                if wides.get(place).is_some_and(|(known, at)| known.repeats(&touch) && *at == key) {
+                    return;
+                }
                 if late {
                     let what = Why::Wide(touch.clone(), key.clone());
                     state.dirty.push(Interruption { rule, what, late });
                 }
-                let wides = &mut state.wides[rule as usize];
-                let place = wides.partition_point(|(known, _)| known.order(&touch).is_lt());
                 wides.insert(place, (touch, key));
                 if wides.len() > WIDES_MAX {
                     wides.remove(0);
@@ -461,7 +473,10 @@ impl Engine {
     /// Passes on what was said, telling breakers.
     fn say(&mut self, outputs: Vec<Output>, arrived: Timestamp, out: &mut Vec<Output>) {
         for output in outputs {
-            if let Output::Violated(violation) = &output {
+            // More evidence of what was said before is no further violation.
+            if let Output::Violated(violation) = &output
+                && !violation.grown
+            {
                 self.trip(violation, arrived);
             }
             out.push(output);
@@ -519,7 +534,7 @@ impl Engine {
             judged_to: state.judged_to,
             floor,
         };
-        let mut said = Said { outputs: Vec::new(), tallies: core::mem::take(&mut state.tallies) };
+        let mut said = Said::with_tallies(core::mem::take(&mut state.tallies));
         for partition in &mut state.partitions {
             partition.advance(&world, &interruptions, to, &mut said);
         }

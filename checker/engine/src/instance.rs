@@ -45,11 +45,25 @@ pub(crate) struct Instance {
     pub(crate) armed: Timestamp,
 }
 
+/// What an instance runs through again.
+pub(crate) struct Past<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) from: Timestamp,
+    pub(crate) trail: &'a VecDeque<Touch>,
+}
+
+impl Instance {
+    pub(crate) fn past(&self) -> Past<'_> {
+        Past { key: &self.key, from: self.base_to, trail: &self.trail }
+    }
+}
+
 /// What became of one violation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Finding {
     pub(crate) id: ViolationId,
-    pub(crate) at: Timestamp,
+    /// When it became certain: its own time, or later.
+    pub(crate) found: Timestamp,
     /// A digest of the evidence, to see it change.
     pub(crate) evidence: u64,
     pub(crate) resolved: Option<Timestamp>,

@@ -9,12 +9,12 @@ use alloc::{
 use event::Timestamp;
 
 use crate::{
-    instance::{Finding, Handle, Instance, Table},
+    instance::{Finding, Handle, Instance, Past, Table},
     kind::{Automaton, Found, Instant, Tally, What},
     pack::OnRestart,
     timer::Timers,
     touch::Touch,
-    verdict::{EventRef, Output},
+    verdict::{EventRef, Output, ViolationId},
     world::{Interruption, Why, World},
 };
 
@@ -28,8 +28,8 @@ pub(crate) struct Partition {
     late: Vec<Touch>,
     tables: Vec<Table>,
     timers: Timers,
-    /// Trail entries in the order in which they will leave.
-    trails: VecDeque<(Timestamp, Handle)>,
+    /// When instances did something that may still be corrected: as the time of corrections ends, they are folded.
+    trails: Timers,
     /// When to look whether an instance can be forgotten.
     forget: Timers,
 }
@@ -39,6 +39,14 @@ pub(crate) struct Partition {
 pub(crate) struct Said {
     pub(crate) outputs: Vec<Output>,
     pub(crate) tallies: Vec<Tally>,
+    /// Instances that can judge now what they had left open.
+    awake: Vec<Handle>,
+}
+
+impl Said {
+    pub(crate) fn with_tallies(tallies: Vec<Tally>) -> Self {
+        Said { outputs: Vec::new(), tallies, awake: Vec::new() }
+    }
 }
 
 impl Partition {
@@ -79,33 +87,34 @@ impl Partition {
         let ready = self.take_ready(to);
         let mut touches = ready.as_slice();
         let mut slots: Vec<u32> = Vec::with_capacity(ready.len());
-        let mut breaks = interruptions.iter().filter(|interruption| !interruption.late).peekable();
-        while let Some(first) = touches.first() {
-            while let Some(interruption) = breaks.next_if(|interruption| interruption.ts() < first.ts()) {
-                self.interrupt(world, interruption, &[], to, said);
-            }
-            let same = |touch: &Touch| touch.ts() == first.ts();
-            let instant = &touches[..touches.partition_point(same)];
+        let mut breaks = interruptions.iter().filter(|known| !known.late && known.ts() < to).peekable();
+        loop {
+            let next = [touches.first().map(Touch::ts), breaks.peek().map(|interruption| interruption.ts())];
+            let Some(ts) = next.into_iter().flatten().min() else { break };
+            let instant = &touches[..touches.partition_point(|touch| touch.ts() == ts)];
             touches = &touches[instant.len()..];
             let mut concerned: Vec<&Interruption> = Vec::new();
-            while let Some(interruption) = breaks.next_if(|interruption| interruption.ts() == instant[0].ts()) {
+            while let Some(interruption) = breaks.next_if(|interruption| interruption.ts() == ts) {
                 concerned.push(interruption);
             }
+            let mut seen: Vec<(u32, u32)> = Vec::new();
             for group in instant.chunk_by(|a, b| a.rule == b.rule && a.hash == b.hash && a.key == b.key) {
                 let slot = self.touched(world, group, &concerned, said);
                 slots.extend(group.iter().map(|_| slot));
+                if !concerned.is_empty() {
+                    seen.push((group[0].rule, slot));
+                }
             }
-            for interruption in concerned {
-                self.interrupt(world, interruption, instant, to, said);
+            if !concerned.is_empty() {
+                seen.sort_unstable();
+                self.interrupt(world, ts, &concerned, &seen, said);
             }
-        }
-        for interruption in breaks {
-            self.interrupt(world, interruption, &[], to, said);
         }
         self.fall_due(world, to, said);
         if !world.offline {
             self.keep_trails(ready, &slots);
-            self.fold(world);
+            self.wake(world, to, said);
+            self.fold(world, to, said);
         }
         self.forget(world);
     }
@@ -147,18 +156,11 @@ impl Partition {
             Some(slot) => slot,
             None => self.open(world, rule, &first.key, first.hash, ts, said),
         };
+        self.caught_up(world, rule, slot, ts, said);
         let Some(instance) = self.tables[rule as usize].get_mut(slot) else { return slot };
-        catch_up(world, rule, instance, ts, said);
-        let mut touches: Vec<&Touch> = group.iter().collect();
-        let mut restart = None;
-        for interruption in concerned.iter().filter(|interruption| interruption.rule == rule) {
-            match &interruption.what {
-                Why::Wide(touch, partial) if partial.agrees(&instance.key) => touches.push(touch),
-                Why::Restart(at, node) if world.is_of_node(rule, &instance.key, *node) => restart = Some(*at),
-                Why::Wide(..) | Why::Restart(..) | Why::Changed(_) => {}
-            }
-        }
-        step(world, rule, instance, &Instant { ts, touches: &touches, restart }, said);
+        let around = Around::of(world, rule, &instance.key, concerned);
+        let touches = around.with(group);
+        step(world, rule, instance, &around.instant(ts, &touches), said);
         instance.last = instance.last.max(ts);
         self.arm(world, rule, slot);
         slot
@@ -175,10 +177,17 @@ impl Partition {
             said.tallies[rule as usize].forgotten += 1;
         }
         let mut now = Automaton::new(world.rule(rule));
-        let mut ctx = world.ctx(rule, key);
-        let earlier = world.wides(rule).iter().take_while(|(touch, _)| touch.ts() < ts);
-        for (touch, _) in earlier.filter(|(_, partial)| partial.agrees(key)) {
-            now.instant(&mut ctx, &Instant { ts: touch.ts(), touches: &[touch], restart: None });
+        if world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(key)) {
+            let mut ctx = world.ctx(rule, key);
+            replay(
+                world,
+                rule,
+                &mut now,
+                &mut ctx,
+                &mut |_, _| {},
+                &Past { key, from: Timestamp::ZERO, trail: &VecDeque::new() },
+                ts,
+            );
         }
         let slot = table.insert(key.into(), hash, now);
         if let Some(handle) = table.handle(rule, slot) {
@@ -187,42 +196,72 @@ impl Partition {
         slot
     }
 
-    /// Feeds the instances that an interruption concerns; those with touches at that instant have seen it.
+    /// Feeds the instances that interruptions of one time concern; those in `seen` had touches then, and took them along.
     fn interrupt(
         &mut self,
         world: &World<'_>,
-        interruption: &Interruption,
-        instant: &[Touch],
-        to: Timestamp,
+        ts: Timestamp,
+        concerned: &[&Interruption],
+        seen: &[(u32, u32)],
         said: &mut Said,
     ) {
-        let (rule, ts) = (interruption.rule, interruption.ts());
-        if ts >= to {
-            return;
-        }
-        let concerned: Vec<u32> = self.tables[rule as usize]
-            .slots()
-            .filter(|(_, instance)| interruption.concerns(world, &instance.key))
-            .filter(|(_, instance)| {
-                !instant
-                    .iter()
-                    .any(|touch| touch.rule == rule && touch.hash == instance.hash && touch.key == instance.key)
-            })
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in concerned {
-            let Some(instance) = self.tables[rule as usize].get_mut(slot) else { continue };
-            catch_up(world, rule, instance, ts, said);
-            match &interruption.what {
-                Why::Wide(touch, _) => {
-                    step(world, rule, instance, &Instant { ts, touches: &[touch], restart: None }, said);
-                }
-                Why::Restart(at, _) => {
-                    step(world, rule, instance, &Instant { ts, touches: &[], restart: Some(*at) }, said);
-                }
-                Why::Changed(_) => {}
+        let mut rules: Vec<u32> = concerned.iter().map(|interruption| interruption.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        for rule in rules {
+            let own: Vec<&Interruption> =
+                concerned.iter().copied().filter(|interruption| interruption.rule == rule).collect();
+            let slots: Vec<u32> = self.tables[rule as usize]
+                .slots()
+                .filter(|(slot, instance)| {
+                    own.iter().any(|interruption| interruption.concerns(world, &instance.key))
+                        && seen.binary_search(&(rule, *slot)).is_err()
+                })
+                .map(|(slot, _)| slot)
+                .collect();
+            for slot in slots {
+                self.caught_up(world, rule, slot, ts, said);
+                let table = &mut self.tables[rule as usize];
+                let handle = table.handle(rule, slot);
+                let Some(instance) = table.get_mut(slot) else { continue };
+                let around = Around::of(world, rule, &instance.key, &own);
+                let touches = around.with(&[]);
+                step(world, rule, instance, &around.instant(ts, &touches), said);
+                self.remember(world, ts, handle);
+                self.arm(world, rule, slot);
             }
-            self.arm(world, rule, slot);
+        }
+    }
+
+    /// Judges what of the instance falls due strictly before `ts`.
+    fn caught_up(&mut self, world: &World<'_>, rule: u32, slot: u32, ts: Timestamp, said: &mut Said) {
+        let table = &mut self.tables[rule as usize];
+        let handle = table.handle(rule, slot);
+        let Some(instance) = table.get_mut(slot) else { return };
+        let last = catch_up(world, rule, instance, ts, said);
+        if instance.now.is_awake() {
+            said.awake.extend(handle);
+        }
+        if let Some(last) = last {
+            self.remember(world, last, handle);
+        }
+    }
+
+    /// Judges again, in order of time, the instances that had left something open and can judge it by now.
+    fn wake(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
+        for handle in core::mem::take(&mut said.awake) {
+            let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
+            if instance.now.is_awake() {
+                rerun(world, handle.rule, instance, to, said);
+                self.arm(world, handle.rule, handle.slot);
+            }
+        }
+    }
+
+    /// Has the instance folded when nothing can correct that time any more.
+    fn remember(&mut self, world: &World<'_>, ts: Timestamp, handle: Option<Handle>) {
+        if let Some(handle) = handle.filter(|_| !world.offline) {
+            self.trails.push(ts, handle);
         }
     }
 
@@ -231,7 +270,7 @@ impl Partition {
             let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
             if instance.armed == due {
                 instance.armed = Timestamp::MAX;
-                catch_up(world, handle.rule, instance, to, said);
+                self.caught_up(world, handle.rule, handle.slot, to, said);
                 self.arm(world, handle.rule, handle.slot);
             }
         }
@@ -254,7 +293,7 @@ impl Partition {
         for (touch, &slot) in ready.into_iter().zip(slots) {
             let table = &mut self.tables[touch.rule as usize];
             let Some(handle) = table.handle(touch.rule, slot) else { continue };
-            self.trails.push_back((touch.ts(), handle));
+            self.trails.push(touch.ts(), handle);
             if let Some(instance) = table.get_mut(slot) {
                 instance.trail.push_back(touch);
             }
@@ -282,7 +321,7 @@ impl Partition {
                 continue;
             }
             instance.last = instance.last.max(touch.ts());
-            self.trails.push_back((touch.ts(), handle));
+            self.trails.push(touch.ts(), handle);
             instance.trail.insert(place, touch);
             again.push((rule, slot));
         }
@@ -305,29 +344,43 @@ impl Partition {
     }
 
     /// Lets go of the parts of trails that nothing can correct any more.
-    fn fold(&mut self, world: &World<'_>) {
+    fn fold(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
         let floor = world.floor;
-        while self.trails.front().is_some_and(|(ts, _)| *ts < floor) {
-            let Some((_, handle)) = self.trails.pop_front() else { return };
+        while let Some((ts, handle)) = self.trails.pop_before(floor) {
             let table = &mut self.tables[handle.rule as usize];
             let Some(instance) = table.resolve(handle) else { continue };
-            if instance.trail.front().is_none_or(|touch| touch.ts() >= floor) {
+            if ts < instance.base_to {
                 continue;
             }
+            // What can be judged by now is said before the base takes it in.
+            let ctx = world.ctx(handle.rule, &instance.key);
+            instance.now.poll(&ctx);
+            drop(ctx);
+            if instance.now.is_awake() {
+                rerun(world, handle.rule, instance, to, said);
+                self.arm(world, handle.rule, handle.slot);
+            }
+            let table = &mut self.tables[handle.rule as usize];
+            let Some(instance) = table.resolve(handle) else { continue };
             if instance.changed < floor {
                 instance.base = Some(instance.now.clone());
                 instance.trail = VecDeque::new();
             } else {
                 let mut state = instance.base.take().unwrap_or_else(|| Automaton::new(world.rule(handle.rule)));
                 let mut ctx = world.ctx(handle.rule, &instance.key);
-                replay(world, handle.rule, &mut state, &mut ctx, instance, floor);
+                ctx.known = &instance.findings;
+                replay(world, handle.rule, &mut state, &mut ctx, &mut |_, _| {}, &instance.past(), floor);
+                drop(ctx);
                 instance.base = Some(state);
                 while instance.trail.front().is_some_and(|touch| touch.ts() < floor) {
                     instance.trail.pop_front();
                 }
             }
             instance.base_to = floor;
-            instance.findings.retain(|finding| finding.at >= floor);
+            // The last one before the base's end may still be said again: its evidence grows, its level recovers.
+            let settled = instance.findings.iter().filter(|finding| finding.found < floor);
+            let last = settled.max_by_key(|finding| finding.found).map(|finding| finding.id);
+            instance.findings.retain(|finding| finding.found >= floor || Some(finding.id) == last);
             if instance.trail.is_empty() && instance.now.is_idle() && instance.changed < floor {
                 table.remove(handle.slot);
             }
@@ -369,25 +422,67 @@ impl Partition {
         let change = |handle: Handle| Some(Handle { rule: number(handle.rule)?, ..handle });
         self.timers.rewrite(change);
         self.forget.rewrite(change);
-        let trails = core::mem::take(&mut self.trails);
-        self.trails = trails.into_iter().filter_map(|(ts, handle)| Some((ts, change(handle)?))).collect();
+        self.trails.rewrite(change);
         for (rule, table) in self.tables.iter_mut().enumerate() {
             table.renumber(rule as u32);
         }
     }
 }
 
-/// Judges what falls due strictly before `ts`.
-fn catch_up(world: &World<'_>, rule: u32, instance: &mut Instance, ts: Timestamp, said: &mut Said) {
+/// What concerns one instance at one time besides its own touches.
+struct Around<'a> {
+    wides: Vec<&'a Touch>,
+    starts: Vec<EventRef>,
+}
+
+impl<'a> Around<'a> {
+    fn of(world: &World<'_>, rule: u32, key: &[u8], concerned: &[&'a Interruption]) -> Self {
+        let mut around = Around { wides: Vec::new(), starts: Vec::new() };
+        for interruption in concerned.iter().filter(|interruption| interruption.rule == rule) {
+            match &interruption.what {
+                Why::Wide(touch, partial) if partial.agrees(key) => around.wides.push(touch),
+                Why::Restart(at, node) if world.is_of_node(rule, key, *node) => around.starts.push(*at),
+                Why::Wide(..) | Why::Restart(..) | Why::Changed(_) => {}
+            }
+        }
+        around.starts.sort_unstable();
+        around
+    }
+
+    /// The instance's own touches and those with shorter keys, in one order.
+    fn with(&self, own: &'a [Touch]) -> Vec<&'a Touch> {
+        let mut touches: Vec<&Touch> = own.iter().chain(self.wides.iter().copied()).collect();
+        if !self.wides.is_empty() {
+            touches.sort_by(|a, b| a.order_inside(b));
+        }
+        touches
+    }
+
+    fn instant<'i>(&'i self, ts: Timestamp, touches: &'i [&'i Touch]) -> Instant<'i> {
+        Instant { ts, touches, restart: self.starts.first().copied(), starts: &self.starts }
+    }
+}
+
+/// Judges what falls due strictly before `ts`; returns when the last of it did.
+fn catch_up(
+    world: &World<'_>,
+    rule: u32,
+    instance: &mut Instance,
+    ts: Timestamp,
+    said: &mut Said,
+) -> Option<Timestamp> {
+    let mut last = None;
     while let Some(due) = world.next_due(rule, &instance.now).filter(|due| *due < ts) {
         let mut ctx = world.ctx(rule, &instance.key);
         instance.now.due(&mut ctx, due);
         let (found, tally) = (core::mem::take(&mut ctx.found), ctx.tally);
         drop(ctx);
         instance.changed = instance.changed.max(due);
+        last = Some(due);
         said.tallies[rule as usize].add(&tally);
-        report(world, rule, instance, found, said);
+        report(world, rule, instance, found, due, said);
     }
+    last
 }
 
 /// Feeds one instant and reports what it found.
@@ -398,13 +493,13 @@ fn step(world: &World<'_>, rule: u32, instance: &mut Instance, now: &Instant<'_>
     drop(ctx);
     instance.changed = instance.changed.max(now.ts);
     said.tallies[rule as usize].add(&tally);
-    report(world, rule, instance, found, said);
+    report(world, rule, instance, found, now.ts, said);
 }
 
-/// Says what an instance found, and remembers it for corrections.
-fn report(world: &World<'_>, rule: u32, instance: &mut Instance, found: Vec<Found>, said: &mut Said) {
+/// Says what an instance found at `when`, and remembers it for corrections.
+fn report(world: &World<'_>, rule: u32, instance: &mut Instance, found: Vec<Found>, when: Timestamp, said: &mut Said) {
     for found in found {
-        let fresh = note(world, rule, &instance.key, &mut instance.findings, &found);
+        let fresh = note(world, rule, &instance.key, &mut instance.findings, &found, when);
         if fresh {
             said.tallies[rule as usize].violated += 1;
         }
@@ -416,7 +511,7 @@ fn report(world: &World<'_>, rule: u32, instance: &mut Instance, found: Vec<Foun
 }
 
 /// Adds a finding to the record; returns whether it is a violation not known before.
-fn note(world: &World<'_>, rule: u32, key: &[u8], findings: &mut Vec<Finding>, found: &Found) -> bool {
+fn note(world: &World<'_>, rule: u32, key: &[u8], findings: &mut Vec<Finding>, found: &Found, when: Timestamp) -> bool {
     let id = world.violation_id(rule, key, &found.anchor);
     let known = findings.iter_mut().find(|finding| finding.id == id);
     match (&found.what, known) {
@@ -424,9 +519,9 @@ fn note(world: &World<'_>, rule: u32, key: &[u8], findings: &mut Vec<Finding>, f
             known.evidence = Finding::digest(found);
             false
         }
-        (What::Violated { at, .. }, None) => {
+        (What::Violated { .. }, None) => {
             let evidence = Finding::digest(found);
-            findings.push(Finding { id, at: *at, evidence, resolved: None, late: None });
+            findings.push(Finding { id, found: when, evidence, resolved: None, late: None });
             true
         }
         (What::Resolved(at), Some(known)) => {
@@ -444,43 +539,61 @@ fn note(world: &World<'_>, rule: u32, key: &[u8], findings: &mut Vec<Finding>, f
 /// Runs an instance again from its base up to `to`, and says what is different.
 fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, said: &mut Said) {
     let mut state = instance.base.clone().unwrap_or_else(|| Automaton::new(world.rule(rule)));
-    let mut ctx = world.ctx(rule, &instance.key);
-    replay(world, rule, &mut state, &mut ctx, instance, to);
-    let found = core::mem::take(&mut ctx.found);
-    drop(ctx);
-    let mut findings: Vec<Finding> = Vec::new();
-    let mut latest: Vec<Found> = Vec::new();
-    for found in found {
-        note(world, rule, &instance.key, &mut findings, &found);
-        latest.push(found);
-    }
+    let from = instance.base_to;
     let old = core::mem::take(&mut instance.findings);
+    // What was found before stands, but what became of it since may be otherwise.
+    let mut findings: Vec<Finding> = old.iter().filter(|finding| finding.found < from).cloned().collect();
+    for finding in &mut findings {
+        finding.resolved = finding.resolved.filter(|at| *at < from);
+    }
+    let mut latest: Vec<Found> = Vec::new();
+    let mut ctx = world.ctx(rule, &instance.key);
+    ctx.known = &old;
+    let mut record = |when: Timestamp, found: Vec<Found>| {
+        for found in found {
+            note(world, rule, &instance.key, &mut findings, &found, when);
+            latest.push(found);
+        }
+    };
+    replay(world, rule, &mut state, &mut ctx, &mut record, &instance.past(), to);
+    drop(ctx);
     for finding in &old {
-        if finding.at >= instance.base_to && !findings.iter().any(|new| new.id == finding.id) {
+        if finding.found >= from && !findings.iter().any(|new| new.id == finding.id) {
             said.tallies[rule as usize].retracted += 1;
             said.outputs.push(Output::Retracted { id: finding.id, rule });
         }
     }
+    let mut again: Vec<ViolationId> = Vec::new();
     for found in &latest {
         let id = world.violation_id(rule, &instance.key, &found.anchor);
         let before = old.iter().find(|finding| finding.id == id);
         let after = findings.iter().find(|finding| finding.id == id);
-        let news = match (&found.what, before, after) {
-            (What::Violated { .. }, None, _) => true,
-            (What::Violated { .. }, Some(before), after) => {
-                after.is_some_and(|after| after.evidence != before.evidence && after.evidence == Finding::digest(found))
+        // A level that was said to have recovered and has not is said again.
+        let relapsed =
+            |before: &Finding| before.resolved.is_some() && after.is_some_and(|after| after.resolved.is_none());
+        let news = match (&found.what, before) {
+            // Of evidence that grew on the way, the last alone.
+            (What::Violated { .. }, before) => {
+                !again.contains(&id)
+                    && after.is_some_and(|after| {
+                        after.evidence == Finding::digest(found)
+                            && before.is_none_or(|before| before.evidence != after.evidence || relapsed(before))
+                    })
             }
-            (What::Resolved(at), before, _) => before.is_none_or(|before| before.resolved != Some(*at)),
-            (What::Late(_, by), before, _) => before.is_none_or(|before| before.late != Some(*by)),
+            (What::Resolved(at), before) => {
+                again.contains(&id) || before.is_none_or(|before| before.resolved != Some(*at))
+            }
+            (What::Late(_, by), before) => before.is_none_or(|before| before.late != Some(*by)),
         };
-        if matches!(found.what, What::Violated { .. }) && before.is_none() {
-            said.tallies[rule as usize].violated += 1;
+        if !news {
+            continue;
         }
-        if news {
-            said.outputs.push(world.output(rule, &instance.key, found, before.is_some()));
+        if matches!(found.what, What::Violated { .. }) {
+            again.push(id);
+            said.tallies[rule as usize].violated += u64::from(before.is_none());
         }
+        said.outputs.push(world.output(rule, &instance.key, found, before.is_some()));
     }
-    findings.extend(old.into_iter().filter(|finding| finding.at < instance.base_to));
     instance.findings = findings;
     instance.changed = instance
         .changed
@@ -490,27 +603,30 @@ fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, s
     instance.armed = Timestamp::MAX;
 }
 
-/// Takes `state` through everything that concerns the instance, from `base_to` up to `to`.
+/// Takes `state` through everything that concerns the instance, from the past's beginning up to `to`; `record` is given
+/// what was found, and when.
 fn replay(
     world: &World<'_>,
     rule: u32,
     state: &mut Automaton,
     ctx: &mut crate::kind::Ctx<'_>,
-    instance: &Instance,
+    record: &mut dyn FnMut(Timestamp, Vec<Found>),
+    past: &Past<'_>,
     to: Timestamp,
 ) {
-    let from = instance.base_to;
-    let mut trail = instance.trail.iter().take_while(|touch| touch.ts() < to).peekable();
+    ctx.replaying = true;
+    let from = past.from;
+    let mut trail = past.trail.iter().take_while(|touch| touch.ts() < to).peekable();
     let wides: Vec<&Touch> = world
         .wides(rule)
         .iter()
-        .filter(|(touch, partial)| touch.ts() >= from && touch.ts() < to && partial.agrees(&instance.key))
+        .filter(|(touch, partial)| touch.ts() >= from && touch.ts() < to && partial.agrees(past.key))
         .map(|(touch, _)| touch)
         .collect();
     let mut wides = wides.into_iter().peekable();
     let restarts: Vec<EventRef> = match world.rule(rule).on_restart {
         OnRestart::Keep => Vec::new(),
-        _ => world.restarts(rule, &instance.key).filter(|at| at.ts >= from && at.ts < to).collect(),
+        _ => world.restarts(rule, past.key).filter(|at| at.ts >= from && at.ts < to).collect(),
     };
     let mut restarts = restarts.into_iter().peekable();
     loop {
@@ -522,16 +638,26 @@ fn replay(
         let next = times.into_iter().flatten().min();
         while let Some(due) = world.next_due(rule, state).filter(|due| *due < next.unwrap_or(to)) {
             state.due(ctx, due);
+            record(due, core::mem::take(&mut ctx.found));
         }
         let Some(ts) = next else { return };
+        let mut around = Around { wides: Vec::new(), starts: Vec::new() };
         let mut touches: Vec<&Touch> = Vec::new();
         while let Some(touch) = trail.next_if(|touch| touch.ts() == ts) {
             touches.push(touch);
         }
         while let Some(touch) = wides.next_if(|touch| touch.ts() == ts) {
-            touches.push(touch);
+            around.wides.push(touch);
         }
-        let restart = restarts.next_if(|at| at.ts == ts);
-        state.instant(ctx, &Instant { ts, touches: &touches, restart });
+        while let Some(start) = restarts.next_if(|at| at.ts == ts) {
+            around.starts.push(start);
+        }
+        around.starts.sort_unstable();
+        if !around.wides.is_empty() {
+            touches.extend(around.wides.iter().copied());
+            touches.sort_by(|a, b| a.order_inside(b));
+        }
+        state.instant(ctx, &around.instant(ts, &touches));
+        record(ts, core::mem::take(&mut ctx.found));
     }
 }

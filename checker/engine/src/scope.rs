@@ -64,8 +64,12 @@ impl Edges {
 
     fn prune(&mut self, floor: Timestamp, oldest: Timestamp) {
         self.by_key.retain(|_, edges| {
-            let keep_from = edges.partition_point(|edge| edge.ts < floor).saturating_sub(1);
-            edges.drain(..keep_from);
+            // Of those before the floor, all of the last time stay: an opener does not close its own span, its twin does.
+            let passed = edges.partition_point(|edge| edge.ts < floor);
+            if let Some(last) = edges[..passed].last().map(|edge| edge.ts) {
+                let keep_from = edges.partition_point(|edge| edge.ts < last);
+                edges.drain(..keep_from);
+            }
             edges.last().is_some_and(|edge| edge.ts >= oldest)
         });
     }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use event::Timestamp;
 use hashbrown::HashMap;
 
-use crate::verdict::EventRef;
+use crate::verdict::{EventRef, Unknown};
 
 /// The numbers of time-keeping, with the defaults people can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +92,22 @@ pub(crate) struct NodeState {
     pub(crate) node: String,
     pub(crate) first_ts: Timestamp,
     pub(crate) last_ts: Timestamp,
+    /// Sources that lag too far behind to be waited for may have more to say from here on.
+    pub(crate) complete_to: Timestamp,
+    /// Times of events that were not judged, and why; the latest ones.
+    gaps: VecDeque<(Timestamp, Unknown)>,
     /// The first event of each process, by time.
     processes: Vec<(EventRef, String)>,
+}
+
+/// How many gaps of a node are remembered.
+const GAPS_MAX: usize = 256;
+
+impl NodeState {
+    /// Why something of the node between these times, both included, may never have been judged.
+    pub(crate) fn gap(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        self.gaps.iter().find(|(ts, _)| from <= *ts && *ts <= to).map(|(_, why)| *why)
+    }
 }
 
 /// The time after Invar itself was away, in which senders deliver what they kept for it.
@@ -155,6 +169,7 @@ impl Sources {
             network: name.0.clone(),
             node: name.1.clone(),
             first_ts: Timestamp::MAX,
+            complete_to: Timestamp::MAX,
             ..NodeState::default()
         });
         self.node_by_name.insert(name, number);
@@ -204,6 +219,16 @@ impl Sources {
             node.first_ts = node.first_ts.min(ts);
             node.last_ts = node.last_ts.max(ts);
         }
+    }
+
+    /// Notes that an event of `source` is not judged.
+    pub(crate) fn missed(&mut self, source: SourceIdx, ts: Timestamp, why: Unknown) {
+        let Some(state) = self.states.get(source as usize) else { return };
+        let Some(node) = self.nodes.get_mut(state.node_idx as usize) else { return };
+        if node.gaps.len() == GAPS_MAX {
+            node.gaps.pop_front();
+        }
+        node.gaps.push_back((ts, why));
     }
 
     /// Notes that Invar was away, or never there, until `arrived`.
@@ -261,6 +286,7 @@ impl Sources {
     /// Moves time on to `arrived` and says how far everything is now believed complete.
     pub(crate) fn tick(&mut self, timing: &Timing, arrived: Timestamp) -> Timestamp {
         self.arrival = self.arrival.max(arrived);
+        self.nodes.iter_mut().for_each(|node| node.complete_to = Timestamp::MAX);
         if let Some(frontier) = self.catching_up(timing) {
             self.frontier = self.frontier.max(frontier);
             return self.frontier;
@@ -275,8 +301,11 @@ impl Sources {
                 state.lags.pop_front();
             }
             let lag = Duration::from_nanos(state.lag_ns());
+            let watermark = self.arrival.minus(timing.lateness.max(lag + timing.margin));
             if lag <= timing.max_delay {
-                frontier = frontier.min(self.arrival.minus(timing.lateness.max(lag + timing.margin)));
+                frontier = frontier.min(watermark);
+            } else if let Some(node) = self.nodes.get_mut(state.node_idx as usize) {
+                node.complete_to = node.complete_to.min(watermark);
             }
         }
         self.frontier = self.frontier.max(frontier);

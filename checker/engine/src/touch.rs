@@ -36,8 +36,13 @@ impl Touch {
             .then_with(|| self.rule.cmp(&other.rule))
             .then_with(|| self.hash.cmp(&other.hash))
             .then_with(|| self.key.cmp(&other.key))
-            .then_with(|| self.role.cmp(&other.role))
-            .then_with(|| self.at.cmp(&other.at))
+            .then_with(|| self.order_inside(other))
+    }
+
+    /// The order among the touches of one instance at one time.
+    pub(crate) fn order_inside(&self, other: &Self) -> Ordering {
+        let order = |touch: &Self| (touch.role, touch.at, touch.alternative);
+        order(self).cmp(&order(other))
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -57,6 +62,11 @@ pub(crate) struct Seen {
 impl Touch {
     /// Whether it is the very same touch, come again.
     pub(crate) fn repeats(&self, other: &Self) -> bool {
+        self.repeats_role(other) && self.alternative == other.alternative
+    }
+
+    /// Whether it is the same event in the same part, by whatever alternative.
+    pub(crate) fn repeats_role(&self, other: &Self) -> bool {
         self.at.identity == other.at.identity && self.at.element == other.at.element && self.role == other.role
     }
 }

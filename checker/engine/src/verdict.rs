@@ -87,6 +87,12 @@ pub enum Unknown {
     Incomparable,
     /// The node that should have sent the event was not heard after the deadline, while others were.
     NodeSilent,
+    /// A source of the node that should have sent the event lags too far behind to be waited for.
+    Lagging,
+    /// An event of that node came too late to be judged, and may have been the one.
+    TooLate,
+    /// An event of that node came with a time too far ahead to be judged, and may have been the one.
+    Future,
 }
 
 impl Unknown {
@@ -99,6 +105,9 @@ impl Unknown {
             Unknown::TooMany => "too many events in a window",
             Unknown::Incomparable => "values without order",
             Unknown::NodeSilent => "node silent",
+            Unknown::Lagging => "source lagging",
+            Unknown::TooLate => "event too late",
+            Unknown::Future => "event from the future",
         }
     }
 }

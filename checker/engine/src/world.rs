@@ -107,6 +107,9 @@ impl<'a> World<'a> {
             timing: self.timing,
             offline: self.offline,
             completing: self.completing,
+            replaying: false,
+            pack: &pack.name,
+            known: &[],
             node_part: traits.node_part,
             found: Vec::new(),
             tally: Tally::default(),
@@ -144,7 +147,8 @@ impl<'a> World<'a> {
     /// When an instance last touched at `last` may be forgotten.
     pub(crate) fn forget_at(&self, rule: RuleIdx, last: Timestamp) -> Timestamp {
         let horizon = Automaton::horizon(self.rule(rule));
-        last.plus(if self.offline { horizon } else { horizon.max(self.timing.correct_for) })
+        // What a late event may still ask for lies that much further back.
+        last.plus(if self.offline { horizon } else { horizon.saturating_add(self.timing.correct_for) })
     }
 
     /// The name of the violation of this instance with that anchor.

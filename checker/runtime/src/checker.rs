@@ -377,16 +377,6 @@ impl Checker {
         // What grades the severity stands in the evidence.
         let whole = whole || !rule.grades.is_empty();
         let frozen = freeze::freeze(program, if whole { violation } else { &bare }, &mut self.evidence);
-        let group = if rule.group_by.is_empty() {
-            if frozen.node.is_empty() { violation.network.clone() } else { frozen.node.clone() }
-        } else {
-            let parts: Vec<String> = rule
-                .group_by
-                .iter()
-                .filter_map(|name| Some(format!("{name}={}", crate::json::text_of(frozen.key.get(name)?))))
-                .collect();
-            parts.join(", ")
-        };
         if let Ok(mut status) = self.shared.status.write()
             && !violation.grown
         {
@@ -404,7 +394,7 @@ impl Checker {
             network: violation.network.clone(),
             node: frozen.node,
             component: frozen.component,
-            group,
+            group: frozen.group,
             key: Json::Object(frozen.key),
             message: frozen.message,
             at: violation.at,

@@ -37,6 +37,9 @@ pub struct Frozen {
     pub node: String,
     /// The component it is about: the last cited event's.
     pub component: String,
+    /// Whose incident it belongs to: the rule's `group_by` parts, else the key's node, else the network. The key alone
+    /// decides, so that the violations of one key never part, whichever node was heard last.
+    pub group: String,
 }
 
 /// Freezes a violation.
@@ -64,6 +67,7 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
         Some(Json::String(node)) => node.clone(),
         _ => last.map(|source| source.node.clone()).unwrap_or_default(),
     };
+    let group = group(rule, &key, &violation.network);
     let component = last.map(|source| source.component.clone()).unwrap_or_default();
     let message = message(rule, violation, &events);
     let severity = severity(rule, violation, &events);
@@ -72,7 +76,16 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
         .as_ref()
         .map(|missing| json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()}));
     let evidence = events.iter().map(|(role, event)| json::evidence(role, event)).collect();
-    Frozen { key, message, severity, evidence, missing, node, component }
+    Frozen { key, message, severity, evidence, missing, node, component, group }
+}
+
+fn group(rule: &Rule, key: &Map<String, Json>, network: &str) -> String {
+    if rule.group_by.is_empty() {
+        return key.get("node").map_or_else(|| network.to_owned(), json::text_of);
+    }
+    let parts: Vec<String> =
+        rule.group_by.iter().filter_map(|name| Some(format!("{name}={}", json::text_of(key.get(name)?)))).collect();
+    parts.join(", ")
 }
 
 /// The rule's message with its holes filled; without one, the engine's plain words.
@@ -208,7 +221,60 @@ impl Env for Told<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use engine::{Engine, Input, Output, Timing};
+    use event::{Identity, Source, Timestamp};
+
     use super::*;
+
+    struct Told(Vec<Event>);
+
+    impl Evidence for Told {
+        fn event(&mut self, position: Position) -> Option<Event> {
+            self.0.get(position.record as usize).cloned()
+        }
+    }
+
+    /// Votes of three nodes on two heights; the last node heard differs from height to height.
+    fn frozen(key: &str) -> Vec<Frozen> {
+        let yaml = format!(
+            "pack: p\nrules:\n  - id: nodes-agree\n    key: {key}\n    agreement:\n      event: vote\n      value: root\n"
+        );
+        let (pack, diagnostics) = lang::compile(&yaml, "p.yaml", &lang::Options::default());
+        assert!(diagnostics.is_empty(), "{}", lang::render(&diagnostics, &yaml));
+        let program = Program::link([Arc::new(pack.unwrap())]);
+        let votes = [(1, "n1", "a"), (1, "n2", "a"), (1, "n3", "b"), (2, "n3", "a"), (2, "n2", "a"), (2, "n1", "b")];
+        let events = votes.iter().enumerate().map(|(number, (height, node, root))| Event {
+            position: Position { partition: 0, frame: 1, record: number as u32 },
+            identity: Identity(number as u128),
+            ts: Timestamp(1_000 + number as u64),
+            source: Source { network: "testnet".into(), node: (*node).into(), component: "c".into() },
+            name: "vote".into(),
+            attrs: vec![("height".into(), Value::from(*height)), ("root".into(), Value::from(*root))],
+            ..Event::default()
+        });
+        let mut told = Told(events.collect());
+        let mut engine = Engine::new(program, Timing::default(), Input::Offline);
+        told.0.iter().for_each(|event| crate::feed::event(&mut engine, event));
+        let mut said = Vec::new();
+        engine.finish(true, &mut said);
+        said.iter()
+            .filter_map(|output| match output {
+                Output::Violated(violation) => Some(freeze(engine.program(), violation, &mut told)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn violations_without_a_node_in_their_key_share_the_networks_incident() {
+        let frozen = frozen("[height]");
+        assert_eq!(frozen.iter().map(|one| &*one.group).collect::<Vec<_>>(), ["testnet", "testnet"]);
+        let mut nodes: Vec<&str> = frozen.iter().map(|one| &*one.node).collect();
+        nodes.sort_unstable();
+        assert_eq!(nodes, ["n1", "n3"], "each still shows the node that was heard last");
+    }
 
     #[test]
     fn lengths_of_time_are_told_in_their_units() {

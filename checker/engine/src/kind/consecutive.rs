@@ -23,42 +23,38 @@ pub(crate) struct Consecutive {
 impl Consecutive {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Consecutive { fail, ok, count } = ctx.rule.kind else { return };
-        if now.restart.is_some() && ctx.rule.on_restart != OnRestart::Keep {
-            *self = Consecutive::default();
+        let span = ctx.span(now.ts);
+        if span.is_some() && self.span != span {
+            *self = Consecutive { span, ..Consecutive::default() };
         }
-        let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
-            *self = Consecutive::default();
-        }
-        self.span = Some(span);
-        let fails: Vec<EventRef> = now.of(fail).map(|touch| touch.at).collect();
-        let succeeded = now.of(ok).next().is_some();
-        if succeeded || !fails.is_empty() {
+        let inside = |touch: &&crate::touch::Touch| span.is_some() && touch.ts() == now.ts;
+        let fails: Vec<EventRef> = now.of(fail).filter(inside).map(|touch| touch.at).collect();
+        let successes = now.of(ok).filter(inside).count();
+        if successes > 0 || !fails.is_empty() {
             ctx.exercise(now.ts);
         }
-        if !succeeded {
+        let restarts = usize::from(now.restart.is_some() && ctx.rule.on_restart != OnRestart::Keep);
+        let ends = successes + restarts;
+        if ends == 0 {
             fails.iter().for_each(|fail| self.fail(ctx, count, *fail));
             return;
         }
-        // The success may stand anywhere inside the instant: where it avoids a full row, and then as late as it can.
-        let room = count.saturating_sub(1).saturating_sub(self.length) as usize;
+        // Successes (and a restart) may stand anywhere inside the instant: where they avoid full rows, and then so that as
+        // few failures as can be are left for the next row.
+        let row = count.saturating_sub(1) as usize;
+        let room = row.saturating_sub(self.length as usize) + (ends - 1) * row;
         let full = self.length as usize + fails.len() >= count as usize;
         let before = match (ctx.strict(), self.reported) {
-            // Least favourable: behind a full row, else before a new one.
-            (true, false) => {
-                if full {
-                    fails.len()
-                } else {
-                    0
-                }
-            }
             (_, true) => fails.len(),
             (false, false) => fails.len().min(room),
+            // Least favourable: behind a full row, else before a new one.
+            (true, false) if full => fails.len(),
+            (true, false) => 0,
         };
-        for fail in &fails[..before] {
-            self.fail(ctx, count, *fail);
+        if ctx.strict() {
+            fails[..before].iter().for_each(|fail| self.fail(ctx, count, *fail));
         }
-        ctx.tally.held += 1;
+        ctx.tally.held += successes as u64;
         *self = Consecutive { span: self.span, ..Consecutive::default() };
         for fail in &fails[before..] {
             self.fail(ctx, count, *fail);

@@ -2,11 +2,11 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use event::Timestamp;
 
-use super::{Anchor, Ctx, Instant, Part, What};
+use super::{Anchor, Ctx, Instant, Part, What, Withheld};
 use crate::{
     pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule},
     scope::Span,
-    touch::{Seen, same_event},
+    touch::{Seen, Touch, same_event},
     verdict::EventRef,
 };
 
@@ -20,19 +20,29 @@ pub(crate) struct Count {
     seen: VecDeque<Seen>,
     total: u64,
     span: Option<Span>,
+    /// The restart since which is counted, where something was counted before it.
+    run: Option<EventRef>,
     /// The event with which the window became too full.
     onset: Option<EventRef>,
     /// That it is too full was said: it has lasted as long as `for` asks.
     reported: bool,
     open: Vec<Opened>,
+    /// Spans that ended with too few while the node could not be heard, and when to look again.
+    asleep: Vec<(Opened, Timestamp)>,
+    /// Something asleep can be judged by now.
+    awake: bool,
 }
 
 /// A span around one opener.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Opened {
     opener: Seen,
+    span: Span,
     counted: Vec<EventRef>,
+    /// What certainly lies inside.
     total: u64,
+    /// What lies beside the opener, and may as well have come before it.
+    loose: u64,
     /// The last time that belongs to it.
     end: Timestamp,
     reported: bool,
@@ -41,9 +51,6 @@ struct Opened {
 impl Count {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Count { of, max, span, .. } = &ctx.rule.kind else { return };
-        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended && !matches!(span, CountSpan::Per { .. }) {
-            *self = Count::default();
-        }
         match span {
             CountSpan::Ever => self.ever(ctx, now, *of, *max),
             CountSpan::Window(length) => self.window(ctx, now, *of, *max, *length),
@@ -51,18 +58,28 @@ impl Count {
         }
     }
 
+    /// Each span counts anew, and so does each run of the node where a restart ends or resets the instance. What comes at
+    /// a restart's own time belongs to the ended run as far as there is room.
     fn ever(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>, of: RoleIdx, max: Option<u64>) {
-        let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
-            *self = Count::default();
-        }
-        self.span = Some(span);
         let Some(max) = max else { return };
-        for touch in now.of(of) {
-            if self.seen.iter().any(|seen| seen.at.identity == touch.at.identity && seen.at.element == touch.at.element)
-            {
-                continue;
+        let span = ctx.span(now.ts);
+        let mut touches: Vec<&Touch> = now.of(of).filter(|_| span.is_some()).collect();
+        touches.retain(|touch| {
+            !self.seen.iter().any(|seen| seen.at.identity == touch.at.identity && seen.at.element == touch.at.element)
+        });
+        if span.is_some() && self.span != span && !touches.is_empty() {
+            *self = Count { span, ..Count::default() };
+        }
+        let mut touches = touches.into_iter();
+        if let Some(restart) = now.restart.filter(|_| starts_anew(ctx.rule)) {
+            let room = usize::try_from(max.saturating_sub(self.total)).unwrap_or(usize::MAX);
+            let before = touches.by_ref().take(room).count();
+            ctx.tally.held += before as u64;
+            if self.total > 0 || before > 0 || self.run.is_some() {
+                *self = Count { span: self.span, run: Some(restart), ..Count::default() };
             }
+        }
+        for touch in touches {
             ctx.exercise(now.ts);
             self.total += 1;
             let limit = usize::try_from(max).unwrap_or(usize::MAX).saturating_add(1).saturating_add(EXCESS_MAX);
@@ -74,7 +91,8 @@ impl Count {
                 ctx.tally.held += 1;
             } else if grown {
                 // Said again with the same anchor for each excess event that the evidence still takes.
-                let anchor = span.opener.map_or(Anchor::Key, Anchor::Event);
+                let begun = self.run.or(self.span.and_then(|span| span.opener));
+                let anchor = begun.map_or(Anchor::Key, Anchor::Event);
                 let at = self.seen.get(usize::try_from(max).unwrap_or(0)).map_or(now.ts, |first| first.at.ts);
                 let evidence = cite(of, self.seen.iter().map(|seen| seen.at));
                 ctx.violated(anchor, at, evidence, None);
@@ -82,6 +100,7 @@ impl Count {
         }
     }
 
+    /// A level is one for as long as the window is too full at every time, whatever leaves and enters it at one time.
     fn window(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -91,21 +110,29 @@ impl Count {
         length: core::time::Duration,
     ) {
         let Some(max) = max else { return };
+        let span = ctx.span(now.ts);
+        let touches: Vec<&Touch> = now.of(of).filter(|_| span.is_some()).collect();
         self.expire(now.ts, length);
-        for touch in now.of(of) {
-            if ctx.span(now.ts).is_some() {
-                ctx.exercise(now.ts);
-                self.seen.push_back(touch.seen());
-            }
+        if self.span != span && !touches.is_empty() {
+            self.seen.clear();
+            self.span = span;
         }
+        let mut before = 0;
+        if now.restart.is_some() && starts_anew(ctx.rule) {
+            before = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(self.seen.len()).min(touches.len());
+            self.seen.clear();
+        }
+        if !touches.is_empty() {
+            ctx.exercise(now.ts);
+        }
+        self.seen.extend(touches[before..].iter().map(|touch| touch.seen()));
         let full = self.seen.len() as u64 > max;
-        if !full {
-            self.recover(ctx, now.ts);
-        }
-        if !full && now.of(of).next().is_some() {
+        if !full && !touches.is_empty() {
             ctx.tally.held += 1;
         }
-        if let Some(last) = self.seen.back().filter(|_| full && self.onset.is_none()).map(|seen| seen.at) {
+        if !full {
+            self.recover(ctx, now.ts);
+        } else if let Some(last) = self.seen.back().filter(|_| self.onset.is_none()).map(|seen| seen.at) {
             self.onset = Some(last);
             if ctx.rule.hold.is_none_or(|hold| hold.lasts.is_zero()) {
                 self.too_full(ctx, last, of, max, now.ts);
@@ -136,84 +163,86 @@ impl Count {
         }
     }
 
+    /// What lies beside the opener (without `before`) or beside the event that ends the span may be on either side of it:
+    /// it is not counted as too much, and not missed as too little.
     fn per(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Count { of, min, max, span: CountSpan::Per { when, before, within, until } } = &ctx.rule.kind else {
             return;
         };
-        let counted: Vec<Seen> = now.of(*of).map(crate::touch::Touch::seen).collect();
+        if ctx.replaying {
+            // What was left open before all this comes first.
+            self.wake(ctx, now.ts);
+        }
+        let counted: Vec<Seen> = now.of(*of).map(Touch::seen).collect();
+        let closers: Vec<Seen> = now.of_some(*until).map(Touch::seen).collect();
         for touch in now.of(*when) {
-            if ctx.span(now.ts).is_none() {
-                continue;
-            }
+            let Some(span) = ctx.span(now.ts) else { continue };
             ctx.exercise(now.ts);
             let opener = touch.seen();
             let from = now.ts.minus(*before);
-            let earlier: Vec<EventRef> = self
-                .seen
-                .iter()
-                .filter(|seen| seen.at.ts >= from && ctx.fits(&opener, seen))
-                .map(|seen| seen.at)
-                .collect();
+            let earlier = self.seen.iter().filter(|seen| seen.at.ts >= from && ctx.fits(&opener, seen));
+            let earlier = distinct(earlier.map(|seen| seen.at));
             let end = within.map_or(Timestamp::MAX, |within| now.ts.plus(within));
             let total = earlier.len() as u64;
-            self.open.push(Opened { opener, counted: earlier, total, end, reported: false });
+            self.open.push(Opened { opener, span, counted: earlier, total, loose: 0, end, reported: false });
         }
-        for open in &mut self.open {
-            for seen in &counted {
-                if !same_event(&seen.at, &open.opener.at) && ctx.fits(&open.opener, seen) {
-                    open.total += 1;
-                    if open.counted.len() < usize::try_from(max.unwrap_or(0)).unwrap_or(0) + 1 + EXCESS_MAX {
-                        open.counted.push(seen.at);
-                    }
-                }
+        let restarted = now.restart.filter(|_| ctx.rule.on_restart != OnRestart::Keep);
+        let min = min.unwrap_or(0);
+        for mut open in core::mem::take(&mut self.open) {
+            let fresh = open.opener.at.ts == now.ts;
+            let fitting =
+                counted.iter().filter(|seen| !same_event(&seen.at, &open.opener.at) && ctx.fits(&open.opener, seen));
+            let here = distinct(fitting.map(|seen| seen.at));
+            let beside = here.len() as u64;
+            let closer = closers
+                .iter()
+                .find(|closer| !same_event(&closer.at, &open.opener.at) && ctx.fits(&open.opener, closer))
+                .filter(|_| !fresh || open.total + beside >= min);
+            let restart = restarted.filter(|_| match ctx.rule.on_restart {
+                OnRestart::Broken => !fresh,
+                _ => !(fresh && now.is_start(&open.opener.at)),
+            });
+            let ends = closer.is_some() || restart.is_some();
+            open.counted.extend(here.into_iter().take(evidence_max(*max).saturating_sub(open.counted.len())));
+            if fresh && before.is_zero() || ends {
+                open.loose += beside;
+            } else {
+                open.total += beside;
             }
             if max.is_some_and(|max| open.total > max) && !open.reported {
                 open.reported = true;
-                let mut evidence = vec![(Part::Role(*when), open.opener.at)];
-                evidence.extend(cite(*of, open.counted.iter().copied()));
-                ctx.violated(Anchor::Event(open.opener.at), now.ts, evidence, None);
+                if !ctx.span_ended(&open.span, now.ts) {
+                    let mut evidence = vec![(Part::Role(*when), open.opener.at)];
+                    evidence.extend(cite(*of, open.counted.iter().copied()));
+                    ctx.violated(Anchor::Event(open.opener.at), now.ts, evidence, None);
+                }
+            }
+            match (closer, restart) {
+                (None, None) => self.open.push(open),
+                (_, Some(_)) if ctx.rule.on_restart != OnRestart::Broken => {}
+                (Some(closer), _) => self.close(ctx, open, now.ts, Some((Part::Role(closer.role), closer.at))),
+                (None, Some(restart)) => self.close(ctx, open, now.ts, Some((Part::Restart, restart))),
             }
         }
         if !before.is_zero() {
-            let oldest = now.ts.minus(*before);
+            let mut oldest = now.ts.minus(*before);
+            if restarted.is_some() && ctx.rule.on_restart == OnRestart::Reset {
+                oldest = now.ts;
+            }
             while self.seen.front().is_some_and(|seen| seen.at.ts < oldest) {
                 self.seen.pop_front();
             }
             self.seen.extend(counted);
-        }
-        if let Some(closer) = now.of_some(*until).next() {
-            let mut still = Vec::new();
-            for open in core::mem::take(&mut self.open) {
-                let tied = open.opener.at.ts == now.ts && min.is_some_and(|min| open.total < min);
-                if same_event(&open.opener.at, &closer.at) || tied {
-                    still.push(open);
-                } else {
-                    self.close(ctx, open, now.ts, Some((Part::Role(closer.role()), closer.at)));
-                }
-            }
-            self.open = still;
-        }
-        if let Some(restart) = now.restart {
-            let (owed, open) =
-                core::mem::take(&mut self.open).into_iter().partition(|open: &Opened| open.opener.at.ts < now.ts);
-            match ctx.rule.on_restart {
-                OnRestart::Broken => {
-                    self.open = open;
-                    let owed: Vec<Opened> = owed;
-                    for open in owed {
-                        self.close(ctx, open, now.ts, Some((Part::Restart, restart)));
-                    }
-                }
-                OnRestart::Ended => self.open = open,
-                OnRestart::Reset | OnRestart::Keep => self.open = owed.into_iter().chain(open).collect(),
-            }
         }
     }
 
     /// Judges a span at its end.
     fn close(&mut self, ctx: &mut Ctx<'_>, open: Opened, at: Timestamp, by: Option<(Part, EventRef)>) {
         let Kind::Count { of, min, span: CountSpan::Per { when, .. }, .. } = &ctx.rule.kind else { return };
-        if min.is_some_and(|min| open.total < min) {
+        if ctx.span_ended(&open.span, at) {
+            return;
+        }
+        if min.is_some_and(|min| open.total + open.loose < min) {
             let mut evidence = vec![(Part::Role(*when), open.opener.at)];
             evidence.extend(cite(*of, open.counted.iter().copied()));
             evidence.extend(by);
@@ -236,7 +265,10 @@ impl Count {
                 let leaves = self.seen.get(last).map(|seen| seen.at.ts.plus(*length))?;
                 Some(self.lasts(rule).map_or(leaves, |lasts| lasts.min(leaves)))
             }
-            CountSpan::Per { .. } => self.open.iter().map(|open| open.end).min().filter(|end| *end < Timestamp::MAX),
+            CountSpan::Per { .. } => {
+                let ends = self.open.iter().map(|open| open.end);
+                ends.chain(self.asleep.iter().map(|(_, again)| *again)).min().filter(|end| *end < Timestamp::MAX)
+            }
         }
     }
 
@@ -255,16 +287,61 @@ impl Count {
                 }
             }
             CountSpan::Per { .. } => {
+                self.wake(ctx, due);
                 for open in core::mem::take(&mut self.open) {
-                    if open.end > due {
+                    let end = open.end;
+                    if end > due {
                         self.open.push(open);
-                    } else if !ctx.span(open.opener.at.ts).is_some_and(|span| ctx.span_ended(&span, open.end)) {
-                        let end = open.end;
-                        self.close(ctx, open, end, None);
+                        continue;
+                    }
+                    match self.withheld(ctx, &open).filter(|_| !ctx.span_ended(&open.span, end)) {
+                        Some(Withheld::ForGood(why)) => ctx.unknown(why),
+                        Some(Withheld::ForNow(why)) => {
+                            ctx.unknown(why);
+                            self.asleep.push((open, ctx.look_again(due)));
+                        }
+                        None => self.close(ctx, open, end, None),
                     }
                 }
             }
         }
+    }
+
+    /// Why too few may not be too few.
+    fn withheld(&self, ctx: &Ctx<'_>, open: &Opened) -> Option<Withheld> {
+        let Kind::Count { min: Some(min), span: CountSpan::Per { before, .. }, .. } = &ctx.rule.kind else {
+            return None;
+        };
+        let few = open.total + open.loose < *min;
+        if few { ctx.withheld(open.opener.at, open.opener.at.ts.minus(*before), open.end) } else { None }
+    }
+
+    /// Looks again at what was left open; see `Response::wake`.
+    fn wake(&mut self, ctx: &mut Ctx<'_>, now: Timestamp) {
+        for (open, again) in core::mem::take(&mut self.asleep) {
+            match self.withheld(ctx, &open) {
+                _ if again > now && !ctx.replaying => self.asleep.push((open, again)),
+                Some(Withheld::ForGood(_)) => {}
+                Some(Withheld::ForNow(_)) => self.asleep.push((open, ctx.look_again(now))),
+                None if !ctx.replaying => {
+                    self.awake = true;
+                    self.asleep.push((open, Timestamp::MAX));
+                }
+                None => {
+                    let end = open.end;
+                    self.close(ctx, open, end, None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn poll(&mut self, ctx: &Ctx<'_>) {
+        self.awake |=
+            self.asleep.iter().any(|(open, _)| !matches!(self.withheld(ctx, open), Some(Withheld::ForNow(_))));
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        self.awake
     }
 
     /// When what is too full has been so for as long as `for` asks; none when that was said.
@@ -273,12 +350,29 @@ impl Count {
     }
 
     pub(super) fn open(&self) -> u64 {
-        self.open.len() as u64 + u64::from(self.onset.is_some())
+        (self.open.len() + self.asleep.len()) as u64 + u64::from(self.onset.is_some())
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.seen.is_empty() && self.open.is_empty() && self.total == 0
+        self.seen.is_empty() && self.open.is_empty() && self.asleep.is_empty() && self.total == 0 && self.run.is_none()
     }
+}
+
+/// Whether a restart makes the count begin anew.
+fn starts_anew(rule: &Rule) -> bool {
+    matches!(rule.on_restart, OnRestart::Ended | OnRestart::Reset)
+}
+
+/// How many counted events are kept as evidence.
+fn evidence_max(max: Option<u64>) -> usize {
+    usize::try_from(max.unwrap_or(0)).unwrap_or(usize::MAX).saturating_add(1 + EXCESS_MAX)
+}
+
+/// Events in order, each once, however many alternatives it matched.
+fn distinct(events: impl Iterator<Item = EventRef>) -> Vec<EventRef> {
+    let mut events: Vec<EventRef> = events.collect();
+    events.dedup();
+    events
 }
 
 fn cite(role: RoleIdx, events: impl Iterator<Item = EventRef>) -> Vec<(Part, EventRef)> {

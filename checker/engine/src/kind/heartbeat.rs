@@ -4,7 +4,8 @@ use event::Timestamp;
 
 use super::{Anchor, Ctx, Instant, Part, What};
 use crate::{
-    pack::{Kind, Rule},
+    pack::{Kind, OnRestart, Rule},
+    scope::Span,
     verdict::EventRef,
 };
 
@@ -13,33 +14,46 @@ use crate::{
 pub(crate) struct Heartbeat {
     /// Life is expected since this sign (or start).
     last: Option<EventRef>,
+    /// The span of `during` that sign lies in.
+    span: Option<Span>,
+    /// The silence since then is not judged: the span ended, or life showed outside of it.
+    unjudged: bool,
     /// The silence under report, by the time it became too long.
     onset: Option<Timestamp>,
 }
 
 impl Heartbeat {
+    /// Of one time, signs come first, then what ends the expectation, then what would show a silence. Signs count inside
+    /// `during` alone, where they begin what is judged; the silence must become too long inside the same span.
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Heartbeat { of, every, start, stop, while_ } = ctx.rule.kind else { return };
+        let span = ctx.span(now.ts);
         let beat = now.of(of).last().map(|touch| touch.at);
-        let started = now.of_some(start).last().map(|touch| touch.at);
-        // A sign at the same instant comes before whatever would show the silence.
-        if let Some(beat) = beat.filter(|_| start.is_none() || self.last.is_some() || started.is_some()) {
+        let started = now.of_some(start).last().map(|touch| touch.at).filter(|_| span.is_some());
+        let expected = start.is_none() || self.last.is_some() || started.is_some();
+        if span.is_none() {
+            if beat.is_some() && self.last.is_some() {
+                self.recover(ctx, now.ts);
+                self.unjudged = true;
+            }
+        } else if let Some(sign) = beat.filter(|_| expected).or(started) {
             ctx.exercise(now.ts);
-            self.alive(ctx, beat);
-        } else if let Some(started) = started {
-            ctx.exercise(now.ts);
-            self.alive(ctx, started);
+            self.alive(ctx, sign);
+            self.span = span;
+        }
+        let ended = now.restart.is_some() && matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
+        if ended || now.of_some(stop).next().is_some() {
+            self.recover(ctx, now.ts);
+            self.last = None;
         }
         if let Some(last) = self.last
             && let Some(witness) = now.of_some(while_).next()
             && self.onset.is_none()
+            && !self.unjudged
             && now.ts.since(last.ts) > every
+            && span == self.span
         {
             self.silent(ctx, last, now.ts, Some(witness.at));
-        }
-        if now.of_some(stop).next().is_some() && beat.is_none() && started.is_none() {
-            self.recover(ctx, now.ts);
-            self.last = None;
         }
     }
 
@@ -49,6 +63,7 @@ impl Heartbeat {
         }
         self.recover(ctx, sign.ts);
         self.last = Some(sign);
+        self.unjudged = false;
     }
 
     fn recover(&mut self, ctx: &mut Ctx<'_>, at: Timestamp) {
@@ -68,11 +83,14 @@ impl Heartbeat {
 
     pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
         let Kind::Heartbeat { every, while_: None, .. } = rule.kind else { return None };
-        self.last.filter(|_| self.onset.is_none()).map(|last| last.ts.plus(every))
+        self.last.filter(|_| self.onset.is_none() && !self.unjudged).map(|last| last.ts.plus(every))
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
-        if let Some(last) = self.last.filter(|_| self.onset.is_none()) {
+        let Some(last) = self.last.filter(|_| self.onset.is_none()) else { return };
+        if self.span.is_some_and(|span| ctx.span_ended(&span, due)) {
+            self.unjudged = true;
+        } else {
             self.silent(ctx, last, due, None);
         }
     }

@@ -28,11 +28,13 @@ use event::{Timestamp, Value};
 use crate::{
     expr::{AsOf, Env, Expr, Val},
     fact::Facts,
+    instance::Finding,
     pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule, Ties},
     scope::{Scope, Span},
     source::{Sources, Timing},
     touch::{Seen, Touch},
     verdict::{EventRef, Unknown},
+    world::violation_id,
 };
 
 /// The state of one instance.
@@ -40,7 +42,7 @@ use crate::{
 pub(crate) struct Automaton {
     state: State,
     /// When a violation was last reported, for `report: first` and `quiet`.
-    reported: Option<Timestamp>,
+    reported: Option<(Timestamp, Anchor)>,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -66,8 +68,10 @@ enum State {
 pub(crate) struct Instant<'a> {
     pub(crate) ts: Timestamp,
     pub(crate) touches: &'a [&'a Touch],
-    /// A process of the key's node starts.
+    /// A process of the key's node starts: the first sign of it.
     pub(crate) restart: Option<EventRef>,
+    /// All signs of a start at this time.
+    pub(crate) starts: &'a [EventRef],
 }
 
 impl<'a> Instant<'a> {
@@ -76,13 +80,18 @@ impl<'a> Instant<'a> {
         self.touches.iter().copied().filter(move |touch| touch.role() == role)
     }
 
+    /// Whether the event is itself a sign of a start.
+    fn is_start(&self, event: &EventRef) -> bool {
+        self.starts.iter().any(|start| crate::touch::same_event(start, event))
+    }
+
     fn of_some(&self, role: Option<RoleIdx>) -> impl Iterator<Item = &'a Touch> + use<'a> {
         self.touches.iter().copied().filter(move |touch| Some(touch.role()) == role)
     }
 }
 
 /// What tells one violation of an instance from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Anchor {
     /// The instance itself: it can be broken once.
     Key,
@@ -90,6 +99,17 @@ pub(crate) enum Anchor {
     Event(EventRef),
     /// A time: the onset of a silence.
     Time(Timestamp),
+}
+
+impl Anchor {
+    /// Among violations of one time, the order in which they are taken.
+    fn order(&self) -> (Timestamp, u128, u32) {
+        match self {
+            Anchor::Key => (Timestamp::ZERO, 0, 0),
+            Anchor::Event(event) => (event.ts, event.identity.0, event.element),
+            Anchor::Time(ts) => (*ts, 0, 0),
+        }
+    }
 }
 
 /// The part a cited event plays.
@@ -157,6 +177,15 @@ impl Tally {
     }
 }
 
+/// Why an absence is not proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Withheld {
+    /// The node may still speak.
+    ForNow(Unknown),
+    /// What it said was not judged.
+    ForGood(Unknown),
+}
+
 /// What an automaton may look at besides its own state.
 pub(crate) struct Ctx<'a> {
     pub(crate) rule: &'a Rule,
@@ -172,6 +201,11 @@ pub(crate) struct Ctx<'a> {
     pub(crate) offline: bool,
     /// Time runs on after the last event: levels that only time could start do not.
     pub(crate) completing: bool,
+    /// What was judged before is judged again, in order.
+    pub(crate) replaying: bool,
+    /// The pack's name, and what of the instance was found before, while it is judged again.
+    pub(crate) pack: &'a str,
+    pub(crate) known: &'a [Finding],
     /// Where in the key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
     pub(crate) found: Vec<Found>,
@@ -197,6 +231,35 @@ impl Ctx<'_> {
     /// Whether that span has ended by `ts`.
     fn span_ended(&self, span: &Span, ts: Timestamp) -> bool {
         self.rule.during.as_ref().is_some_and(|during| self.scope.ended(during, span, self.key, ts))
+    }
+
+    /// Why it cannot be told whether the key's node sent something between these times. Never so offline, nor where the
+    /// absence was held against it already: then late evidence alone takes that back.
+    fn withheld(&self, owed_for: EventRef, from: Timestamp, to: Timestamp) -> Option<Withheld> {
+        if self.offline {
+            return None;
+        }
+        let (network, node) = self.node()?;
+        let state = self.sources.find_node(network, node)?;
+        let withheld = if let Some(why) = state.gap(from, to) {
+            Withheld::ForGood(why)
+        } else if self.sources.silent(network, node, to) {
+            Withheld::ForNow(Unknown::NodeSilent)
+        } else if state.complete_to <= to {
+            Withheld::ForNow(Unknown::Lagging)
+        } else {
+            return None;
+        };
+        let judged = !self.known.is_empty() && {
+            let id = violation_id(self.pack, &self.rule.id, self.key, &Anchor::Event(owed_for));
+            self.known.iter().any(|finding| finding.id == id)
+        };
+        (!judged).then_some(withheld)
+    }
+
+    /// When to look again at what is withheld for now.
+    fn look_again(&self, now: Timestamp) -> Timestamp {
+        self.sources.frontier.max(now).plus(self.timing.margin)
     }
 
     fn exercise(&mut self, ts: Timestamp) {
@@ -279,6 +342,11 @@ impl Ctx<'_> {
         condition.roles_used() || self.holds(condition, touch.role(), &touch.slots, touch.ts(), &[])
     }
 
+    /// Whether the touch's condition asks for another event.
+    fn asks_others(&self, touch: &Touch) -> bool {
+        self.condition(touch.role(), touch.alternative).is_some_and(Expr::roles_used)
+    }
+
     /// The late conditions of two events that ask for one another.
     fn fits(&self, a: &Seen, b: &Seen) -> bool {
         let one_way = |own: &Seen, other: &Seen| {
@@ -344,6 +412,21 @@ impl Env for Late<'_> {
     }
 }
 
+impl State {
+    /// Whether the kind knows better than to start anew what of a restart's own time belongs to the new process.
+    fn resets_itself(&self) -> bool {
+        matches!(
+            self,
+            State::Point
+                | State::Response(_)
+                | State::Precedence(_)
+                | State::Count(_)
+                | State::Consecutive(_)
+                | State::Heartbeat(_)
+        )
+    }
+}
+
 impl Automaton {
     pub(crate) fn new(rule: &Rule) -> Self {
         let state = match &rule.kind {
@@ -371,9 +454,13 @@ impl Automaton {
     pub(crate) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let first = ctx.found.len();
         let admitted: Vec<&Touch>;
-        let mut now = Instant { ts: now.ts, touches: now.touches, restart: now.restart };
-        if now.touches.iter().any(|touch| !ctx.admits(touch)) {
-            admitted = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
+        let mut now = Instant { ts: now.ts, touches: now.touches, restart: now.restart, starts: now.starts };
+        let repeats = |pair: &[&Touch]| pair[0].repeats_role(pair[1]);
+        if now.touches.iter().any(|touch| !ctx.admits(touch)) || now.touches.windows(2).any(repeats) {
+            let mut touches: Vec<&Touch> = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
+            // An event that several alternatives of a role match plays it once; conditions on others choose later.
+            touches.dedup_by(|later, earlier| later.repeats_role(earlier) && !ctx.asks_others(earlier));
+            admitted = touches;
             now.touches = &admitted;
         }
         match &ctx.rule.ties {
@@ -383,8 +470,10 @@ impl Automaton {
                 while let Some(group) = groups.next() {
                     let touches: Vec<&Touch> = group.iter().map(|(_, touch)| *touch).collect();
                     // The restart has no place in that order: it comes last, as the least that it can break.
-                    let restart = now.restart.filter(|_| groups.peek().is_none());
-                    self.feed(ctx, &Instant { ts: now.ts, touches: &touches, restart });
+                    let last = groups.peek().is_none();
+                    let restart = now.restart.filter(|_| last);
+                    let starts = if last { now.starts } else { &[] };
+                    self.feed(ctx, &Instant { ts: now.ts, touches: &touches, restart, starts });
                 }
             }
             _ => self.feed(ctx, &now),
@@ -409,7 +498,7 @@ impl Automaton {
             State::Gauge(state) => state.instant(ctx, now),
             State::Aggregate(state) => state.instant(ctx, now),
         }
-        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset {
+        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset && !self.state.resets_itself() {
             self.state = Automaton::new(ctx.rule).state;
         }
     }
@@ -454,6 +543,24 @@ impl Automaton {
             State::Heartbeat(state) => state.due(ctx, due),
         }
         self.mute(ctx, first);
+    }
+
+    /// Sees whether something that was left open can be judged by now.
+    pub(crate) fn poll(&mut self, ctx: &Ctx<'_>) {
+        match &mut self.state {
+            State::Response(state) => state.poll(ctx),
+            State::Count(state) => state.poll(ctx),
+            _ => {}
+        }
+    }
+
+    /// Whether something was left open that can be judged by now: then all is judged again in order of time.
+    pub(crate) fn is_awake(&self) -> bool {
+        match &self.state {
+            State::Response(state) => state.is_awake(),
+            State::Count(state) => state.is_awake(),
+            _ => false,
+        }
     }
 
     /// How many obligations or levels are open.
@@ -525,20 +632,30 @@ impl Automaton {
         if !ctx.rule.report_first && ctx.rule.quiet.is_none() {
             return;
         }
-        let mut kept = ctx.found.split_off(first);
-        kept.retain(|found| match &found.what {
-            What::Violated { at, .. } => {
-                let silent = self.reported.is_some_and(|last| {
-                    ctx.rule.report_first || ctx.rule.quiet.is_some_and(|quiet| *at < last.plus(quiet))
-                });
-                if !silent {
-                    self.reported = Some(*at);
-                }
-                !silent
+        // Those of one time in an order that does not depend on how they were found.
+        let at = |found: &Found| match &found.what {
+            What::Violated { at, .. } => Some((*at, found.anchor.order())),
+            What::Resolved(_) | What::Late(..) => None,
+        };
+        let mut order: Vec<usize> = (first..ctx.found.len()).filter(|&place| at(&ctx.found[place]).is_some()).collect();
+        order.sort_by_key(|&place| at(&ctx.found[place]));
+        let mut silenced: Vec<usize> = Vec::new();
+        for place in order {
+            let (anchor, Some((at, _))) = (ctx.found[place].anchor, at(&ctx.found[place])) else { continue };
+            let silent = self.reported.is_some_and(|(last, known)| {
+                known != anchor && (ctx.rule.report_first || ctx.rule.quiet.is_some_and(|quiet| at < last.plus(quiet)))
+            });
+            if silent {
+                silenced.push(place);
+            } else {
+                self.reported = Some((at, anchor));
             }
-            What::Resolved(_) | What::Late(..) => true,
+        }
+        let mut place = 0;
+        ctx.found.retain(|_| {
+            place += 1;
+            !silenced.contains(&(place - 1))
         });
-        ctx.found.append(&mut kept);
     }
 }
 

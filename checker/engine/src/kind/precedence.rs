@@ -7,7 +7,7 @@ use super::{
     support::{Supports, is_choosy},
 };
 use crate::{
-    pack::{Kind, RoleIdx, Rule},
+    pack::{Kind, OnRestart, RoleIdx, Rule},
     touch::{Seen, same_event},
     verdict::{EventRef, Unknown},
 };
@@ -50,6 +50,11 @@ impl Precedence {
         }
         if let Some(opener) = now.of_some(*since).last() {
             self.since = Some(opener.at);
+            self.supports.iter_mut().for_each(|supports| supports.forget_before(now.ts));
+        }
+        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset {
+            // What supports at the start's own time may already belong to the new process.
+            self.since = None;
             self.supports.iter_mut().for_each(|supports| supports.forget_before(now.ts));
         }
     }

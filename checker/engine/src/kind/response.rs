@@ -3,17 +3,20 @@ use alloc::{collections::VecDeque, vec, vec::Vec};
 use core::time::Duration;
 use event::Timestamp;
 
-use super::{Anchor, Ctx, Instant, Late, Part, What};
+use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld};
 use crate::{
     expr::Val,
     pack::{Kind, Limit, OnRestart, RoleIdx},
     scope::Span,
-    touch::{Seen, same_event},
+    touch::{Seen, Touch, same_event},
     verdict::{EventRef, Unknown},
 };
 
 /// How many violated obligations are remembered per key, to say by how much their answer was late.
 const OVERDUE_MAX: usize = 16;
+
+/// Beyond so many answers at one time, `pair` takes them one after the other without trading.
+const TRADED_MAX: usize = 64;
 
 /// How many answers are kept for questions that `slack` lets come after them.
 const EARLY_MAX: usize = 1_024;
@@ -22,6 +25,9 @@ const EARLY_MAX: usize = 1_024;
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Response {
     pending: VecDeque<Obligation>,
+    asleep: Vec<Asleep>,
+    /// Something asleep can be judged by now.
+    awake: bool,
     overdue: VecDeque<Seen>,
     /// Answers of the last `slack`, which a question may still come for.
     early: VecDeque<Seen>,
@@ -34,15 +40,19 @@ struct Obligation {
     /// The last time that is in time; once broken, the end of the grace.
     deadline: Timestamp,
     broken: Option<(RoleIdx, EventRef)>,
-    /// Its node was silent at the deadline: looked at again when time has moved on to this.
-    asleep_until: Option<Timestamp>,
+}
+
+/// An obligation whose deadline passed while nothing was heard of its node.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Asleep {
+    obligation: Obligation,
+    /// When to look again.
+    again: Timestamp,
+    /// The answer that came after the deadline.
+    late: Option<(RoleIdx, EventRef)>,
 }
 
 impl Obligation {
-    fn due(&self) -> Timestamp {
-        self.asleep_until.unwrap_or(self.deadline)
-    }
-
     fn answered_by(&self, ctx: &Ctx<'_>, then: &Seen) -> bool {
         self.broken.is_none() && then.at.ts <= self.deadline && answers(ctx, &self.when, then)
     }
@@ -55,8 +65,14 @@ fn answers(ctx: &Ctx<'_>, when: &Seen, then: &Seen) -> bool {
 }
 
 impl Response {
+    /// What one time brings is taken in the order that suits the rule: excuses, answers, forgiving restarts, then what
+    /// breaks, what marks an end, and the restart that leaves things undone.
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Response { when, then, limit, pair, unless, broken_by, grace } = &ctx.rule.kind else { return };
+        if ctx.replaying {
+            // What was left open before all this comes first.
+            self.wake(ctx, *then, now.ts);
+        }
         for touch in now.of(*when) {
             if let Some(span) = ctx.span(now.ts) {
                 ctx.exercise(now.ts);
@@ -81,37 +97,32 @@ impl Response {
                     ctx.tally.held += 1;
                     continue;
                 }
-                self.push(Obligation { when, span, deadline, broken: None, asleep_until: None });
+                self.push(Obligation { when, span, deadline, broken: None });
             }
-        }
-        for touch in now.of(*then) {
-            let then = touch.seen();
-            self.answer(ctx, &then, *pair);
         }
         for touch in now.of_some(*unless) {
             let excuse = touch.seen();
             let late_enough = |open: &Obligation| !ctx.strict() || open.when.at.ts < excuse.at.ts;
             self.pending.retain(|open| !late_enough(open) || !ctx.fits(&open.when, &excuse));
         }
+        let thens: Vec<Seen> = now.of(*then).map(Touch::seen).collect();
+        if *pair {
+            self.pair(ctx, &thens);
+        } else {
+            thens.iter().for_each(|then| self.answer(ctx, then));
+        }
+        let forgiving = matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
+        if forgiving && now.restart.is_some() {
+            // What a start event itself asks for, the new process owes.
+            self.pending.retain(|open| now.is_start(&open.when.at));
+        }
         for touch in now.of_some(*broken_by) {
             self.break_all(ctx, *then, &touch.seen(), *grace);
         }
         if let Limit::By(marker) = limit {
-            let markers: Vec<Seen> = now.of(*marker).map(|touch| touch.seen()).collect();
-            let mut passed = Vec::new();
-            for open in core::mem::take(&mut self.pending) {
-                let over = |marker: &&Seen| open.when.at.ts < now.ts && ctx.fits(&open.when, marker);
-                match markers.iter().find(over).map(|marker| (marker.role, marker.at)) {
-                    Some(marker) => passed.push((open, marker)),
-                    None => self.pending.push_back(open),
-                }
-            }
-            for (open, (role, at)) in passed {
-                let evidence = vec![(Part::Role(*when), open.when.at), (Part::Role(role), at)];
-                self.violate(ctx, open.when, now.ts, evidence, Some((*then, now.ts)));
-            }
+            self.mark(ctx, now, *marker);
         }
-        if let Some(restart) = now.restart {
+        if let Some(restart) = now.restart.filter(|_| ctx.rule.on_restart == OnRestart::Broken) {
             self.restart(ctx, *then, restart);
         }
     }
@@ -119,7 +130,7 @@ impl Response {
     /// Keeps the obligations in order of deadline; those of one rule mostly come in it.
     fn push(&mut self, open: Obligation) {
         let mut place = self.pending.len();
-        while place > 0 && self.pending[place - 1].due() > open.due() {
+        while place > 0 && self.pending[place - 1].deadline > open.deadline {
             place -= 1;
         }
         self.pending.insert(place, open);
@@ -139,29 +150,94 @@ impl Response {
         true
     }
 
-    fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen, pair: bool) {
+    /// Keeps an answer for questions that `slack` lets come after it.
+    fn keep_early(&mut self, ctx: &Ctx<'_>, then: &Seen) {
+        if ctx.rule.slack.is_zero() {
+            return;
+        }
+        if self.early.len() == EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back(then.clone());
+    }
+
+    /// Takes an answer that may answer many.
+    fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen) {
         let before = self.pending.len();
-        if pair {
-            if let Some(first) = self.pending.iter().position(|open| open.answered_by(ctx, then)) {
-                self.pending.remove(first);
-            }
-        } else {
-            self.pending.retain(|open| !open.answered_by(ctx, then));
-        }
+        self.pending.retain(|open| !open.answered_by(ctx, then));
         ctx.tally.held += (before - self.pending.len()) as u64;
-        if !ctx.rule.slack.is_zero() && (before == self.pending.len() || !pair) {
-            if self.early.len() == EARLY_MAX {
-                self.early.pop_front();
+        self.keep_early(ctx, then);
+        for asleep in self.asleep.iter_mut().filter(|asleep| asleep.late.is_none()) {
+            if answers(ctx, &asleep.obligation.when, then) {
+                asleep.late = Some((then.role, then.at));
             }
-            self.early.push_back(then.clone());
         }
-        if before == self.pending.len() || !pair {
-            let (late, overdue) = self.overdue.drain(..).partition(|when: &Seen| answers(ctx, when, then));
-            self.overdue = overdue;
-            for when in late {
+        let (late, overdue) = self.overdue.drain(..).partition(|when: &Seen| answers(ctx, when, then));
+        self.overdue = overdue;
+        for when in late {
+            ctx.find(Anchor::Event(when.at), What::Late(then.role, then.at));
+        }
+    }
+
+    /// Gives each answer of one time to one obligation: those with the earliest deadlines that can be answered together.
+    fn pair(&mut self, ctx: &mut Ctx<'_>, thens: &[Seen]) {
+        // An event that several alternatives match answers once.
+        let groups: Vec<&[Seen]> =
+            thens.chunk_by(|a, b| same_event(&a.at, &b.at) && a.at.element == b.at.element).collect();
+        let mut owners: Vec<Option<usize>> = vec![None; groups.len()];
+        for place in 0..self.pending.len() {
+            if owners.iter().all(Option::is_some) {
+                break;
+            }
+            let mut tried = vec![false; groups.len()];
+            self.assign(ctx, place, &groups, &mut owners, &mut tried);
+        }
+        let mut answered: Vec<usize> = owners.iter().copied().flatten().collect();
+        answered.sort_unstable();
+        ctx.tally.held += answered.len() as u64;
+        for place in answered.into_iter().rev() {
+            self.pending.remove(place);
+        }
+        for then in owners.iter().zip(&groups).filter(|(owner, _)| owner.is_none()).map(|(_, group)| &group[0]) {
+            self.keep_early(ctx, then);
+            if let Some(asleep) = self
+                .asleep
+                .iter_mut()
+                .find(|asleep| asleep.late.is_none() && answers(ctx, &asleep.obligation.when, then))
+            {
+                asleep.late = Some((then.role, then.at));
+            } else if let Some(place) = self.overdue.iter().position(|when| answers(ctx, when, then))
+                && let Some(when) = self.overdue.remove(place)
+            {
                 ctx.find(Anchor::Event(when.at), What::Late(then.role, then.at));
             }
         }
+    }
+
+    /// Finds an answer for one more obligation, moving those that have one to others where that helps.
+    fn assign(
+        &self,
+        ctx: &Ctx<'_>,
+        place: usize,
+        groups: &[&[Seen]],
+        owners: &mut [Option<usize>],
+        tried: &mut [bool],
+    ) -> bool {
+        for number in 0..groups.len() {
+            if tried[number] || !groups[number].iter().any(|then| self.pending[place].answered_by(ctx, then)) {
+                continue;
+            }
+            tried[number] = true;
+            let free = match owners[number] {
+                None => true,
+                Some(owner) => groups.len() <= TRADED_MAX && self.assign(ctx, owner, groups, owners, tried),
+            };
+            if free {
+                owners[number] = Some(place);
+                return true;
+            }
+        }
+        false
     }
 
     /// Breaks what was open strictly before.
@@ -171,10 +247,10 @@ impl Response {
             if obligation.broken.is_none()
                 && obligation.when.at.ts < breaker.at.ts
                 && ctx.fits(&obligation.when, breaker)
+                && !ctx.span_ended(&obligation.span, breaker.at.ts)
             {
                 obligation.broken = Some((breaker.role, breaker.at));
                 obligation.deadline = breaker.at.ts.plus(grace);
-                obligation.asleep_until = None;
             }
         }
         for obligation in open {
@@ -185,24 +261,43 @@ impl Response {
         }
     }
 
-    fn restart(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, restart: EventRef) {
-        match ctx.rule.on_restart {
-            OnRestart::Broken => {
-                let (owed, open) = self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < restart.ts);
-                self.pending = open;
-                for obligation in owed {
-                    if obligation.broken.is_some() {
-                        self.conclude(ctx, then, obligation);
+    /// Judges at a marker what was open strictly before.
+    fn mark(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>, marker: RoleIdx) {
+        let Kind::Response { when, then, .. } = ctx.rule.kind else { return };
+        let markers: Vec<Seen> = now.of(marker).map(Touch::seen).collect();
+        if markers.is_empty() {
+            return;
+        }
+        for open in core::mem::take(&mut self.pending) {
+            let passed = open.broken.is_none() && open.when.at.ts < now.ts;
+            match markers.iter().find(|marker| passed && ctx.fits(&open.when, marker)) {
+                None => self.push(open),
+                Some(_) if ctx.span_ended(&open.span, now.ts) => {}
+                Some(marker) => {
+                    if let Some(Withheld::ForGood(why)) = ctx.withheld(open.when.at, open.when.at.ts, now.ts) {
+                        ctx.unknown(why);
                         continue;
                     }
-                    let role = obligation.when.role;
-                    let evidence = vec![(Part::Role(role), obligation.when.at), (Part::Restart, restart)];
-                    let by = obligation.deadline;
-                    self.violate(ctx, obligation.when, restart.ts, evidence, Some((then, by)));
+                    let evidence = vec![(Part::Role(when), open.when.at), (Part::Role(marker.role), marker.at)];
+                    self.violate(ctx, open.when, now.ts, evidence, Some((then, now.ts)));
                 }
             }
-            OnRestart::Ended | OnRestart::Reset => self.pending.clear(),
-            OnRestart::Keep => {}
+        }
+    }
+
+    /// Breaks what the dead process owed.
+    fn restart(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, restart: EventRef) {
+        let (owed, open) = self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < restart.ts);
+        self.pending = open;
+        for obligation in owed {
+            if obligation.broken.is_some() {
+                self.conclude(ctx, then, obligation);
+            } else if !ctx.span_ended(&obligation.span, restart.ts) {
+                let role = obligation.when.role;
+                let evidence = vec![(Part::Role(role), obligation.when.at), (Part::Restart, restart)];
+                let by = obligation.deadline;
+                self.violate(ctx, obligation.when, restart.ts, evidence, Some((then, by)));
+            }
         }
     }
 
@@ -234,35 +329,80 @@ impl Response {
         self.overdue.push_back(when);
     }
 
+    /// Looks again at what was left open. What can be judged now is concluded where all is judged in order of time;
+    /// else that is asked for.
+    fn wake(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, now: Timestamp) {
+        for mut asleep in core::mem::take(&mut self.asleep) {
+            let when = asleep.obligation.when.at;
+            match ctx.withheld(when, when.ts, asleep.obligation.deadline) {
+                _ if asleep.again > now && !ctx.replaying => self.asleep.push(asleep),
+                Some(Withheld::ForGood(_)) => {}
+                Some(Withheld::ForNow(_)) => {
+                    asleep.again = ctx.look_again(now);
+                    self.asleep.push(asleep);
+                }
+                None if !ctx.replaying => {
+                    asleep.again = Timestamp::MAX;
+                    self.awake = true;
+                    self.asleep.push(asleep);
+                }
+                None => {
+                    self.conclude(ctx, then, asleep.obligation);
+                    if let Some((role, late)) = asleep.late {
+                        self.overdue.retain(|known| known.at != when);
+                        ctx.find(Anchor::Event(when), What::Late(role, late));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn poll(&mut self, ctx: &Ctx<'_>) {
+        self.awake |= self.asleep.iter().any(|asleep| {
+            let when = asleep.obligation.when.at;
+            !matches!(ctx.withheld(when, when.ts, asleep.obligation.deadline), Some(Withheld::ForNow(_)))
+        });
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        self.awake
+    }
+
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.pending.front().map(Obligation::due)
+        let again = self.asleep.iter().map(|asleep| asleep.again).min().filter(|again| *again < Timestamp::MAX);
+        self.pending.front().map(|open| open.deadline).into_iter().chain(again).min()
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Kind::Response { then, .. } = ctx.rule.kind else { return };
-        while self.pending.front().is_some_and(|open| open.due() <= due) {
-            let Some(mut open) = self.pending.pop_front() else { return };
+        self.wake(ctx, then, due);
+        while self.pending.front().is_some_and(|open| open.deadline <= due) {
+            let Some(open) = self.pending.pop_front() else { return };
             if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline) {
                 continue;
             }
-            if open.broken.is_none() && ctx.silent(open.deadline) {
-                // Nothing was heard of the node since: whether the answer came cannot be said before it speaks again.
-                if open.asleep_until.is_none() {
-                    ctx.unknown(Unknown::NodeSilent);
+            match ctx.withheld(open.when.at, open.when.at.ts, open.deadline).filter(|_| open.broken.is_none()) {
+                Some(Withheld::ForGood(why)) => {
+                    ctx.unknown(why);
+                    continue;
                 }
-                open.asleep_until = Some(ctx.sources.frontier.max(due).plus(ctx.timing.margin));
-                self.push(open);
-                continue;
+                Some(Withheld::ForNow(why)) => {
+                    // Whether the answer came cannot be said before the node speaks again.
+                    ctx.unknown(why);
+                    self.asleep.push(Asleep { obligation: open, again: ctx.look_again(due), late: None });
+                    continue;
+                }
+                None => {}
             }
             self.conclude(ctx, then, open);
         }
     }
 
     pub(super) fn open(&self) -> u64 {
-        self.pending.len() as u64
+        (self.pending.len() + self.asleep.len()) as u64
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.overdue.is_empty() && self.early.is_empty()
+        self.pending.is_empty() && self.asleep.is_empty() && self.overdue.is_empty() && self.early.is_empty()
     }
 }

@@ -32,7 +32,10 @@ impl Supports {
                 self.0.pop_front();
             }
         } else {
-            // Two are kept, so that an event that plays both parts still finds the support before it.
+            // Two events are kept, so that one that plays both parts still finds the support before it.
+            if self.0.back().is_some_and(|last| same_event(&last.at, &touch.at)) {
+                self.0.pop_back();
+            }
             while self.0.len() > 1 {
                 self.0.pop_front();
             }

@@ -1,0 +1,229 @@
+//! Random packs and logs: few names, few keys, a coarse grid of times, so that ties and boundaries are the rule.
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+use crate::model::{
+    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, OnRestart, Part, Pattern, Per, Precedence, Response,
+    Rule, Time,
+};
+
+/// The grid of times, ms.
+const STEP: Time = 500;
+
+pub struct Options {
+    pub events: usize,
+    pub kind: Option<String>,
+}
+
+pub struct Generated {
+    pub rules: Vec<Rule>,
+    pub log: Vec<Event>,
+}
+
+pub fn case(seed: u64, options: &Options) -> Generated {
+    let mut random = Random(StdRng::seed_from_u64(seed));
+    let rules = (0..random.0.random_range(1..=3)).map(|_| random.rule(options)).collect();
+    let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
+    let log = random.log(events);
+    Generated { rules, log }
+}
+
+struct Random(StdRng);
+
+impl Random {
+    fn one_in(&mut self, n: u32) -> bool {
+        self.0.random_ratio(1, n)
+    }
+
+    fn some<T>(&mut self, n: u32, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.one_in(n).then(|| make(self))
+    }
+
+    fn duration(&mut self) -> Time {
+        self.0.random_range(1..=8) * STEP
+    }
+
+    fn compare(&mut self) -> Compare {
+        *[Compare::Equal, Compare::AtLeast].choose(&mut self.0).unwrap()
+    }
+
+    /// A pattern; `across` ones may compare with the rule's main event.
+    fn pattern(&mut self, across: bool) -> Pattern {
+        let count = if self.one_in(4) { 2 } else { 1 };
+        let alternatives = (0..count)
+            .map(|_| Alternative {
+                name: *['a', 'b', 'c', 'd', 'S']
+                    .choose_weighted(&mut self.0, |name| if *name == 'S' { 1 } else { 4 })
+                    .unwrap(),
+                own: self.some(3, |random| (random.compare(), random.0.random_range(0..3))),
+                fact: self.some(8, |random| (random.one_in(2), random.0.random_range(0..3))),
+                across: if across { self.some(3, Self::compare) } else { None },
+            })
+            .collect();
+        Pattern { alternatives, key: None }
+    }
+
+    /// A pattern that may have a shorter key.
+    fn support(&mut self, key: &[Part], across: bool) -> Pattern {
+        let mut pattern = self.pattern(across);
+        if key.len() > 1 && self.one_in(5) {
+            pattern.key = Some(vec![*key.choose(&mut self.0).unwrap()]);
+        }
+        pattern
+    }
+
+    fn rule(&mut self, options: &Options) -> Rule {
+        let key = [vec![Part::Node, Part::K], vec![Part::Node, Part::K], vec![Part::K], vec![Part::Node]]
+            .choose(&mut self.0)
+            .unwrap()
+            .clone();
+        let kinds =
+            ["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
+        let word = match &options.kind {
+            Some(kind) => kind.as_str(),
+            None => kinds.choose_weighted(&mut self.0, |kind| if *kind == "response" { 3 } else { 1 }).unwrap(),
+        };
+        let kind = self.kind(word, &key);
+        let during = self.some(3, |random| random.during(&key));
+        let choices: &[OnRestart] = match kind {
+            Kind::Response(_) | Kind::CountPer(_) => {
+                &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
+            }
+            Kind::Agreement { .. } => &[OnRestart::Keep],
+            _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
+        };
+        Rule {
+            on_restart: *choices.choose(&mut self.0).unwrap(),
+            report_first: self.one_in(6),
+            quiet: self.some(8, Self::duration),
+            key,
+            kind,
+            during,
+        }
+    }
+
+    fn during(&mut self, key: &[Part]) -> During {
+        let edge = |random: &mut Self| {
+            let mut pattern = random.support(key, false);
+            pattern.alternatives.iter_mut().for_each(|one| one.fact = None);
+            pattern
+        };
+        let after = self.some(2, edge);
+        let until = if after.is_none() { Some(edge(self)) } else { self.some(2, edge) };
+        let with_after = after.is_some();
+        During {
+            after,
+            until,
+            delay: if with_after && self.one_in(4) { self.duration() } else { 0 },
+            within: if with_after { self.some(3, |random| random.duration() * 2) } else { None },
+        }
+    }
+
+    fn kind(&mut self, word: &str, key: &[Part]) -> Kind {
+        match word {
+            "never" => Kind::Never(self.pattern(false)),
+            "always" => Kind::Always(self.pattern(false), self.compare(), self.0.random_range(0..3)),
+            "response" => {
+                let limit = match self.0.random_range(0..6) {
+                    0 => Limit::By(self.support(key, true)),
+                    1 => Limit::Computed,
+                    _ => Limit::Within(self.duration()),
+                };
+                Kind::Response(Response {
+                    when: self.pattern(false),
+                    then: self.support(key, true),
+                    limit,
+                    pair: self.one_in(3),
+                    unless: self.some(3, |random| random.support(key, true)),
+                    broken_by: self.some(3, |random| random.support(key, true)),
+                    grace: if self.one_in(2) { self.duration() } else { 0 },
+                })
+            }
+            "precedence" => Kind::Precedence(Precedence {
+                event: self.pattern(false),
+                requires: (0..self.0.random_range(1..=2))
+                    .map(|_| {
+                        let mut support = self.support(key, true);
+                        support.alternatives.truncate(1);
+                        support
+                    })
+                    .collect(),
+                all: self.one_in(2),
+                within: self.some(2, Self::duration),
+                since: self.some(3, |random| random.support(key, false)),
+                unless: self.some(4, |random| random.support(key, true)),
+            }),
+            "count" => {
+                let (of, max) = (self.pattern(false), self.0.random_range(0..4));
+                if self.one_in(2) {
+                    Kind::CountEver { of, max }
+                } else {
+                    Kind::CountWindow { of, max, window: self.duration() }
+                }
+            }
+            "per" => {
+                let min = self.some(2, |random| random.0.random_range(0..3));
+                let max = if min.is_none() || self.one_in(2) {
+                    Some(min.unwrap_or(0) + self.0.random_range(0..2))
+                } else {
+                    None
+                };
+                let within = self.some(2, Self::duration);
+                let until = if within.is_none() || self.one_in(2) { Some(self.support(key, true)) } else { None };
+                Kind::CountPer(Per {
+                    of: self.support(key, true),
+                    min,
+                    max,
+                    when: self.pattern(false),
+                    before: if self.one_in(3) { self.duration() } else { 0 },
+                    within,
+                    until,
+                })
+            }
+            "agreement" => Kind::Agreement { event: self.pattern(false), within: self.some(2, Self::duration) },
+            "consecutive" => Kind::Consecutive {
+                fail: self.pattern(false),
+                ok: self.support(key, false),
+                count: self.0.random_range(1..4),
+            },
+            "heartbeat" => Kind::Heartbeat(Heartbeat {
+                event: self.pattern(false),
+                every: self.duration(),
+                start: self.some(3, |random| random.pattern(false)),
+                stop: self.some(2, |random| random.support(key, false)),
+                while_: self.some(2, |random| random.support(key, false)),
+            }),
+            other => panic!("there is no kind `{other}`"),
+        }
+    }
+
+    fn log(&mut self, events: usize) -> Vec<Event> {
+        let last = self.0.random_range(10..=60);
+        let mut log: Vec<Event> = (0..events)
+            .map(|_| Event {
+                id: self.0.random(),
+                ts: self.0.random_range(2..=last) * STEP,
+                node: self.0.random_range(0..2),
+                name: *['a', 'b', 'c', 'd', 'f', 'g', 'S']
+                    .choose_weighted(&mut self.0, |name| if matches!(name, 'a'..='d') { 6 } else { 1 })
+                    .unwrap(),
+                k: u8::from(self.one_in(3)),
+                x: self.0.random_range(0..3),
+                pid: 0,
+            })
+            .collect();
+        log.sort_by_key(|event| (event.ts, event.id));
+        log.dedup_by_key(|event| event.id);
+        // Each node's processes follow one another; some last words come after the first of the next.
+        for node in 0..2 {
+            let mut pid = 1;
+            let often = self.0.random_range(6..40);
+            for event in log.iter_mut().filter(|event| event.node == node) {
+                if event.name == 'S' || self.one_in(often) {
+                    pid += u32::from(!self.one_in(4));
+                }
+                event.pid = if pid > 1 && self.one_in(20) { pid - 1 } else { pid };
+            }
+        }
+        log
+    }
+}

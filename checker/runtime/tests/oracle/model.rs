@@ -1,0 +1,374 @@
+//! Events and rules as the oracle sees them: its own event, its own matcher, its own reading of spans and restarts.
+use std::collections::BTreeSet;
+
+/// Milliseconds from the log's beginning.
+pub type Time = u64;
+
+pub const NEVER: Time = Time::MAX;
+
+/// One event. All carry the attributes `k`, `x` and the process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its identity; events of one time are ordered by it where an order must be chosen.
+    pub id: u32,
+    pub ts: Time,
+    pub node: u8,
+    /// `a`, `b`, …; `S` is the start of a process.
+    pub name: char,
+    pub k: u8,
+    pub x: i64,
+    pub pid: u32,
+}
+
+/// A part of a rule's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Node,
+    K,
+}
+
+impl Part {
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Node => "node",
+            Part::K => "k",
+        }
+    }
+
+    pub fn of(self, event: &Event) -> u8 {
+        match self {
+            Part::Node => event.node,
+            Part::K => event.k,
+        }
+    }
+}
+
+pub type Key = Vec<u8>;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Compare {
+    Equal,
+    AtLeast,
+}
+
+impl Compare {
+    pub fn sign(self) -> &'static str {
+        match self {
+            Compare::Equal => "==",
+            Compare::AtLeast => ">=",
+        }
+    }
+
+    pub fn holds(self, a: i64, b: i64) -> bool {
+        match self {
+            Compare::Equal => a == b,
+            Compare::AtLeast => a >= b,
+        }
+    }
+}
+
+/// One alternative of a pattern.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    pub name: char,
+    /// `x` against a constant.
+    pub own: Option<(Compare, i64)>,
+    /// The fact `f` at the event's node, or just before the event, against a constant.
+    pub fact: Option<(bool, i64)>,
+    /// `x` against the `x` of the event in the rule's main role.
+    pub across: Option<Compare>,
+}
+
+/// Any of the alternatives, with all of the key or fewer parts of it.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    pub alternatives: Vec<Alternative>,
+    pub key: Option<Vec<Part>>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Limit {
+    Within(Time),
+    /// `when.x * duration("1s")`.
+    Computed,
+    By(Pattern),
+}
+
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub when: Pattern,
+    pub then: Pattern,
+    pub limit: Limit,
+    pub pair: bool,
+    pub unless: Option<Pattern>,
+    pub broken_by: Option<Pattern>,
+    pub grace: Time,
+}
+
+#[derive(Clone, Debug)]
+pub struct Precedence {
+    pub event: Pattern,
+    pub requires: Vec<Pattern>,
+    pub all: bool,
+    pub within: Option<Time>,
+    pub since: Option<Pattern>,
+    pub unless: Option<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Per {
+    pub of: Pattern,
+    pub min: Option<u64>,
+    pub max: Option<u64>,
+    pub when: Pattern,
+    pub before: Time,
+    pub within: Option<Time>,
+    pub until: Option<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    pub event: Pattern,
+    pub every: Time,
+    pub start: Option<Pattern>,
+    pub stop: Option<Pattern>,
+    pub while_: Option<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Never(Pattern),
+    Always(Pattern, Compare, i64),
+    Response(Response),
+    Precedence(Precedence),
+    CountEver { of: Pattern, max: u64 },
+    CountWindow { of: Pattern, max: u64, window: Time },
+    CountPer(Per),
+    Agreement { event: Pattern, within: Option<Time> },
+    Consecutive { fail: Pattern, ok: Pattern, count: u64 },
+    Heartbeat(Heartbeat),
+}
+
+#[derive(Clone, Debug)]
+pub struct During {
+    pub after: Option<Pattern>,
+    pub until: Option<Pattern>,
+    pub delay: Time,
+    pub within: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OnRestart {
+    Broken,
+    Ended,
+    Reset,
+    Keep,
+}
+
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub key: Vec<Part>,
+    pub kind: Kind,
+    pub during: Option<During>,
+    pub on_restart: OnRestart,
+    pub report_first: bool,
+    pub quiet: Option<Time>,
+}
+
+/// What is compared: the rule, its key, where it was found, the event it hangs on, and when a level recovered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Verdict {
+    pub rule: usize,
+    pub key: Key,
+    pub at: Time,
+    /// The event judged, or the one that opened the obligation; none where it is the key or a silence.
+    pub anchor: Option<u32>,
+    pub resolved: Option<Time>,
+}
+
+/// A violation with the moment at which it became certain, for `report: first` and `quiet`.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub at: Time,
+    pub anchor: Option<u32>,
+    pub anchor_ts: Time,
+    pub resolved: Option<Time>,
+    /// When it was certain; what time alone shows comes after the events of that time.
+    pub certain: (Time, bool),
+}
+
+impl Found {
+    pub fn at_event(event: &Event, at: Time) -> Self {
+        Found { at, anchor: Some(event.id), anchor_ts: event.ts, resolved: None, certain: (at, false) }
+    }
+}
+
+/// How the oracle is broken on purpose, to see that it would be noticed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mutant {
+    None,
+    /// A deadline does not include its end.
+    OpenDeadline,
+    /// A look-back does not include its beginning.
+    OpenLookBack,
+    /// A sliding window includes its beginning.
+    ClosedWindow,
+    /// Events of one time are taken in the order of their identities.
+    OrderedTies,
+    /// A start breaks what was owed only after its deadline.
+    SleepyRestart,
+    /// The end of a span still belongs to it.
+    ClosedSpan,
+}
+
+/// The time for which a rule is in force: opened by an event, or from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    pub from: Time,
+    pub opener: Option<u32>,
+}
+
+/// One rule over one log for one key.
+pub struct Case<'a> {
+    pub rule: &'a Rule,
+    pub key: &'a [u8],
+    pub log: &'a [Event],
+    pub mutant: Mutant,
+}
+
+impl<'a> Case<'a> {
+    fn agrees(&self, pattern: &Pattern, event: &Event) -> bool {
+        self.rule.key.iter().zip(self.key).all(|(part, value)| {
+            pattern.key.as_ref().is_some_and(|bound| !bound.contains(part)) || part.of(event) == *value
+        })
+    }
+
+    /// The value of the fact `f` for a node: set by `f` to its `x`, unset by `g`, 0 by default.
+    fn fact(&self, event: &Event, before: bool) -> i64 {
+        let known = |at: &&Event| at.node == event.node && if before { at.ts < event.ts } else { at.ts <= event.ts };
+        let last = self
+            .log
+            .iter()
+            .filter(|at| matches!(at.name, 'f' | 'g'))
+            .filter(known)
+            .max_by_key(|at| (at.ts, at.name == 'f', at.id));
+        last.filter(|at| at.name == 'f').map_or(0, |at| at.x)
+    }
+
+    /// Whether the event plays the part, beside `main` in the rule's main role.
+    pub fn plays(&self, pattern: &Pattern, event: &Event, main: Option<&Event>) -> bool {
+        self.agrees(pattern, event)
+            && pattern.alternatives.iter().any(|one| {
+                one.name == event.name
+                    && one.own.is_none_or(|(compare, value)| compare.holds(event.x, value))
+                    && one.fact.is_none_or(|(before, value)| self.fact(event, before) == value)
+                    && one.across.is_none_or(|compare| main.is_none_or(|main| compare.holds(event.x, main.x)))
+            })
+    }
+
+    /// The events that play the part, in order of time, then of identity.
+    pub fn all(&self, pattern: &Pattern, main: Option<&Event>) -> Vec<&'a Event> {
+        let mut found: Vec<&Event> = self.log.iter().filter(|event| self.plays(pattern, event, main)).collect();
+        found.sort_by_key(|event| (event.ts, event.id));
+        found
+    }
+
+    pub fn some(&self, pattern: &Option<Pattern>, main: Option<&Event>) -> Vec<&'a Event> {
+        pattern.as_ref().map_or_else(Vec::new, |pattern| self.all(pattern, main))
+    }
+
+    /// The span that `ts` lies strictly inside of.
+    pub fn span(&self, ts: Time) -> Option<Span> {
+        let Some(during) = &self.rule.during else { return Some(Span { from: 0, opener: None }) };
+        let span = match &during.after {
+            None => Span { from: 0, opener: None },
+            Some(after) => {
+                let opener = self.all(after, None).into_iter().rfind(|opener| opener.ts < ts)?;
+                if opener.ts + during.delay >= ts {
+                    return None;
+                }
+                Span { from: opener.ts, opener: Some(opener.id) }
+            }
+        };
+        (!self.ended(&span, ts)).then_some(span)
+    }
+
+    /// Whether that span is over at `ts`: nothing tested at a closer's own time is inside.
+    pub fn ended(&self, span: &Span, ts: Time) -> bool {
+        let Some(during) = &self.rule.during else { return false };
+        let inside = |closer: Time| {
+            if self.mutant == Mutant::ClosedSpan { closer < ts } else { closer <= ts }
+        };
+        let closed = self
+            .some(&during.until, None)
+            .iter()
+            .any(|closer| closer.ts >= span.from && inside(closer.ts) && Some(closer.id) != span.opener);
+        closed || (span.opener.is_some() && during.within.is_some_and(|within| ts > span.from + within))
+    }
+
+    /// The starts of the key's node: start events, and the first events of processes after the node's first.
+    pub fn restarts(&self) -> Vec<&'a Event> {
+        let Some(place) = self.rule.key.iter().position(|part| *part == Part::Node) else { return Vec::new() };
+        if self.rule.on_restart == OnRestart::Keep {
+            return Vec::new();
+        }
+        let mut own: Vec<&Event> = self.log.iter().filter(|event| event.node == self.key[place]).collect();
+        own.sort_by_key(|event| (event.ts, event.id));
+        let mut pids = BTreeSet::new();
+        own.into_iter()
+            .enumerate()
+            .filter(|(number, event)| {
+                let new = pids.insert(event.pid);
+                (new && *number > 0) || event.name == 'S'
+            })
+            .map(|(_, event)| event)
+            .collect()
+    }
+
+    /// Whether a time is past a deadline that includes its end.
+    pub fn past(&self, ts: Time, deadline: Time) -> bool {
+        if self.mutant == Mutant::OpenDeadline { ts >= deadline } else { ts > deadline }
+    }
+
+    /// Whether a time lies too far back for a look-back that includes its beginning.
+    pub fn too_old(&self, ts: Time, from: Time) -> bool {
+        if self.mutant == Mutant::OpenLookBack { ts <= from } else { ts < from }
+    }
+}
+
+/// All verdicts over a log, up to `end`.
+pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTreeSet<Verdict> {
+    let mut verdicts = BTreeSet::new();
+    for (number, rule) in rules.iter().enumerate() {
+        let keys: BTreeSet<Key> =
+            log.iter().map(|event| rule.key.iter().map(|part| part.of(event)).collect()).collect();
+        for key in keys {
+            let case = Case { rule, key: &key, log, mutant };
+            let mut found = match &rule.kind {
+                Kind::Never(of) => crate::point::never(&case, of),
+                Kind::Always(of, compare, value) => crate::point::always(&case, of, *compare, *value),
+                Kind::Response(response) => crate::response::judge(&case, response),
+                Kind::Precedence(precedence) => crate::precedence::judge(&case, precedence),
+                Kind::CountEver { of, max } => crate::count::ever(&case, of, *max),
+                Kind::CountWindow { of, max, window } => crate::count::window(&case, of, *max, *window),
+                Kind::CountPer(per) => crate::count::per(&case, per),
+                Kind::Agreement { event, within } => crate::agreement::judge(&case, event, *within),
+                Kind::Consecutive { fail, ok, count } => crate::consecutive::judge(&case, fail, ok, *count),
+                Kind::Heartbeat(heartbeat) => crate::heartbeat::judge(&case, heartbeat, end),
+            };
+            found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
+            let mut reported: Option<Time> = None;
+            for found in found {
+                let silent = reported
+                    .is_some_and(|last| rule.report_first || rule.quiet.is_some_and(|quiet| found.at < last + quiet));
+                if silent {
+                    continue;
+                }
+                reported = Some(found.at);
+                let Found { at, anchor, resolved, .. } = found;
+                verdicts.insert(Verdict { rule: number, key: key.clone(), at, anchor, resolved });
+            }
+        }
+    }
+    verdicts
+}

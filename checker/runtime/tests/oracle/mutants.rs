@@ -1,0 +1,70 @@
+//! Would a mistake be noticed? Oracles with one mistake each must part from the engine on the same random cases.
+use std::collections::BTreeSet;
+
+use rand::{SeedableRng, rngs::StdRng};
+
+use crate::{
+    compare,
+    generate::Options,
+    model::{self, Mutant, Verdict},
+    run::Subject,
+};
+
+/// How many of the first cases tell the engine from an oracle with that mistake.
+fn noticed(mutant: Mutant, kind: &str) -> usize {
+    let options = Options { events: 24, kind: Some(kind.to_owned()) };
+    let differs = |seed: &u64| {
+        let prepared = compare::prepare(*seed, &options);
+        let (rules, log) = (&prepared.generated.rules, &prepared.generated.log);
+        let wrong = model::verdicts(rules, log, prepared.end, mutant);
+        let subject = Subject { rules, pack: prepared.pack.clone(), log, end: prepared.end };
+        let said: BTreeSet<Verdict> = subject.offline(&mut StdRng::seed_from_u64(*seed)).into_values().collect();
+        said != wrong
+    };
+    (1..=120).filter(differs).count()
+}
+
+#[test]
+fn deadline_without_its_end_is_noticed() {
+    assert!(noticed(Mutant::OpenDeadline, "response") >= 5);
+    assert!(noticed(Mutant::OpenDeadline, "per") >= 1);
+    assert!(noticed(Mutant::OpenDeadline, "heartbeat") >= 1);
+    assert!(noticed(Mutant::OpenDeadline, "agreement") >= 1);
+}
+
+#[test]
+fn look_back_without_its_beginning_is_noticed() {
+    assert!(noticed(Mutant::OpenLookBack, "precedence") >= 5);
+    assert!(noticed(Mutant::OpenLookBack, "per") >= 1);
+}
+
+#[test]
+fn window_with_its_beginning_is_noticed() {
+    assert!(noticed(Mutant::ClosedWindow, "count") >= 2);
+}
+
+#[test]
+fn ties_taken_in_order_of_identity_are_noticed() {
+    assert!(noticed(Mutant::OrderedTies, "response") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "precedence") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "per") >= 2);
+    assert!(noticed(Mutant::OrderedTies, "consecutive") >= 2);
+}
+
+#[test]
+fn restart_that_waits_for_the_deadline_is_noticed() {
+    assert!(noticed(Mutant::SleepyRestart, "response") >= 3);
+}
+
+#[test]
+fn span_that_includes_its_end_is_noticed() {
+    assert!(noticed(Mutant::ClosedSpan, "never") >= 1);
+    assert!(noticed(Mutant::ClosedSpan, "response") >= 2);
+}
+
+#[test]
+fn sound_oracle_never_parts_from_the_engine() {
+    for kind in ["never", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"] {
+        assert_eq!(noticed(Mutant::None, kind), 0, "{kind}");
+    }
+}

@@ -1,0 +1,215 @@
+//! The generated rules as a pack's YAML, so that the language is read as well.
+use std::fmt::Write;
+
+use crate::model::{Alternative, Compare, During, Kind, Limit, OnRestart, Part, Pattern, Rule, Time};
+
+pub fn pack(rules: &[Rule]) -> String {
+    let mut out = String::from(
+        "pack: random\nlifecycle:\n  - of: [node]\n    started: S\n    instance: process.pid\nfacts:\n  f:\n    set_by: f\n    unset_by: g\n    key: [node]\n    value: x\n    default: 0\nrules:\n",
+    );
+    for (number, rule) in rules.iter().enumerate() {
+        let mut text = Text { out: &mut out, indent: 4, main: "" };
+        let _ = writeln!(text.out, "  - id: r{number}");
+        text.field("key", &key(&rule.key));
+        text.kind(&rule.kind);
+        if let Some(during) = &rule.during {
+            text.during(during);
+        }
+        let on_restart = match rule.on_restart {
+            OnRestart::Broken => "broken",
+            OnRestart::Ended => "ended",
+            OnRestart::Reset => "reset",
+            OnRestart::Keep => "keep",
+        };
+        text.field("on_restart", on_restart);
+        if rule.report_first {
+            text.field("report", "first");
+        }
+        if let Some(quiet) = rule.quiet {
+            text.time("quiet", quiet);
+        }
+    }
+    out
+}
+
+fn key(parts: &[Part]) -> String {
+    let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+    format!("[{}]", names.join(", "))
+}
+
+struct Text<'a> {
+    out: &'a mut String,
+    indent: usize,
+    /// What the rule's main role is called.
+    main: &'static str,
+}
+
+impl Text<'_> {
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{}{text}", " ".repeat(self.indent));
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        self.line(&format!("{name}: {value}"));
+    }
+
+    fn time(&mut self, name: &str, time: Time) {
+        self.field(name, &format!("{time}ms"));
+    }
+
+    fn number(&mut self, name: &str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.field(name, &number.to_string());
+        }
+    }
+
+    fn nest(&mut self, name: &str, inside: impl FnOnce(&mut Text<'_>)) {
+        self.line(&format!("{name}:"));
+        inside(&mut Text { out: self.out, indent: self.indent + 2, main: self.main });
+    }
+
+    fn pattern(&mut self, name: &str, pattern: &Pattern) {
+        self.line(&format!("{name}:"));
+        for one in &pattern.alternatives {
+            self.line(&format!("  - event: {}", one.name));
+            let condition = condition(one, self.main);
+            if !condition.is_empty() {
+                self.line(&format!("    where: {condition:?}"));
+            }
+            if let Some(bound) = &pattern.key {
+                self.line(&format!("    key: {}", key(bound)));
+            }
+        }
+    }
+
+    fn some(&mut self, name: &str, pattern: &Option<Pattern>) {
+        if let Some(pattern) = pattern {
+            self.pattern(name, pattern);
+        }
+    }
+
+    fn during(&mut self, during: &During) {
+        self.nest("during", |text| {
+            text.some("after", &during.after);
+            text.some("until", &during.until);
+            if during.delay > 0 {
+                text.time("delay", during.delay);
+            }
+            if let Some(within) = during.within {
+                text.time("within", within);
+            }
+        });
+    }
+
+    fn kind(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Never(of) => self.pattern("never", of),
+            Kind::Always(of, compare, value) => self.nest("always", |text| {
+                text.pattern("event", of);
+                text.field("assert", &format!("\"x {} {value}\"", compare.sign()));
+            }),
+            Kind::Response(response) => self.nest("response", |text| {
+                text.main = "when";
+                text.pattern("when", &response.when);
+                text.pattern("then", &response.then);
+                match &response.limit {
+                    Limit::Within(within) => text.time("within", *within),
+                    Limit::Computed => text.field("within", "\"when.x * duration('1s')\""),
+                    Limit::By(marker) => text.pattern("by", marker),
+                }
+                text.field("pair", &response.pair.to_string());
+                text.some("unless", &response.unless);
+                text.some("broken_by", &response.broken_by);
+                if response.broken_by.is_some() {
+                    text.time("grace", response.grace);
+                }
+            }),
+            Kind::Precedence(precedence) => self.nest("precedence", |text| {
+                text.main = "event";
+                text.pattern("event", &precedence.event);
+                text.nest("requires", |text| {
+                    text.line(if precedence.all { "all:" } else { "any:" });
+                    for required in &precedence.requires {
+                        let one = &required.alternatives[0];
+                        text.line(&format!("  - event: {}", one.name));
+                        let condition = condition(one, text.main);
+                        if !condition.is_empty() {
+                            text.line(&format!("    where: {condition:?}"));
+                        }
+                        if let Some(bound) = &required.key {
+                            text.line(&format!("    key: {}", key(bound)));
+                        }
+                    }
+                });
+                if let Some(within) = precedence.within {
+                    text.time("within", within);
+                }
+                text.some("since", &precedence.since);
+                text.some("unless", &precedence.unless);
+            }),
+            Kind::CountEver { of, max } => self.nest("count", |text| {
+                text.pattern("of", of);
+                text.number("max", Some(*max));
+            }),
+            Kind::CountWindow { of, max, window } => self.nest("count", |text| {
+                text.pattern("of", of);
+                text.number("max", Some(*max));
+                text.time("window", *window);
+            }),
+            Kind::CountPer(per) => self.nest("count", |text| {
+                text.main = "when";
+                text.pattern("of", &per.of);
+                text.number("min", per.min);
+                text.number("max", per.max);
+                text.nest("per", |text| {
+                    text.pattern("when", &per.when);
+                    if per.before > 0 {
+                        text.time("before", per.before);
+                    }
+                    if let Some(within) = per.within {
+                        text.time("within", within);
+                    }
+                    text.some("until", &per.until);
+                });
+            }),
+            Kind::Agreement { event, within } => self.nest("agreement", |text| {
+                text.pattern("event", event);
+                text.field("value", "x");
+                if let Some(within) = within {
+                    text.time("within", *within);
+                }
+            }),
+            Kind::Consecutive { fail, ok, count } => self.nest("consecutive", |text| {
+                text.pattern("fail", fail);
+                text.pattern("ok", ok);
+                text.number("count", Some(*count));
+            }),
+            Kind::Heartbeat(heartbeat) => self.nest("heartbeat", |text| {
+                text.pattern("event", &heartbeat.event);
+                text.time("every", heartbeat.every);
+                text.some("start", &heartbeat.start);
+                text.some("stop", &heartbeat.stop);
+                text.some("while", &heartbeat.while_);
+            }),
+        }
+    }
+}
+
+fn condition(one: &Alternative, main: &str) -> String {
+    let mut parts = Vec::new();
+    if let Some((compare, value)) = one.own {
+        parts.push(format!("x {} {value}", compare.sign()));
+    }
+    if let Some((before, value)) = one.fact {
+        let call = if before { "fact.f.before(node)" } else { "fact.f(node)" };
+        parts.push(format!("{call} == {value}"));
+    }
+    if let Some(compare) = one.across {
+        let sign = match compare {
+            Compare::Equal => "==",
+            Compare::AtLeast => ">=",
+        };
+        parts.push(format!("x {sign} {main}.x"));
+    }
+    parts.join(" && ")
+}
