@@ -1,12 +1,14 @@
 //! A rule in plain words, for those who did not write it. Reads what was compiled, so it says what is judged, whatever the
 //! comment above the rule says. Expressions are not turned back into text: the rule as written stands beside it.
+mod kinds;
+
 use engine::{CountSpan, Kind, Limit, OnRestart, RoleIdx, Rule};
 
 use crate::text::span;
 
 /// One sentence or two.
 pub(crate) fn rule(rule: &Rule) -> String {
-    let mut said = format!("{}{}{}.", scope(rule), during(rule), body(rule));
+    let mut said = format!("{}{}{}{}.", scope(rule), during(rule), body(rule), kinds::modifiers(rule));
     if let Some(extra) = restart(rule) {
         said.push(' ');
         said.push_str(&extra);
@@ -132,8 +134,10 @@ fn body(rule: &Rule) -> String {
         }
         return said;
     }
-    let roles: Vec<String> = rule.roles.iter().map(|role| format!("{} {}", role.name, role.label)).collect();
-    format!("{}: {}", rule.kind.name(), roles.join(", "))
+    kinds::body(rule).unwrap_or_else(|| {
+        let roles: Vec<String> = rule.roles.iter().map(|role| format!("{} {}", role.name, role.label)).collect();
+        format!("{}: {}", rule.kind.name(), roles.join(", "))
+    })
 }
 
 fn restart(rule: &Rule) -> Option<String> {
@@ -188,7 +192,7 @@ rules:
   - id: quiet
     severity: low
     key: [node]
-    count: { of: alarm.rang, max: 3, window: 10m }
+    count: { of: alarm.rang, max: 3, within: 10m }
 ";
 
     fn words() -> Vec<(String, String)> {

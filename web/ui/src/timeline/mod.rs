@@ -132,11 +132,11 @@ fn mark(item: &Json, late: bool) -> Mark {
         "fail" => "failure",
         "ok" => "success",
         "requires" => "support",
-        "event" | "of" => "judged",
         "before" => "measured against this",
         "enter" => "took a hold",
         "close" => "closed the books",
         _ if role.strip_prefix("step").is_some_and(|number| number.parse::<u8>().is_ok()) => "step",
+        "event" | "of" => "judged",
         _ => "context",
     };
     Mark {
