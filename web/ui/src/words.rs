@@ -192,7 +192,7 @@ rules:
   - id: quiet
     severity: low
     key: [node]
-    count: { of: alarm.rang, max: 3, within: 10m }
+    count: { of: alarm.rang, max: 3, window: 10m }
 ";
 
     fn words() -> Vec<(String, String)> {
