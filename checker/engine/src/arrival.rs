@@ -1,6 +1,7 @@
 //! An event at the door: which patterns it matches, with which keys, and what of it is kept.
 use alloc::{boxed::Box, vec::Vec};
-use event::Value;
+use core::time::Duration;
+use event::{Timestamp, Value};
 
 use crate::{
     expr::Val,
@@ -22,7 +23,9 @@ pub(crate) struct Landing {
 
 pub(crate) enum Landed {
     /// With all parts of the key.
-    Keyed { key: Box<[u8]>, slots: Box<[Option<Value>]>, value: Option<Value> },
+    Keyed { key: Box<[u8]>, slots: Box<[Option<Value>]> },
+    /// Sets a fact's row.
+    Fact { key: Box<[u8]>, value: Option<Value>, until: Option<Timestamp> },
     /// With a shorter key.
     Wide { key: PartialKey, slots: Box<[Option<Value>]> },
     /// A part of the key is absent from the event.
@@ -137,10 +140,16 @@ impl Arrival<'_> {
                 _ => {}
             }
         }
-        let value = match route.target {
-            Target::Set { fact } => self.program.fact(fact).value.eval(env).ok().map(|value| value.to_value()),
-            _ => None,
-        };
-        landing(Landed::Keyed { key, slots: env.kept().into(), value })
+        if let Target::Set { fact } = route.target {
+            let fact = self.program.fact(fact);
+            let value = fact.value.eval(env).ok().map(|value| value.to_value());
+            let until = fact.expires.as_ref().and_then(|expires| match expires.eval(env).ok()? {
+                Val::Timestamp(at) => Some(at),
+                Val::Duration(nanos) => Some(row.ts.plus(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))),
+                _ => None,
+            });
+            return landing(Landed::Fact { key, value, until });
+        }
+        landing(Landed::Keyed { key, slots: env.kept().into() })
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     arrival::{Arrival, Landed, Landing},
     breaker::{Breaker, BreakerChange, Policy, Signal},
     expr::Val,
-    fact::Facts,
+    fact::{Facts, Horizon},
     key::{self, PartialKey},
     kind::{Anchor, Tally},
     pack::{Kind, Mode},
@@ -60,6 +60,8 @@ pub struct Census {
 pub struct Engine {
     pub(crate) program: Program,
     traits: Vec<Traits>,
+    /// How long each fact's history is needed.
+    horizons: Vec<Horizon>,
     names: HashMap<String, EventIdx, foldhash::fast::FixedState>,
     wanted: Vec<Wanted>,
     pub(crate) timing: Timing,
@@ -125,11 +127,14 @@ impl Engine {
     }
 
     pub(crate) fn with_state(program: Program, timing: Timing, input: Input, state: EngineState) -> Self {
-        let traits = (0..program.rules().count() as RuleIdx).map(|rule| Traits::of(&program, rule)).collect();
+        let traits: Vec<Traits> =
+            (0..program.rules().count() as RuleIdx).map(|rule| Traits::of(&program, rule)).collect();
+        let horizons = program.horizons(&traits);
         let mut engine = Engine {
             names: HashMap::default(),
             wanted: vec![Wanted::default()],
             traits,
+            horizons,
             program,
             timing,
             offline: input == Input::Offline,
@@ -257,7 +262,13 @@ impl Engine {
             return;
         }
         self.state.last_ts = self.state.last_ts.max(row.ts);
-        self.state.sources.heard(&self.timing, row.source, row.ts, row.sent, row.arrived);
+        let live = self.state.sources.heard(&self.timing, row.source, row.ts, row.sent, row.arrived);
+        if let Some(from) = live.filter(|from| *from < self.state.judged_to) {
+            for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].reads_live) {
+                let what = Why::Changed(from);
+                self.state.dirty.push(Interruption { rule: rule as RuleIdx, what, late: true });
+            }
+        }
         if let Some(process) = row.process {
             let at = EventRef { ts: row.ts, identity: row.identity, element: 0, position: row.position };
             if let Some(node) = self.state.sources.process(row.source, process, at) {
@@ -275,6 +286,11 @@ impl Engine {
             }
             self.state.census.late += 1;
         }
+        self.take(row, 0);
+    }
+
+    /// Has a row, or an event derived from one, play its parts.
+    pub(crate) fn take(&mut self, row: &Row<'_>, depth: usize) {
         let mut landings = core::mem::take(&mut self.landings);
         if let Some(source) = self.state.sources.states.get(row.source as usize) {
             let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
@@ -291,7 +307,10 @@ impl Engine {
             });
         }
         for landing in landings.drain(..) {
-            self.land(landing, row);
+            match landing.target {
+                Target::Derive { pack, derive } => self.derived(pack, derive, &landing, row, depth),
+                _ => self.land(landing, row),
+            }
         }
         self.landings = landings;
     }
@@ -322,7 +341,7 @@ impl Engine {
                     }
                 }
             }
-            (Target::Role { rule, role }, Landed::Keyed { key, slots, .. }) => {
+            (Target::Role { rule, role }, Landed::Keyed { key, slots }) => {
                 let hash = key::hash(&key);
                 let touch = Touch { at: landing.at, rule, role, alternative: landing.alternative, hash, key, slots };
                 let partition = &mut state.partitions[hash as usize % PARTITIONS];
@@ -356,22 +375,23 @@ impl Engine {
                         PartialKey(key::parts(&key).map(|part| Some(Box::from(part))).collect())
                     }
                     Landed::Wide { key, .. } => key,
-                    Landed::Keyless | Landed::Judged { .. } => return,
+                    Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => return,
                 };
                 if state.scopes[rule as usize].insert(opens, key, landing.at) && late {
                     state.dirty.push(Interruption { rule, what: Why::Changed(landing.at.ts), late });
                 }
             }
-            (Target::Set { fact }, Landed::Keyed { key, value, .. }) => {
-                let news = value.is_some_and(|value| state.facts.set(fact, &key, landing.at, value));
+            (Target::Set { fact }, Landed::Fact { key, value, until }) => {
+                let keep = self.program.fact(fact).keep;
+                let news = value.is_some_and(|value| state.facts.set(fact, keep, &key, landing.at, value, until));
                 self.fact_changed(fact, landing.at.ts, news && late);
             }
             (Target::Unset { fact }, Landed::Keyed { key, .. }) => {
-                let news = state.facts.unset(fact, &key, landing.at);
+                let news = state.facts.unset(fact, self.program.fact(fact).keep, &key, landing.at);
                 self.fact_changed(fact, landing.at.ts, news && late);
             }
             (Target::Unset { fact }, Landed::Wide { key, .. }) => {
-                state.facts.unset_wide(fact, key, landing.at);
+                state.facts.unset_wide(fact, self.program.fact(fact).keep, key, landing.at);
                 self.fact_changed(fact, landing.at.ts, late);
             }
             (Target::Started { pack, .. }, _) => {
@@ -386,7 +406,14 @@ impl Engine {
             (Target::Success { breaker }, Landed::Keyed { key, .. }) => {
                 self.signal(breaker, &key, &Signal::Success, row.arrived, "", "");
             }
-            (Target::Success { .. } | Target::Set { .. } | Target::Unset { .. }, _) => {}
+            (
+                Target::Success { .. }
+                | Target::Set { .. }
+                | Target::Unset { .. }
+                | Target::Role { .. }
+                | Target::Derive { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -579,7 +606,14 @@ impl Engine {
         }
         state.pruned = floor;
         let oldest = floor.minus(LONGEST);
-        state.facts.prune(floor, oldest);
+        let lost = state.facts.prune(floor, &self.horizons);
+        for (fact, lost) in lost.iter().enumerate().filter(|(_, lost)| **lost > 0) {
+            for (rule, traits) in self.traits.iter().enumerate() {
+                if traits.reads.contains(&(fact as u32)) {
+                    state.tallies[rule].forgotten += lost;
+                }
+            }
+        }
         state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         for (rule, wides) in state.wides.iter_mut().enumerate() {

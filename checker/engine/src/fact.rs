@@ -1,9 +1,22 @@
 //! Facts: relations kept from events, read as of any time that can still be judged.
-use alloc::{boxed::Box, vec::Vec};
-use event::{Timestamp, Value};
-use hashbrown::HashMap;
+//!
+//! A row is what one full key (the network, the key's parts, a relation's further columns) held over time: changes in
+//! order of event time, so that a late change finds its place and what was read from it is judged again. Nothing here
+//! knows expressions' texts, and nothing is computed before it is asked.
+use alloc::{borrow::Cow, boxed::Box, collections::BTreeMap, vec, vec::Vec};
+use core::{cmp::Ordering, ops::Bound, time::Duration};
+use event::{Int, Timestamp, Value};
 
-use crate::{expr::AsOf, key::PartialKey, verdict::EventRef};
+use crate::{
+    expr::{AsOf, Env, Val},
+    key::{self, PartialKey},
+    pack::{Fact, Keep, RoleIdx},
+    source::{Sources, Timing},
+    verdict::EventRef,
+};
+
+/// How many rows one question may return; a longer answer is none.
+const ROWS_MAX: usize = 65_536;
 
 /// All facts of a program, by their number.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -13,9 +26,12 @@ pub(crate) struct Facts {
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Table {
-    rows: HashMap<Box<[u8]>, Vec<Entry>, foldhash::fast::FixedState>,
+    /// By full key, so that the rows that agree on its first parts stand side by side.
+    rows: BTreeMap<Box<[u8]>, Vec<Entry>>,
     /// Unsets with a shorter key, in order of time.
     wide: Vec<(EventRef, PartialKey)>,
+    /// The time of the newest change of any row.
+    newest: Timestamp,
 }
 
 /// One change of one row; entries are ordered by time, an unset before a set of the same time.
@@ -23,6 +39,44 @@ struct Table {
 struct Entry {
     at: EventRef,
     value: Option<Value>,
+    /// From then on it does not hold.
+    until: Option<Timestamp>,
+    /// What the row holds from here on, where that is not the value itself: the maximum so far, the count.
+    kept: Option<Value>,
+    /// Since when the row has held this without a break.
+    since: Timestamp,
+}
+
+impl Entry {
+    fn held(&self) -> Option<&Value> {
+        self.kept.as_ref().or(self.value.as_ref())
+    }
+}
+
+/// When a fact is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moment {
+    /// At an instant, what happens in it included.
+    At(Timestamp),
+    /// Just before it.
+    Before(Timestamp),
+    /// Since when it has held what it holds at this instant.
+    Since(Timestamp),
+    /// At any time from the one to the other, both included.
+    During(Timestamp, Timestamp),
+    /// All the time from the one to the other, both included.
+    Throughout(Timestamp, Timestamp),
+}
+
+/// How long a fact's history is needed, and how much of it there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Horizon {
+    /// How far before the floor questions reach.
+    pub(crate) look_back: Duration,
+    /// How long after its last change a row is forgotten.
+    pub(crate) forget_after: Duration,
+    /// How many rows are kept.
+    pub(crate) max_rows: usize,
 }
 
 impl Facts {
@@ -39,63 +93,328 @@ impl Facts {
         Facts { tables }
     }
 
-    /// Records a value from `at` on. Returns whether this is news.
-    pub(crate) fn set(&mut self, fact: u32, key: &[u8], at: EventRef, value: Value) -> bool {
-        self.insert(fact, key, Entry { at, value: Some(value) })
+    /// Records a value from `at` on, until its expiry. Returns whether this is news.
+    pub(crate) fn set(
+        &mut self,
+        fact: u32,
+        keep: Keep,
+        key: &[u8],
+        at: EventRef,
+        value: Value,
+        until: Option<Timestamp>,
+    ) -> bool {
+        self.insert(fact, keep, key, Entry { at, value: Some(value), until, kept: None, since: at.ts })
     }
 
     /// Records that the row does not hold from `at` on.
-    pub(crate) fn unset(&mut self, fact: u32, key: &[u8], at: EventRef) -> bool {
-        self.insert(fact, key, Entry { at, value: None })
+    pub(crate) fn unset(&mut self, fact: u32, keep: Keep, key: &[u8], at: EventRef) -> bool {
+        self.insert(fact, keep, key, Entry { at, value: None, until: None, kept: None, since: at.ts })
     }
 
     /// Records that no row that agrees with `key` holds from `at` on.
-    pub(crate) fn unset_wide(&mut self, fact: u32, key: PartialKey, at: EventRef) {
-        if let Some(table) = self.tables.get_mut(fact as usize) {
-            let place = table.wide.partition_point(|(known, _)| known < &at);
-            table.wide.insert(place, (at, key));
+    pub(crate) fn unset_wide(&mut self, fact: u32, keep: Keep, key: PartialKey, at: EventRef) {
+        let Some(table) = self.tables.get_mut(fact as usize) else { return };
+        let place = table.wide.partition_point(|(known, _)| known < &at);
+        let overtaken = at.ts <= table.newest;
+        table.wide.insert(place, (at, key));
+        if overtaken {
+            let Table { rows, wide, .. } = table;
+            let (at, key) = &wide[place];
+            for (row, entries) in rows.iter_mut().filter(|(row, _)| key.agrees(row)) {
+                let from = entries.partition_point(|entry| entry.at.ts < at.ts);
+                settle(wide, row, entries, from, keep);
+            }
         }
     }
 
-    fn insert(&mut self, fact: u32, key: &[u8], entry: Entry) -> bool {
+    fn insert(&mut self, fact: u32, keep: Keep, key: &[u8], entry: Entry) -> bool {
         let Some(table) = self.tables.get_mut(fact as usize) else { return false };
         let order = |entry: &Entry| (entry.at.ts, entry.value.is_some(), entry.at);
         let entries = match table.rows.get_mut(key) {
             Some(entries) => entries,
             None => table.rows.entry(key.into()).or_default(),
         };
+        table.newest = table.newest.max(entry.at.ts);
         let place = entries.partition_point(|known| order(known) < order(&entry));
         if entries.get(place).is_some_and(|known| known.at == entry.at && known.value == entry.value) {
             return false;
         }
         entries.insert(place, entry);
+        settle(&table.wide, key, entries, place, keep);
         true
     }
 
-    /// The value that holds at `ts` ([`AsOf::Before`]: that held just before it).
-    pub(crate) fn get(&self, fact: u32, key: &[u8], ts: Timestamp, as_of: AsOf) -> Option<&Value> {
-        let table = self.tables.get(fact as usize)?;
-        let known = |at: Timestamp| match as_of {
-            AsOf::At => at <= ts,
-            AsOf::Before => at < ts,
-        };
-        let entries = table.rows.get(key)?;
-        let entry = &entries[entries.partition_point(|entry| known(entry.at.ts)).checked_sub(1)?];
-        let ended = table.wide.iter().any(|(at, partial)| at.ts > entry.at.ts && known(at.ts) && partial.agrees(key));
-        if ended { None } else { entry.value.as_ref() }
-    }
-
-    /// Forgets changes that nothing before `floor` can ask for: of each row the last one before it stays, for as long as
-    /// it is no older than `oldest`.
-    pub(crate) fn prune(&mut self, floor: Timestamp, oldest: Timestamp) {
-        for table in &mut self.tables {
-            table.rows.retain(|_, entries| {
-                let keep_from = entries.partition_point(|entry| entry.at.ts < floor).saturating_sub(1);
-                entries.drain(..keep_from);
-                let only = entries.len() == 1 && entries[0].at.ts < floor;
-                !(only && (entries[0].value.is_none() || entries[0].at.ts < oldest))
-            });
-            table.wide.retain(|(at, _)| at.ts >= oldest);
+    /// What a fact says of the rows that agree with an encoded key of which `given` parts are bound.
+    ///
+    /// All parts of a value's key: the value. All columns of a relation: whether it holds. Fewer: the list of what
+    /// remains of the rows, a plain value where one column remains, else a map by column names.
+    pub(crate) fn ask<'a>(
+        &'a self,
+        number: u32,
+        fact: &'a Fact,
+        key: &[u8],
+        given: usize,
+        moment: Moment,
+    ) -> Option<Val<'a>> {
+        let table = self.tables.get(number as usize)?;
+        if given < fact.columns().count() {
+            return table.remaining(fact, key, given, moment).map(|rows| Val::List(Cow::Owned(rows)));
+        }
+        let row = table.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+        if let Moment::Since(ts) = moment {
+            return table.holding(key, row, ts, false).map(|entry| Val::Timestamp(entry.since));
+        }
+        if !fact.row.is_empty() {
+            return Some(Val::Bool(table.holds(key, row, moment)));
+        }
+        let default = || fact.default.as_ref().map(Val::from);
+        match moment {
+            Moment::At(ts) | Moment::Since(ts) => {
+                table.holding(key, row, ts, false).and_then(Entry::held).map(Val::from).or_else(default)
+            }
+            Moment::Before(ts) => {
+                table.holding(key, row, ts, true).and_then(Entry::held).map(Val::from).or_else(default)
+            }
+            Moment::During(from, to) => {
+                let mut values: Vec<Value> = Vec::new();
+                for value in table.spans(key, row, from, to).filter_map(Entry::held) {
+                    if !values.contains(value) {
+                        values.push(value.clone());
+                    }
+                }
+                if values.is_empty() {
+                    values.extend(fact.default.clone());
+                }
+                Some(Val::List(Cow::Owned(values)))
+            }
+            Moment::Throughout(from, to) => {
+                if table.spans(key, row, from, to).next().is_none() {
+                    return default();
+                }
+                // What changed meanwhile, or held only a part of the time, is no value: it equals none.
+                let entry = table.holding(key, row, to, false).filter(|entry| entry.since <= from);
+                Some(entry.and_then(Entry::held).map_or(Val::Null, Val::from))
+            }
         }
     }
+
+    /// Forgets changes that nothing before `floor` can ask for: of each row the last one before it stays, until the row
+    /// is forgotten. Returns how many rows each fact lost because there were too many.
+    pub(crate) fn prune(&mut self, floor: Timestamp, horizons: &[Horizon]) -> Vec<u64> {
+        let mut lost = vec![0; self.tables.len()];
+        for ((table, horizon), lost) in self.tables.iter_mut().zip(horizons).zip(&mut lost) {
+            let needed = floor.minus(horizon.look_back);
+            let oldest = floor.minus(horizon.forget_after.max(horizon.look_back));
+            let Table { rows, wide, .. } = table;
+            rows.retain(|key, entries| {
+                let keep_from = entries.partition_point(|entry| entry.at.ts < needed).saturating_sub(1);
+                entries.drain(..keep_from);
+                let [only] = entries.as_slice() else { return true };
+                let over = only.value.is_none()
+                    || only.at.ts < oldest
+                    || only.until.is_some_and(|until| until < needed)
+                    || ended(wide, key, only.at.ts, needed, false);
+                only.at.ts >= needed || !over
+            });
+            wide.retain(|(at, _)| at.ts >= oldest);
+            if rows.len() > horizon.max_rows {
+                let mut ages: Vec<Timestamp> = rows.values().filter_map(|row| Some(row.last()?.at.ts)).collect();
+                let excess = rows.len() - horizon.max_rows;
+                let (_, &mut youngest_lost, _) = ages.select_nth_unstable(excess - 1);
+                let before = rows.len();
+                rows.retain(|_, row| row.last().is_some_and(|entry| entry.at.ts > youngest_lost));
+                *lost = (before - rows.len()) as u64;
+            }
+        }
+        lost
+    }
 }
+
+/// Works out from place `from` on what a row's entries hold, and since when.
+fn settle(wide: &[(EventRef, PartialKey)], key: &[u8], entries: &mut [Entry], from: usize, keep: Keep) {
+    for place in from..entries.len() {
+        let (done, rest) = entries.split_at_mut(place);
+        let now = &mut rest[0];
+        let at = now.at.ts;
+        let before = done
+            .last()
+            .filter(|before| before.value.is_some() && before.until.is_none_or(|until| until >= at))
+            .filter(|before| !ended(wide, key, before.at.ts, at, false));
+        // What ends at this very instant joins it, but does not hold in it any more.
+        let summed = before.filter(|before| before.until.is_none_or(|until| until > at)).and_then(Entry::held);
+        now.kept = match (&now.value, keep) {
+            (None, _) | (_, Keep::Last) => None,
+            (Some(_), Keep::Count) => {
+                let so_far = summed.map_or(Int::from(0), |count| match count {
+                    Value::Int(count) => count.clone(),
+                    _ => Int::from(0),
+                });
+                Some(Value::Int(so_far.add(&Int::from(1))))
+            }
+            (Some(value), Keep::Max | Keep::Min) => summed
+                .filter(|so_far| {
+                    let order = Val::from(*so_far).compare(&Val::from(value));
+                    order == Some(if keep == Keep::Max { Ordering::Greater } else { Ordering::Less })
+                })
+                .cloned(),
+        };
+        let same = before.filter(|before| now.value.is_some() && before.held() == now.held());
+        now.since = same.map_or(at, |before| before.since);
+    }
+}
+
+/// Whether an unset with a shorter key ends, after `after` and up to `to`, what the row holds.
+fn ended(wide: &[(EventRef, PartialKey)], key: &[u8], after: Timestamp, to: Timestamp, strictly: bool) -> bool {
+    let from = wide.partition_point(|(at, _)| at.ts <= after);
+    wide[from..]
+        .iter()
+        .take_while(|(at, _)| if strictly { at.ts < to } else { at.ts <= to })
+        .any(|(_, partial)| partial.agrees(key))
+}
+
+impl Table {
+    /// The entry that holds at `ts`, or just before it.
+    fn holding<'t>(&self, key: &[u8], row: &'t [Entry], ts: Timestamp, before: bool) -> Option<&'t Entry> {
+        let known = |at: Timestamp| if before { at < ts } else { at <= ts };
+        let entry = &row[row.partition_point(|entry| known(entry.at.ts)).checked_sub(1)?];
+        let expired = entry.until.is_some_and(|until| if before { until < ts } else { until <= ts });
+        (entry.value.is_some() && !expired && !ended(&self.wide, key, entry.at.ts, ts, before)).then_some(entry)
+    }
+
+    /// The entries that hold at some time from `from` to `to`, in order of time.
+    fn spans<'t>(
+        &'t self,
+        key: &'t [u8],
+        row: &'t [Entry],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = &'t Entry> {
+        row.iter().enumerate().take_while(move |(_, entry)| entry.at.ts <= to).filter_map(move |(place, entry)| {
+            let next = row.get(place + 1).map(|next| next.at.ts);
+            let end = [next, entry.until].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
+            let lasts = end > from && end > entry.at.ts;
+            let held = entry.value.is_some() && lasts && !ended(&self.wide, key, entry.at.ts, from, false);
+            held.then_some(entry)
+        })
+    }
+
+    /// Whether a relation's row holds.
+    fn holds(&self, key: &[u8], row: &[Entry], moment: Moment) -> bool {
+        match moment {
+            Moment::At(ts) | Moment::Since(ts) => self.holding(key, row, ts, false).is_some(),
+            Moment::Before(ts) => self.holding(key, row, ts, true).is_some(),
+            Moment::During(from, to) => self.spans(key, row, from, to).next().is_some(),
+            Moment::Throughout(from, to) => self.holding(key, row, to, false).is_some_and(|entry| entry.since <= from),
+        }
+    }
+
+    /// What remains of the rows that begin with `prefix`; none when there are too many.
+    fn remaining(&self, fact: &Fact, prefix: &[u8], given: usize, moment: Moment) -> Option<Vec<Value>> {
+        let names: Vec<&str> = fact.columns().skip(given).collect();
+        let mut found = Vec::new();
+        let rows = self.rows.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        for (key, row) in rows.take_while(|(key, _)| key.starts_with(prefix)) {
+            if !self.holds(key, row, moment) {
+                continue;
+            }
+            if found.len() == ROWS_MAX {
+                return None;
+            }
+            let mut columns = key::parts(&key[prefix.len()..]).map(|part| key::decode(part).unwrap_or_default());
+            if let ([_], false) = (names.as_slice(), fact.row.is_empty()) {
+                found.extend(columns.next());
+                continue;
+            }
+            let mut map: Vec<(Box<str>, Value)> = names.iter().map(|name| Box::from(*name)).zip(columns).collect();
+            if fact.row.is_empty() {
+                let value = match moment {
+                    Moment::At(ts) | Moment::Since(ts) | Moment::Throughout(_, ts) | Moment::During(_, ts) => {
+                        self.holding(key, row, ts, false)
+                    }
+                    Moment::Before(ts) => self.holding(key, row, ts, true),
+                };
+                map.extend(value.and_then(Entry::held).map(|value| ("value".into(), value.clone())));
+            }
+            found.push(Value::Map(map));
+        }
+        Some(found)
+    }
+}
+
+/// Reads a pack's facts for one rule instance, as of one time.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'f> {
+    pub(crate) facts: &'f Facts,
+    /// Number of the pack's first fact, and its facts' declarations.
+    pub(crate) base: u32,
+    pub(crate) declared: &'f [Fact],
+    pub(crate) sources: &'f Sources,
+    pub(crate) timing: &'f Timing,
+    /// The network, as a key begins with it.
+    pub(crate) network: &'f [u8],
+    pub(crate) ts: Timestamp,
+}
+
+impl<'f> Reader<'f> {
+    /// The nodes whose component of that name was heard lately, in order of name.
+    pub(crate) fn live(&self, component: &str) -> Option<Val<'f>> {
+        let network = key::text(self.network)?;
+        let nodes = self.sources.live(network, component, self.ts, self.timing.idle_after);
+        Some(Val::List(Cow::Owned(nodes.into_iter().map(Value::from).collect())))
+    }
+
+    /// Answers an expression's question; `args` are the key's parts, and for questions about a span its two ends.
+    pub(crate) fn read(&self, fact: u16, args: &[Val<'_>], as_of: AsOf) -> Option<Val<'f>> {
+        let declared = self.declared.get(fact as usize)?;
+        let (key, moment) = match (as_of, args) {
+            (AsOf::At, key) => (key, Moment::At(self.ts)),
+            (AsOf::Before, key) => (key, Moment::Before(self.ts)),
+            (AsOf::Since, key) => (key, Moment::Since(self.ts)),
+            (AsOf::During, [key @ .., Val::Timestamp(from), Val::Timestamp(to)]) => (key, Moment::During(*from, *to)),
+            (AsOf::Throughout, [key @ .., Val::Timestamp(from), Val::Timestamp(to)]) => {
+                (key, Moment::Throughout(*from, *to))
+            }
+            (AsOf::During | AsOf::Throughout, _) => return None,
+        };
+        if let Some(is) = &declared.is {
+            let env = Computed { reader: *self, as_of };
+            let mut locals: Vec<Val<'_>> = key.to_vec();
+            locals.push(Val::Timestamp(self.ts));
+            let computed = is.eval_with(&env, locals).ok().map(Val::into_owned);
+            return computed.or_else(|| declared.default.as_ref().map(Val::from));
+        }
+        let mut encoded = Vec::with_capacity(64);
+        encoded.extend_from_slice(self.network);
+        key.iter().for_each(|part| key::push(&mut encoded, part));
+        self.facts.ask(self.base + u32::from(fact), declared, &encoded, key.len(), moment)
+    }
+}
+
+/// What a computed fact's expression sees: its key (as locals) and other facts.
+struct Computed<'f> {
+    reader: Reader<'f>,
+    as_of: AsOf,
+}
+
+impl Env for Computed<'_> {
+    fn slot(&self, _slot: u16) -> Option<Val<'_>> {
+        None
+    }
+
+    fn role(&self, _role: RoleIdx, _slot: u16) -> Option<Val<'_>> {
+        None
+    }
+
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+        // What is asked just before an instant rests on what held just before it.
+        let as_of = if as_of == AsOf::At && self.as_of == AsOf::Before { AsOf::Before } else { as_of };
+        self.reader.read(fact, key, as_of)
+    }
+
+    fn live(&self, component: &str) -> Option<Val<'_>> {
+        self.reader.live(component)
+    }
+}
+
+#[cfg(test)]
+mod tests;

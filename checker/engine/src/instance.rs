@@ -84,6 +84,7 @@ impl Finding {
             });
             bytes.extend_from_slice(&event.identity.0.to_le_bytes());
         }
+        bytes.extend_from_slice(&(found.from.len() as u64).to_le_bytes());
         crate::key::hash(&bytes)
     }
 }

@@ -17,6 +17,9 @@ const LIST: u8 = 5;
 const MAP: u8 = 6;
 const NULL: u8 = 7;
 
+/// The network of those that name none, as a key begins with it.
+pub(crate) const NO_NETWORK: &[u8] = &[STRING, 0, 0, 0, 0];
+
 /// Appends an absent part.
 pub(crate) fn push_absent(out: &mut Vec<u8>) {
     out.push(ABSENT);

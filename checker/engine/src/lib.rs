@@ -8,7 +8,9 @@ extern crate alloc;
 
 mod adopt;
 mod arrival;
+mod body;
 pub mod breaker;
+mod derive;
 mod engine;
 pub mod expr;
 mod fact;
@@ -29,6 +31,7 @@ mod verdict;
 mod world;
 
 pub use adopt::CheckpointError;
+pub use body::{BodyTemplate, TemplateError};
 pub use breaker::{Breaker, BreakerChange, BreakerState};
 pub use engine::{Census, Engine, Forced, Health, Input, UnknownBreaker};
 pub use glob::Glob;

@@ -1,6 +1,9 @@
 //! What a pack says, compiled: rules, facts, lifecycles and breakers, with names where the engine's own numbers come
 //! later (see `Program`). Nothing here knows YAML, and nothing here runs.
-use crate::{Glob, expr::Expr};
+use crate::{
+    BodyTemplate, Glob,
+    expr::{AsOf, Expr},
+};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::time::Duration;
 use event::{Int, Value};
@@ -20,10 +23,27 @@ pub struct Pack {
     pub lifecycles: Vec<Lifecycle>,
     /// Relations kept from events; expressions refer to them by index.
     pub facts: Vec<Fact>,
+    /// Events made out of others; none rests on itself.
+    pub derives: Vec<Derive>,
     /// The rules, in the order written.
     pub rules: Vec<Rule>,
     /// The breakers, in the order written.
     pub breakers: Vec<BreakerDef>,
+}
+
+impl Pack {
+    /// Calls `see` with each fact an expression rests on, computed facts looked through, and whether it asks about a
+    /// span of time.
+    pub fn facts_read(&self, expression: &Expr, see: &mut dyn FnMut(u16, bool)) {
+        expression.visit(&mut |part| {
+            let Expr::Fact { fact, as_of, .. } = part else { return };
+            see(*fact, matches!(as_of, AsOf::During | AsOf::Throughout));
+            // Facts are computed from earlier ones only, so this ends.
+            if let Some(is) = self.facts.get(*fact as usize).and_then(|fact| fact.is.as_ref()) {
+                self.facts_read(is, see);
+            }
+        });
+    }
 }
 
 /// A part of a node, as the pack's topology declares it.
@@ -244,6 +264,10 @@ pub struct Pattern {
     pub name: Glob,
     /// Components that match; `None`: all.
     pub component: Option<Glob>,
+    /// The least OpenTelemetry severity number that matches; `None`: all.
+    pub severity: Option<i32>,
+    /// What the body must be; its captures are slots.
+    pub body: Option<BodyTemplate>,
     /// What the expressions of this pattern read; the first [`Role::kept`] are kept with the event.
     pub slots: Vec<Slot>,
     /// One virtual event per element, nested from left to right.
@@ -288,6 +312,8 @@ pub enum Slot {
     Let(Expr),
     /// The current element of a `for_each`.
     Element,
+    /// What stands in the body in the place of that capture of [`Pattern::body`].
+    Captured(u16),
 }
 
 /// One virtual event per element of a list or map.
@@ -331,6 +357,27 @@ pub enum Kind {
         /// How long after `broken_by` an `unless` still discharges.
         grace: Duration,
     },
+    /// Each `when` is answered by every expected member, or by enough of them; written as a `response` with `from`.
+    Expected {
+        /// Opens an obligation.
+        when: RoleIdx,
+        /// Answers it, for one member.
+        then: RoleIdx,
+        /// So long; the end belongs to it.
+        within: Duration,
+        /// Who is expected: a list, over the `when`'s kept slots.
+        of: Expr,
+        /// Whose answer a `then` is, over its kept slots.
+        member: Expr,
+        /// Who is not expected, over the `when`'s kept slots.
+        except: Vec<Expr>,
+        /// How many are enough; `None`: each is an obligation of its own.
+        quorum: Option<Quorum>,
+        /// Who is expected is asked at the deadline, not at the `when`.
+        at_deadline: bool,
+        /// Discharges it.
+        unless: Option<RoleIdx>,
+    },
     /// Each `event` has its support before it.
     Precedence {
         /// What needs support.
@@ -367,6 +414,11 @@ pub enum Kind {
         among: Vec<Expr>,
         /// Votes count this long after a key's first, inclusive.
         within: Option<Duration>,
+        /// Only these voters count, as of the key's first vote; without `assert`, as of each vote.
+        voters: Option<Expr>,
+        /// Judged once at the end, over locals: the list of each voter's last value, how many of them differ from the most
+        /// frequent, how many voters there are.
+        assert: Option<Expr>,
     },
     /// Not so many failures in a row.
     Consecutive {
@@ -387,6 +439,8 @@ pub enum Kind {
         start: Option<RoleIdx>,
         /// Life is no longer expected.
         stop: Option<RoleIdx>,
+        /// Life is expected from here, unless it is already.
+        expect: Option<RoleIdx>,
         /// Silence counts only when one of these shows it.
         while_: Option<RoleIdx>,
     },
@@ -642,6 +696,44 @@ impl Order {
 impl Kind {
     /// Calls `see` with every expression that instances evaluate, conditions of patterns not among them.
     pub fn visit(&self, see: &mut dyn FnMut(&Expr)) {
+        self.expressions().into_iter().for_each(see);
+    }
+
+    /// The word the pack's author wrote.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Order::Increasing => "increasing",
+            Order::Nondecreasing => "nondecreasing",
+            Order::Decreasing => "decreasing",
+            Order::Nonincreasing => "nonincreasing",
+        }
+    }
+
+    /// The order of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Order::Increasing, Order::Nondecreasing, Order::Decreasing, Order::Nonincreasing]
+            .into_iter()
+            .find(|order| order.as_str() == text)
+    }
+
+    /// Whether it rises.
+    #[must_use]
+    pub fn rises(self) -> bool {
+        matches!(self, Order::Increasing | Order::Nondecreasing)
+    }
+
+    /// Whether equal values may follow one another.
+    #[must_use]
+    pub fn allows_equal(self) -> bool {
+        matches!(self, Order::Nondecreasing | Order::Nonincreasing)
+    }
+}
+
+impl Kind {
+    /// Calls `see` with every expression that instances evaluate, conditions of patterns not among them.
+    pub fn visit(&self, see: &mut dyn FnMut(&Expr)) {
         match self {
             Kind::Always { assert, .. } => see(assert),
             Kind::Response { limit: Limit::Computed(limit), .. } => see(limit),
@@ -674,7 +766,7 @@ impl Kind {
         match self {
             Kind::Never { .. } => "never",
             Kind::Always { .. } => "always",
-            Kind::Response { .. } => "response",
+            Kind::Response { .. } | Kind::Expected { .. } => "response",
             Kind::Precedence { .. } => "precedence",
             Kind::Count { .. } => "count",
             Kind::Agreement { .. } => "agreement",
@@ -687,6 +779,56 @@ impl Kind {
             Kind::Exclusive { .. } => "exclusive",
             Kind::Aggregate(_) => "aggregate",
         }
+    }
+
+    /// The expressions it evaluates in order of time.
+    #[must_use]
+    pub fn expressions(&self) -> Vec<&Expr> {
+        match self {
+            Kind::Always { assert, .. } => alloc::vec![assert],
+            Kind::Response { limit: Limit::Computed(limit), .. } => alloc::vec![limit],
+            Kind::Expected { of, member, except, .. } => [of, member].into_iter().chain(except).collect(),
+            Kind::Agreement { value, among, voters, assert, .. } => {
+                core::iter::once(value).chain(among).chain(voters).chain(assert).collect()
+            }
+            Kind::Monotonic { value, .. } => alloc::vec![value],
+            Kind::StateMachine { read: StateRead::Value { state, .. }, .. } => alloc::vec![state],
+            Kind::Order { steps, .. } => steps.iter().filter_map(|step| step.condition.as_ref()).collect(),
+            Kind::Exclusive { holder, .. } => holder.iter().flatten().collect(),
+            Kind::Aggregate(aggregate) => {
+                let values = aggregate.terms.iter().filter_map(|term| term.value.as_ref());
+                core::iter::once(&aggregate.assert).chain(values).collect()
+            }
+            Kind::StateMachine { .. }
+            | Kind::Sequence { .. }
+            | Kind::Never { .. }
+            | Kind::Response { .. }
+            | Kind::Precedence { .. }
+            | Kind::Count { .. }
+            | Kind::Consecutive { .. }
+            | Kind::Heartbeat { .. } => Vec::new(),
+        }
+    }
+}
+
+/// How many of the expected are enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// This share of them,
+    pub part: u64,
+    /// of this whole,
+    pub whole: u64,
+    /// or strictly more.
+    pub more: bool,
+}
+
+impl Quorum {
+    /// Whether `answered` of `expected` are enough. Nobody of nobody is.
+    #[must_use]
+    pub fn reached(self, answered: u64, expected: u64) -> bool {
+        let (have, need) =
+            (u128::from(answered) * u128::from(self.whole), u128::from(expected) * u128::from(self.part));
+        expected == 0 || if self.more { have > need } else { have >= need }
     }
 }
 
@@ -758,21 +900,66 @@ pub struct Lifecycle {
     pub instance: Option<String>,
 }
 
-/// A relation kept from events: one value per key, valid from the event that set it to the one that unset or replaced it.
+/// A named event made out of others, at the same time and of the same source.
+#[derive(Clone, Debug)]
+pub struct Derive {
+    /// Its name.
+    pub name: String,
+    /// What it is made out of; the kept slots are its attributes.
+    pub from: Role,
+    /// Its attributes, by the kept slots.
+    pub attrs: Vec<String>,
+}
+
+/// A relation kept from events, each row valid from the event that set it to the one that unset or replaced it: one value
+/// per key, or with `row` as many rows as were set.
 #[derive(Clone, Debug)]
 pub struct Fact {
     /// Its name in expressions.
     pub name: String,
     /// Its key's parts.
     pub key: Vec<String>,
-    /// Sets it; each alternative's key binds all parts.
+    /// A relation's further columns; empty: one value per key.
+    pub row: Vec<String>,
+    /// Sets it; each alternative's key binds all columns. Without alternatives for a computed fact.
     pub set_by: Role,
     /// The value, over `set_by`'s slots.
     pub value: Expr,
     /// Unsets it; a shorter key unsets all rows that agree.
     pub unset_by: Option<Role>,
+    /// Which of several values of one key it keeps.
+    pub keep: Keep,
+    /// When a row ends by itself, over `set_by`'s slots: an instant, or a length of time after it was set.
+    pub expires: Option<Expr>,
+    /// Computed from other facts: locals are the key's parts, then the asking time.
+    pub is: Option<Expr>,
     /// What it is when unset.
     pub default: Option<Value>,
+    /// How long after its last change a row is forgotten.
+    pub forget_after: Duration,
+    /// How many rows it may keep.
+    pub max_keys: u64,
+}
+
+impl Fact {
+    /// The names of its columns, a value's own not among them.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().chain(&self.row).map(String::as_str)
+    }
+}
+
+/// Which of several values of one key a fact keeps until it is unset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// The last one set.
+    #[default]
+    Last,
+    /// The greatest.
+    Max,
+    /// The least.
+    Min,
+    /// None of them: how many there were.
+    Count,
 }
 
 /// A circuit breaker.

@@ -9,6 +9,8 @@ use alloc::{
 
 use crate::{
     adopt::Identities,
+    expr::Expr,
+    fact::Horizon,
     pack::{Kind, OnRestart, Pack, Pattern, Role, Rule, Slot},
 };
 
@@ -30,6 +32,8 @@ pub struct Program {
 pub(crate) enum Target {
     /// Starts a process of the pack's lifecycle.
     Started { pack: u16, lifecycle: u16 },
+    /// Makes a derived event.
+    Derive { pack: u16, derive: u16 },
     /// Sets a fact.
     Set { fact: u32 },
     /// Unsets a fact.
@@ -163,6 +167,11 @@ impl Program {
                 declared.started.as_ref().map(|role| (target, pack as u16, role))
             })
         });
+        let derives = self.packs.iter().enumerate().flat_map(|(pack, content)| {
+            content.derives.iter().enumerate().map(move |(derive, declared)| {
+                (Target::Derive { pack: pack as u16, derive: derive as u16 }, pack as u16, &declared.from)
+            })
+        });
         let facts = self.facts.iter().enumerate().flat_map(|(number, &(pack, fact))| {
             let declared = &self.packs[pack as usize].facts[fact as usize];
             let fact = number as u32;
@@ -185,13 +194,14 @@ impl Program {
             let declared = &self.packs[pack as usize].breakers[breaker as usize];
             declared.close.as_ref().map(|role| (Target::Success { breaker: number as u32 }, pack, role))
         });
-        lifecycles.chain(facts).chain(rules).chain(breakers)
+        lifecycles.chain(derives).chain(facts).chain(rules).chain(breakers)
     }
 
     pub(crate) fn pattern(&self, route: &Route) -> &Pattern {
         let pack = &self.packs[route.pack as usize];
         let role = match route.target {
             Target::Started { lifecycle, .. } => pack.lifecycles[lifecycle as usize].started.as_ref(),
+            Target::Derive { derive, .. } => Some(&pack.derives[derive as usize].from),
             Target::Set { fact } => Some(&self.fact(fact).set_by),
             Target::Unset { fact } => self.fact(fact).unset_by.as_ref(),
             Target::Scope { rule, opens } => {
@@ -215,6 +225,24 @@ impl Program {
 
     pub(crate) fn fact_count(&self) -> usize {
         self.facts.len()
+    }
+
+    /// How long each fact's history is needed: as far back as rules ask about spans of time.
+    pub(crate) fn horizons(&self, traits: &[Traits]) -> Vec<Horizon> {
+        (0..self.facts.len() as u32)
+            .map(|number| {
+                let fact = self.fact(number);
+                let asking = traits.iter().enumerate().filter(|(_, traits)| traits.looks_back.contains(&number));
+                Horizon {
+                    look_back: asking
+                        .map(|(rule, _)| self.rule(rule as RuleIdx).1.forget_after)
+                        .max()
+                        .unwrap_or_default(),
+                    forget_after: fact.forget_after,
+                    max_rows: usize::try_from(fact.max_keys).unwrap_or(usize::MAX),
+                }
+            })
+            .collect()
     }
 
     pub(crate) fn breaker(&self, breaker: u32) -> (&Pack, &crate::pack::BreakerDef) {
@@ -253,7 +281,11 @@ impl Program {
                 .map(|number| {
                     let pack = &self.packs[self.facts[number as usize].0 as usize];
                     let fact = self.fact(number);
-                    (pack.name.clone(), fact.name.clone(), meaning(fact))
+                    let derived = match pack.derives.as_slice() {
+                        [] => 0,
+                        derives => crate::key::hash(alloc::format!("{derives:?}").as_bytes()),
+                    };
+                    (pack.name.clone(), fact.name.clone(), meaning(fact) ^ derived)
                 })
                 .collect(),
             packs: self.packs.iter().map(|pack| pack.name.clone()).collect(),
@@ -287,6 +319,10 @@ pub(crate) struct Traits {
     pub(crate) stateless: bool,
     /// Numbers (in the program) of the facts its conditions read.
     pub(crate) reads: Vec<u32>,
+    /// Those of them that it asks about spans of time.
+    pub(crate) looks_back: Vec<u32>,
+    /// It asks who is live.
+    pub(crate) reads_live: bool,
     /// Where in its key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
     /// Restarts of its node matter to it.
@@ -301,23 +337,38 @@ impl Traits {
     pub(crate) fn of(program: &Program, number: RuleIdx) -> Self {
         let (_, rule) = program.rule(number);
         let base = program.fact_base(program.pack_of(number));
-        let mut reads = Vec::new();
+        let pack = program.rule(number).0;
+        let mut asked: Vec<(u16, bool)> = Vec::new();
         let mut late = false;
         for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {
             late |= pattern.where_late.is_some();
             if let Some(condition) = &pattern.where_late {
-                condition.visit_facts(&mut |fact| reads.push(base + u32::from(fact)));
+                pack.facts_read(condition, &mut |fact, back| asked.push((fact, back)));
             }
         }
-        let mut assertion_reads = false;
-        rule.kind.visit(&mut |expression| {
-            expression.visit_facts(&mut |fact| {
-                reads.push(base + u32::from(fact));
-                assertion_reads = true;
+        let before = asked.len();
+        for expression in rule.kind.expressions() {
+            pack.facts_read(expression, &mut |fact, back| asked.push((fact, back)));
+        }
+        let asks = |expression: &Expr| {
+            let mut found = expression.uses_live();
+            pack.facts_read(expression, &mut |fact, _| {
+                let is = pack.facts.get(fact as usize).and_then(|fact| fact.is.as_ref());
+                found |= is.is_some_and(Expr::uses_live);
             });
-        });
-        reads.sort_unstable();
-        reads.dedup();
+            found
+        };
+        let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
+        let reads_live = conditions.chain(rule.kind.expressions()).any(asks);
+        let assertion_reads = asked.len() > before || reads_live;
+        let number_of = |fact: u16| base + u32::from(fact);
+        let mut reads: Vec<u32> = asked.iter().map(|(fact, _)| number_of(*fact)).collect();
+        let mut looks_back: Vec<u32> =
+            asked.iter().filter(|(_, back)| *back).map(|(fact, _)| number_of(*fact)).collect();
+        for list in [&mut reads, &mut looks_back] {
+            list.sort_unstable();
+            list.dedup();
+        }
         let pointwise = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. });
         Traits {
             stateless: pointwise
@@ -328,6 +379,8 @@ impl Traits {
                 && !rule.report_first
                 && rule.quiet.is_none(),
             reads,
+            looks_back,
+            reads_live,
             node_part: rule.key.iter().position(|part| part.name == "node"),
             restarts: rule.on_restart != OnRestart::Keep && rule.key.iter().any(|part| part.name == "node"),
             fact_base: base,

@@ -78,6 +78,11 @@ impl Env for RowEnv<'_> {
             Slot::Body => Val::from(self.row.body),
             Slot::TraceId => Val::String(self.row.trace_id.into()),
             Slot::Let(expression) => expression.eval(self).ok()?,
+            Slot::Captured(place) => {
+                let ValueRef::String(text) = self.row.body else { return None };
+                let captured = self.pattern.body.as_ref()?.matches(text)?;
+                Val::String((*captured.get(*place as usize)?).into())
+            }
             Slot::Element => Val::from(&self.elements.iter().rev().find(|(at, _)| *at == slot)?.1),
         })
     }
@@ -94,7 +99,13 @@ impl Env for RowEnv<'_> {
 impl RowEnv<'_> {
     /// Whether the pattern's own conditions hold.
     pub(crate) fn matches(&self) -> bool {
+        let body = |template: &crate::BodyTemplate| match self.row.body {
+            ValueRef::String(text) => template.matches(text).is_some(),
+            _ => false,
+        };
         self.pattern.component.as_ref().is_none_or(|glob| glob.matches(&self.source.component))
+            && self.pattern.severity.is_none_or(|least| self.row.severity >= least)
+            && self.pattern.body.as_ref().is_none_or(body)
             && self.pattern.where_own.as_ref().is_none_or(|condition| condition.test(self).unwrap_or(false))
     }
 

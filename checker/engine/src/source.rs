@@ -53,7 +53,7 @@ impl Default for Timing {
 pub type SourceIdx = u32;
 
 /// What is known of one source.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct SourceState {
     /// Its network.
     pub network: String,
@@ -75,13 +75,62 @@ pub struct SourceState {
     current: (Timestamp, i64),
     /// When its lag last fell by more than the margin, and to what, since Invar is back.
     best: (Timestamp, i64),
+    /// The spans, first and last event of each, in which no two events were further apart than `idle_after`; by time.
+    presence: VecDeque<(Timestamp, Timestamp)>,
 }
+
+/// How many spans of presence are kept per source.
+const SPANS_MAX: usize = 256;
 
 impl SourceState {
     /// The greatest lag of its events of the last minute, ns; 0 for a clock that runs ahead.
     #[must_use]
     pub fn lag_ns(&self) -> u64 {
         self.lags.front().map_or(0, |&(_, lag)| u64::try_from(lag).unwrap_or(0))
+    }
+
+    /// A source of which nothing is known but its name.
+    pub(crate) fn named(network: &str, node: &str, component: &str) -> Self {
+        SourceState {
+            network: network.into(),
+            node: node.into(),
+            component: component.into(),
+            ..SourceState::default()
+        }
+    }
+
+    /// Notes an event at `ts`. Returns from when on it makes the source live that was not known to be.
+    fn present(&mut self, ts: Timestamp, idle_after: Duration) -> Option<Timestamp> {
+        let spans = &mut self.presence;
+        let place = spans.partition_point(|&(first, _)| first <= ts);
+        let before = place.checked_sub(1).and_then(|before| spans.get(before).copied());
+        if before.is_some_and(|(_, last)| ts <= last) {
+            return None;
+        }
+        let joins = before.filter(|(_, last)| ts <= last.plus(idle_after));
+        let after = spans.get(place).copied().filter(|(first, _)| *first <= ts.plus(idle_after));
+        let news = joins.map_or(ts, |(_, last)| last.plus(idle_after));
+        match (joins, after) {
+            (Some(_), Some((_, last))) => {
+                spans[place - 1].1 = last;
+                spans.remove(place);
+            }
+            (Some(_), None) => spans[place - 1].1 = ts,
+            (None, Some(_)) => spans[place].0 = ts,
+            (None, None) => {
+                spans.insert(place, (ts, ts));
+                if spans.len() > SPANS_MAX {
+                    spans.pop_front();
+                }
+            }
+        }
+        Some(news)
+    }
+
+    /// Whether an event lies in (ts - idle_after, ts].
+    fn is_live(&self, ts: Timestamp, idle_after: Duration) -> bool {
+        let place = self.presence.partition_point(|&(first, _)| first <= ts);
+        place.checked_sub(1).is_some_and(|place| ts < self.presence[place].1.plus(idle_after))
     }
 }
 
@@ -143,18 +192,7 @@ impl Sources {
         }
         let node_idx = self.node(network, node);
         let number = self.states.len() as SourceIdx;
-        self.states.push(SourceState {
-            network: name.0.clone(),
-            node: name.1.clone(),
-            component: name.2.clone(),
-            node_idx,
-            last_arrival: Timestamp::ZERO,
-            last_ts: Timestamp::ZERO,
-            events: 0,
-            lags: VecDeque::new(),
-            current: (Timestamp::ZERO, 0),
-            best: (Timestamp::ZERO, 0),
-        });
+        self.states.push(SourceState { node_idx, ..SourceState::named(network, node, component) });
         self.by_name.insert(name, number);
         number
     }
@@ -182,7 +220,8 @@ impl Sources {
         self.nodes.get(number as usize)
     }
 
-    /// Notes that an event of `source`, sent at `sent` and about `ts`, arrived at `arrived`.
+    /// Notes that an event of `source`, sent at `sent` and about `ts`, arrived at `arrived`. Returns from when on that
+    /// makes the source live that was not known to be.
     pub(crate) fn heard(
         &mut self,
         timing: &Timing,
@@ -190,8 +229,8 @@ impl Sources {
         ts: Timestamp,
         sent: Timestamp,
         arrived: Timestamp,
-    ) {
-        let Some(state) = self.states.get_mut(source as usize) else { return };
+    ) -> Option<Timestamp> {
+        let state = self.states.get_mut(source as usize)?;
         let lag = i64::try_from(i128::from(arrived.0) - i128::from(sent.0)).unwrap_or(i64::MAX);
         while state.lags.back().is_some_and(|&(_, known)| known <= lag) {
             state.lags.pop_back();
@@ -219,6 +258,19 @@ impl Sources {
             node.first_ts = node.first_ts.min(ts);
             node.last_ts = node.last_ts.max(ts);
         }
+        state.present(ts, timing.idle_after)
+    }
+
+    /// The nodes of a network whose component of that name was heard in (ts - idle_after, ts], in order of name.
+    pub(crate) fn live(&self, network: &str, component: &str, ts: Timestamp, idle_after: Duration) -> Vec<&str> {
+        let mut nodes: Vec<&str> = self
+            .states
+            .iter()
+            .filter(|state| state.network == network && state.component == component && state.is_live(ts, idle_after))
+            .map(|state| state.node.as_str())
+            .collect();
+        nodes.sort_unstable();
+        nodes
     }
 
     /// Notes that an event of `source` is not judged.

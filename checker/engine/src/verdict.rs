@@ -143,4 +143,6 @@ pub struct Missing {
     pub event: String,
     /// By when it should have come.
     pub by: Timestamp,
+    /// The members that should have sent it, where the rule expects it from members.
+    pub from: Vec<Value>,
 }

@@ -184,6 +184,7 @@ impl<'a> World<'a> {
                         role: self.part(rule, Part::Role(role)),
                         event: definition.roles.get(role as usize).map(|role| role.label.clone()).unwrap_or_default(),
                         by,
+                        from: found.from.clone(),
                     }),
                     values: match &definition.kind {
                         crate::pack::Kind::Aggregate(aggregate) => aggregate
@@ -226,6 +227,11 @@ pub(crate) fn violation_id(pack: &str, rule: &str, key: &[u8], anchor: &Anchor) 
             hasher.update(&[1]).update(&event.identity.0.to_le_bytes()).update(&event.element.to_le_bytes())
         }
         Anchor::Time(ts) => hasher.update(&[2]).update(&ts.0.to_le_bytes()),
+        Anchor::Member(event, member) => hasher
+            .update(&[3])
+            .update(&event.identity.0.to_le_bytes())
+            .update(&event.element.to_le_bytes())
+            .update(&member.to_le_bytes()),
     };
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

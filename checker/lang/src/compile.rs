@@ -1,11 +1,12 @@
 //! Packs: the sections of a file, put together.
 use engine::{BreakerDef, Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Type};
-use event::{Int, Value};
 
 use crate::{
+    derive,
     diagnostic::{Code, Diagnostic},
+    fact,
     fields::{Fields, Params, Report, text, texts},
-    pattern::{self, Context, Layout, Parsed},
+    pattern::{self, Context, Layout},
     rule, suggest,
     yaml::{self, Node, Yaml},
 };
@@ -48,19 +49,59 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     let lifecycle_node = fields.take("lifecycle");
     let rules_node = fields.take("rules");
     let breakers_node = fields.take("breakers");
-    fields.not_yet(&["clocks", "derive", "extends"], report);
+    let derive_node = fields.take("derive");
+    fields.not_yet(&["clocks", "extends"], report);
     fields.finish(report);
 
     let mut pack = Pack { name: name.unwrap_or_default(), about, topology, events, ..Pack::default() };
-    let mut known: Vec<(String, usize, Type)> = Vec::new();
-    for (key, node) in entries(facts_node, "facts", report) {
-        let cx = Context { params: &params, events: &pack.events, facts: &known };
-        if let Some((fact, kind)) = fact(&key.name, node, &cx, report) {
-            known.push((fact.name.clone(), fact.key.len(), kind));
+    let derive_nodes = entries(derive_node, "derive", report);
+    for (key, node) in derive_nodes {
+        // Each may rest on those above it, so that none rests on itself.
+        let later = derive_nodes.iter().map(|(later, _)| later.name.as_str());
+        let later: Vec<&str> = later.skip(pack.derives.len()).filter(|later| *later != key.name).collect();
+        let cx = Context {
+            params: &params,
+            events: &pack.events,
+            facts: &[],
+            fact_nodes: &[],
+            topology: &pack.topology,
+            raw: true,
+            later: &later,
+        };
+        let Some((derive, declaration)) = derive::compile(&key.name, node, &cx, report) else { continue };
+        pack.derives.push(derive);
+        // A pack without a vocabulary has none to be checked against.
+        if !pack.events.is_empty() {
+            pack.events.extend(declaration);
+        }
+    }
+    let mut known: Vec<fact::Known> = Vec::new();
+    let fact_nodes = entries(facts_node, "facts", report);
+    for (key, node) in fact_nodes {
+        let cx = Context {
+            params: &params,
+            events: &pack.events,
+            facts: &known,
+            fact_nodes,
+            topology: &pack.topology,
+            raw: false,
+            later: &[],
+        };
+        if let Some((fact, declared)) = fact::compile(&key.name, node, &cx, report) {
+            known.push(declared);
             pack.facts.push(fact);
         }
     }
-    let cx = Context { params: &params, events: &pack.events, facts: &known };
+    let (vocabulary, topology) = (pack.events.clone(), pack.topology.clone());
+    let cx = Context {
+        params: &params,
+        events: &vocabulary,
+        facts: &known,
+        fact_nodes,
+        topology: &topology,
+        raw: false,
+        later: &[],
+    };
     pack.lifecycles = items(lifecycle_node).filter_map(|node| lifecycle(node, &cx, report)).collect();
     let mut ids: Vec<(String, std::ops::Range<usize>)> = Vec::new();
     for node in list(rules_node, "rules", report) {
@@ -68,7 +109,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         if let Some(mut rule) = rule::compile(node, &cx, report) {
             warn_twins(&rule, node, &pack.events, report);
             // A rule also means what the facts it reads mean.
-            rule.digest ^= facts_digest(&rule, &pack.facts);
+            rule.digest ^= facts_digest(&rule, &pack);
             pack.rules.push(rule);
         }
     }
@@ -269,38 +310,6 @@ fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<L
     Some(Lifecycle { started, stopped, instance })
 }
 
-fn fact(name: &str, node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<(engine::Fact, Type)> {
-    let mut fields = Fields::of(node, "fact", report)?;
-    let key: Vec<String> = fields
-        .take("key")
-        .map(|node| rule::key_parts(node, report))
-        .unwrap_or_default()
-        .into_iter()
-        .map(|part| part.name)
-        .collect();
-    let set_by = fields.need("set_by", report).map(|node| pattern::read(node, "set_by", cx, report));
-    let unset_by = fields.take("unset_by").map(|node| pattern::read(node, "unset_by", cx, report));
-    let value = fields.need("value", report).and_then(|node| Parsed::of(node, 0, report));
-    let default = fields.take("default").and_then(|node| match &node.value {
-        Yaml::Bool(value) => Some(Value::Bool(*value)),
-        Yaml::Number(text) => match (Int::parse(text), text.parse()) {
-            (Some(int), _) => Some(Value::Int(int)),
-            (None, Ok(double)) => Some(Value::Double(double)),
-            (None, Err(_)) => None,
-        },
-        Yaml::Text(text) => Some(Value::from(text.as_str())),
-        Yaml::Null | Yaml::List(_) | Yaml::Map(_) => {
-            report.error(Code::Shape, &node.span, "a default is a single value");
-            None
-        }
-    });
-    fields.not_yet(&["row", "is", "keep", "expires"], report);
-    fields.finish(report);
-    let (mut fact, kind) = pattern::fact(name.to_owned(), key, set_by?, unset_by, &value?, cx, report);
-    fact.default = default;
-    Some((fact, kind))
-}
-
 fn breaker(node: &Node, rules: &[String], cx: &Context<'_>, report: &mut Report<'_>) -> Option<BreakerDef> {
     let mut fields = Fields::of(node, "breaker", report)?;
     let id = fields.need("id", report).and_then(|node| text(node, report));
@@ -389,21 +398,23 @@ fn warn_twins(rule: &engine::Rule, node: &Node, events: &[EventDecl], report: &m
     }
 }
 
-fn facts_digest(rule: &engine::Rule, facts: &[engine::Fact]) -> u64 {
-    let mut digest = 0_u64;
-    let mut see = |fact: u16| {
-        if let Some(fact) = facts.get(fact as usize) {
-            let text = format!("{fact:?}");
-            digest ^= text
-                .bytes()
-                .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        }
-    };
-    for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {
-        if let Some(condition) = &pattern.where_late {
-            condition.visit_facts(&mut see);
-        }
+fn facts_digest(rule: &engine::Rule, pack: &Pack) -> u64 {
+    let mut read = std::collections::BTreeSet::new();
+    let patterns = rule.roles.iter().flat_map(|role| &role.alternatives);
+    let conditions = patterns.filter_map(|pattern| pattern.where_late.as_ref());
+    for expression in conditions.chain(rule.kind.expressions()) {
+        pack.facts_read(expression, &mut |fact, _| {
+            read.insert(fact);
+        });
     }
-    rule.kind.visit(&mut |expression| expression.visit_facts(&mut see));
-    digest
+    let derived = pack.derives.iter().any(|derive| {
+        let own = rule.roles.iter();
+        let of_facts = read.iter().filter_map(|fact| pack.facts.get(*fact as usize));
+        let mut roles = own.chain(of_facts.flat_map(|fact| core::iter::once(&fact.set_by).chain(&fact.unset_by)));
+        roles.any(|role| role.alternatives.iter().any(|pattern| pattern.name.matches(&derive.name)))
+    });
+    // And what the events mean that are made out of others.
+    let derived = if derived { rule::fnv(&format!("{:?}", pack.derives)) } else { 0 };
+    let facts: Vec<&engine::Fact> = read.iter().filter_map(|fact| pack.facts.get(*fact as usize)).collect();
+    derived ^ if facts.is_empty() { 0 } else { rule::fnv(&format!("{facts:?}")) }
 }

@@ -61,6 +61,9 @@ pub enum Code {
     /// I206: a rule, component or breaker that does not exist.
     #[serde(rename = "I206")]
     Reference,
+    /// I207: something that rests on itself.
+    #[serde(rename = "I207")]
+    Cycle,
     /// W301: a breaker that no rule trips.
     #[serde(rename = "W301")]
     Untripped,
@@ -92,6 +95,7 @@ impl Code {
             Code::Attribute => "I204",
             Code::Key => "I205",
             Code::Reference => "I206",
+            Code::Cycle => "I207",
             Code::Untripped => "W301",
             Code::Twins => "W302",
             Code::Unreachable => "W303",

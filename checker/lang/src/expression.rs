@@ -4,6 +4,7 @@ use engine::{RoleIdx, Slot, Type, expr::Expr};
 
 use crate::{
     diagnostic::{Code, Diagnostic},
+    fact::Known,
     names::{self, Names, Problem, Variable},
     syntax,
 };
@@ -106,7 +107,7 @@ impl Names for OneEvent<'_> {
         Err(Problem::new(Code::Name, format!("there is no pack here that could say what `param.{name}` is")))
     }
 
-    fn fact(&mut self, name: &str) -> Result<(u16, usize, Type), Problem> {
+    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
         Err(Problem::new(Code::Name, format!("there is no pack here that could say what `fact.{name}` is")))
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! This crate does no I/O and judges nothing.
 mod compile;
+mod derive;
 pub mod diagnostic;
+mod expected;
 pub mod expression;
+mod fact;
 mod fields;
 mod kind;
 mod names;

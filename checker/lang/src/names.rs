@@ -9,6 +9,7 @@ use event::{Int, Value};
 
 use crate::{
     diagnostic::Code,
+    fact::Known,
     syntax::{Node, NodeKind},
 };
 
@@ -24,8 +25,12 @@ pub(crate) trait Names {
     fn role_variable(&mut self, role: RoleIdx, segments: &[String]) -> Result<(usize, Expr, Type), Problem>;
     /// A parameter.
     fn param(&mut self, name: &str) -> Result<(Expr, Type), Problem>;
-    /// A fact: its number, how many key parts it has, and its value's type.
-    fn fact(&mut self, name: &str) -> Result<(u16, usize, Type), Problem>;
+    /// A fact: its number, and what is known of it.
+    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem>;
+    /// Whether one may ask here which nodes' components of that name are live.
+    fn live(&mut self, _component: &str) -> Result<(), Problem> {
+        Err(Problem::new(Code::Unsupported, "`live(…)` can be asked in `where` and `assert` of rules only"))
+    }
 }
 
 /// A variable of an event.
@@ -79,6 +84,11 @@ pub(crate) fn resolve(node: &Node, names: &mut dyn Names) -> Result<Typed, Probl
     Resolver { names, locals: Vec::new() }.expr(node)
 }
 
+/// Resolves an expression in which some locals are bound already, by these names.
+pub(crate) fn resolve_with(node: &Node, names: &mut dyn Names, locals: Vec<String>) -> Result<Typed, Problem> {
+    Resolver { names, locals }.expr(node)
+}
+
 /// Resolves `a.b.c`, as a part of a key is written.
 pub(crate) fn resolve_path(segments: &[String], names: &mut dyn Names) -> Result<Typed, Problem> {
     Resolver { names, locals: Vec::new() }.path(segments)
@@ -116,6 +126,9 @@ impl Resolver<'_> {
             NodeKind::Literal(value) => Ok((Expr::Const(value.clone()), type_of(value))),
             NodeKind::Name(name) => self.path(std::slice::from_ref(name)),
             NodeKind::Field(of, name) => {
+                if let (Some((fact, args)), Some(as_of)) = (asked(of), as_of(name)) {
+                    return self.fact(fact, args, &[], as_of);
+                }
                 let (of, kind) = self.expr(of)?;
                 expect(kind, &[Type::Map, Type::Any], "`.` reads a field of a map")?;
                 Ok((Expr::Field(Box::new(of), name.as_str().into()), Type::Any))
@@ -203,13 +216,21 @@ impl Resolver<'_> {
 
     fn call(&mut self, receiver: Option<&Node>, name: &str, args: &[Node]) -> Result<Typed, Problem> {
         if let Some(receiver) = receiver {
-            // `fact.x(k)`, `fact.x.before(k)` and `fact.x(k).before()`.
+            // `fact.x(k)`, `fact.x(k).during(from, to)` and `fact.x.before(k)`.
+            if let (Some((fact, key)), Some(as_of)) = (asked(receiver), as_of(name)) {
+                return self.fact(fact, key, args, as_of);
+            }
             if let Some(segments) = path(receiver).filter(|segments| segments[0] == "fact") {
-                return match (segments.len(), name) {
-                    (1, fact) => self.fact(fact, args, AsOf::At),
-                    (2, "before") => self.fact(&segments[1], args, AsOf::Before),
-                    (2, other) => Err(Problem::new(Code::Unsupported, format!("facts have no `.{other}` here"))
-                        .help("`.before(key)` reads what held just before the event")),
+                return match (segments.len(), as_of(name)) {
+                    (1, _) => self.fact(name, args, &[], AsOf::At),
+                    (2, Some(as_of @ (AsOf::During | AsOf::Throughout))) if args.len() >= 2 => {
+                        let (key, ends) = args.split_at(args.len() - 2);
+                        self.fact(&segments[1], key, ends, as_of)
+                    }
+                    (2, Some(as_of)) => self.fact(&segments[1], args, &[], as_of),
+                    (2, None) => Err(Problem::new(Code::Name, format!("a fact cannot be asked `.{name}`")).help(
+                        "there are `.before`, `.since`, `.during(from, to)` and `.throughout(from, to)`, after the key",
+                    )),
                     _ => Err(Problem::new(Code::Name, "a fact is asked as `fact.name(key)`")),
                 };
             }
@@ -223,6 +244,21 @@ impl Resolver<'_> {
             let [arg] = args else { return Err(Problem::new(Code::Name, "`has(x)` takes one name")) };
             let (expr, _) = self.expr(arg)?;
             return Ok((Expr::Has(Box::new(expr)), Type::Bool));
+        }
+        if receiver.is_none() && name == "live" {
+            let [arg] = args else {
+                return Err(Problem::new(Code::Name, "`live(\"component\")` takes the name of a component")
+                    .help("it is the list of the nodes whose component was heard lately"));
+            };
+            let (expr, kind) = self.expr(arg)?;
+            expect(kind, &[Type::String, Type::Any], "`live(…)` takes the name of a component")
+                .map_err(|problem| problem.at(&arg.span))?;
+            let literal = match &expr {
+                Expr::Const(Value::String(text)) => text.to_string(),
+                _ => String::new(),
+            };
+            self.names.live(&literal).map_err(|problem| problem.at(&arg.span))?;
+            return Ok((Expr::Live(Box::new(expr)), Type::List));
         }
         let Some((function, method)) = Function::named(name) else {
             let known = crate::suggest::closest(name, Function::NAMES.iter().copied());
@@ -268,17 +304,38 @@ impl Resolver<'_> {
         Ok((Expr::Call(function, compiled), kind))
     }
 
-    fn fact(&mut self, name: &str, args: &[Node], as_of: AsOf) -> Result<Typed, Problem> {
-        let (fact, parts, kind) = self.names.fact(name)?;
-        if args.len() != parts {
-            return Err(Problem::new(
-                Code::Name,
-                format!("`fact.{name}` has {parts} key parts, {} are given", args.len()),
-            )
-            .help("fewer key parts, for the remaining rows, are not supported yet by this version"));
+    /// A question to a fact; `ends` are those of the span it is about.
+    fn fact(&mut self, name: &str, key: &[Node], ends: &[Node], as_of: AsOf) -> Result<Typed, Problem> {
+        let (fact, known) = self.names.fact(name)?;
+        let columns = &known.columns;
+        let shape = |of: usize| format!("`fact.{name}` has {} ({})", count(of, "key part"), columns.join(", "));
+        if key.len() > columns.len() {
+            return Err(Problem::new(Code::Name, format!("{}, {} are given", shape(columns.len()), key.len())));
         }
-        let args = args.iter().map(|arg| Ok(self.expr(arg)?.0)).collect::<Result<_, _>>()?;
-        Ok((Expr::Fact { fact, args, as_of }, kind))
+        let partial = key.len() < columns.len();
+        let span = matches!(as_of, AsOf::During | AsOf::Throughout);
+        if known.computed && (partial || span || as_of == AsOf::Since) {
+            return Err(Problem::new(Code::Name, format!("`fact.{name}` is computed: it has no rows of its own"))
+                .help("ask it with its whole key, and at one time"));
+        }
+        if partial && as_of == AsOf::Since {
+            return Err(Problem::new(Code::Name, format!("{}, `.since` needs them all", shape(columns.len()))));
+        }
+        if ends.len() != if span { 2 } else { 0 } {
+            let problem = Problem::new(Code::Name, "a span of time has two ends, and an instant none");
+            return Err(problem.help("write `.during(from, to)`, `.throughout(from, to)`, `.before` or `.since`"));
+        }
+        let mut args = Vec::new();
+        for part in key {
+            args.push(self.expr(part)?.0);
+        }
+        for end in ends {
+            let (expr, kind) = self.expr(end)?;
+            expect(kind, &[Type::Timestamp, Type::Any], "a span of time begins and ends with an instant")
+                .map_err(|problem| problem.at(&end.span))?;
+            args.push(expr);
+        }
+        Ok(crate::fact::answer(&known, key.len(), as_of, Expr::Fact { fact, args, as_of }))
     }
 
     fn run_macro(&mut self, kind: Macro, over: &Node, variable: &Node, body: &Node) -> Result<Typed, Problem> {
@@ -389,6 +446,39 @@ fn literal_help(a: Type, b: Type) -> String {
         }
         _ => "compare values of one type, or convert with int(), double() or string()".to_owned(),
     }
+}
+
+/// `fact.name(key…)`, when it is that.
+fn asked(node: &Node) -> Option<(&str, &[Node])> {
+    match &node.kind {
+        NodeKind::Call { receiver: Some(receiver), name, args, .. } => {
+            matches!(&receiver.kind, NodeKind::Name(fact) if fact == "fact").then_some((name.as_str(), args.as_slice()))
+        }
+        _ => None,
+    }
+}
+
+fn as_of(name: &str) -> Option<AsOf> {
+    Some(match name {
+        "before" => AsOf::Before,
+        "since" => AsOf::Since,
+        "during" => AsOf::During,
+        "throughout" => AsOf::Throughout,
+        _ => return None,
+    })
+}
+
+fn count(number: usize, what: &str) -> String {
+    match number {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        more => format!("{more} {what}s"),
+    }
+}
+
+/// Whether it is the name of a macro.
+pub(crate) fn is_macro(name: &str) -> bool {
+    macro_of(name).is_some()
 }
 
 fn macro_of(name: &str) -> Option<Macro> {

@@ -2,12 +2,13 @@
 use std::ops::Range;
 
 use engine::{
-    EventDecl, Fact, ForEach, Glob, KeyPart, Pattern, Role, RoleIdx, Slot, Type,
+    BodyTemplate, EventDecl, ForEach, Glob, KeyPart, Pattern, Role, RoleIdx, Slot, TemplateError, Type,
     expr::{Binary, Expr},
 };
 
 use crate::{
     diagnostic::Code,
+    fact::{self, Known},
     fields::{Fields, Params, Report, text, texts},
     names::{self, BUILTINS, Names, Problem, Variable},
     suggest, syntax,
@@ -18,8 +19,29 @@ use crate::{
 pub(crate) struct Context<'c> {
     pub(crate) params: &'c Params,
     pub(crate) events: &'c [EventDecl],
-    /// Names, key lengths and value types of the facts declared so far.
-    pub(crate) facts: &'c [(String, usize, Type)],
+    /// The facts declared so far.
+    pub(crate) facts: &'c [Known],
+    /// The facts as written, for what is made of their patterns elsewhere.
+    pub(crate) fact_nodes: &'c [(crate::yaml::Key, Node)],
+    pub(crate) topology: &'c [engine::Component],
+    /// Records may be meant that no vocabulary declares: these patterns make events out of them.
+    pub(crate) raw: bool,
+    /// Derived events further down, which cannot be meant yet.
+    pub(crate) later: &'c [&'c str],
+}
+
+impl Context<'_> {
+    /// Whether a component may be meant; nothing (as a name that is not written out) may.
+    pub(crate) fn component(&self, name: &str) -> Result<(), Problem> {
+        if name.is_empty() || self.topology.is_empty() || self.topology.iter().any(|known| known.name == name) {
+            return Ok(());
+        }
+        let problem = Problem::new(Code::Reference, format!("there is no component `{name}`"));
+        Err(match suggest::closest(name, self.topology.iter().map(|known| known.name.as_str())) {
+            Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+            None => problem.help("declare it in the topology"),
+        })
+    }
 }
 
 /// An expression's tree with the place of its text.
@@ -53,6 +75,8 @@ pub(crate) struct Written<'n> {
     pub(crate) name: Glob,
     name_span: Range<usize>,
     component: Option<Glob>,
+    severity: Option<i32>,
+    body: Option<BodyTemplate>,
     condition: Option<Parsed<'n>>,
     lets: Vec<(String, Parsed<'n>)>,
     each: Vec<(String, Parsed<'n>)>,
@@ -67,6 +91,20 @@ pub(crate) struct WrittenRole<'n> {
     pub(crate) alternatives: Vec<Written<'n>>,
     /// Variables that later conditions ask for; they come first in every alternative's slots.
     pub(crate) kept: Vec<Variable>,
+}
+
+impl<'n> WrittenRole<'n> {
+    /// Where the names of its alternatives stand.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Range<usize>> {
+        self.alternatives.iter().map(|written| written.name_span.clone())
+    }
+
+    /// Gives every alternative a `let` of that name.
+    pub(crate) fn bind(&mut self, name: &str, parsed: &Parsed<'n>) {
+        for written in &mut self.alternatives {
+            written.lets.push((name.to_owned(), parsed.clone()));
+        }
+    }
 }
 
 /// Reads a pattern, or a list of them.
@@ -96,7 +134,15 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
         }
         Yaml::Map(_) => {
             let Some(mut fields) = Fields::of(node, "pattern", report) else { return };
-            let names = fields.need("event", report).map(|event| texts(event, report)).unwrap_or_default();
+            let worded = fields.has("body");
+            let body = fields.take("body").and_then(|node| body(node, report));
+            // A plain log record has no name of its own.
+            let names = match fields.take("event") {
+                Some(event) => texts(event, report),
+                None if worded => vec![("log".to_owned(), node.span.start..node.span.start + 1)],
+                None => fields.need("event", report).map(|event| texts(event, report)).unwrap_or_default(),
+            };
+            let severity = fields.take("severity").and_then(|node| severity(node, report));
             let condition = fields.take("where").and_then(|node| Parsed::of(node, 0, report));
             let component = fields.take("component").and_then(|node| text(node, report)).map(|text| Glob::new(&text));
             let mut lets = Vec::new();
@@ -136,6 +182,8 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
             for (name, span) in names {
                 push(role, &name, span, cx, report, |written| {
                     written.component = component.clone();
+                    written.severity = severity;
+                    written.body = body.clone();
                     written.condition = condition.clone();
                     written.lets = lets.clone();
                     written.each = each.clone();
@@ -165,7 +213,19 @@ fn push<'n>(
 ) {
     let glob = Glob::new(name);
     let known = |declared: &&EventDecl| glob.matches(&declared.name);
-    if !cx.events.is_empty() && !name.starts_with("invar.") && !cx.events.iter().any(|event| known(&event)) {
+    let raw = name == "log" || (cx.raw && glob.literal().is_none());
+    if let Some(later) = cx.later.iter().find(|later| glob.matches(later)) {
+        report.error_help(
+            Code::Cycle,
+            &name_span,
+            format!("`{later}` is derived further down"),
+            "a derived event rests on those above it, so that none rests on itself: change their order",
+        );
+    } else if !cx.events.is_empty()
+        && !raw
+        && !name.starts_with("invar.")
+        && !cx.events.iter().any(|event| known(&event))
+    {
         let message = format!("unknown event `{name}`");
         let help = match suggest::closest(name, cx.events.iter().map(|event| event.name.as_str())) {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -177,6 +237,8 @@ fn push<'n>(
         name: glob,
         name_span,
         component: None,
+        severity: None,
+        body: None,
         condition: None,
         lets: Vec::new(),
         each: Vec::new(),
@@ -184,6 +246,37 @@ fn push<'n>(
     };
     fill(&mut written);
     role.alternatives.push(written);
+}
+
+/// A body's template.
+fn body(node: &Node, report: &mut Report<'_>) -> Option<BodyTemplate> {
+    let whole = text(node, report)?;
+    let (message, at) = match BodyTemplate::parse(&whole) {
+        Ok(template) => return Some(template),
+        Err(TemplateError::Brace(at)) => ("this brace has no partner", at),
+        Err(TemplateError::Adjacent(at)) => ("nothing says where the capture before this one ends", at),
+        Err(TemplateError::Twice(at)) => ("this name is taken already", at),
+    };
+    let problem = Problem { span: at..at + 1, ..Problem::new(Code::ExpressionSyntax, message) };
+    report.inside(
+        node,
+        0,
+        problem.help("`{name}` keeps what stands there, `{}` skips it, a brace that is meant is `{{`"),
+    );
+    None
+}
+
+/// A least severity, by the names of OpenTelemetry's log data model or as its number.
+fn severity(node: &Node, report: &mut Report<'_>) -> Option<i32> {
+    let whole = text(node, report)?;
+    let names = [("trace", 1), ("debug", 5), ("info", 9), ("warn", 13), ("error", 17), ("fatal", 21)];
+    let named = names.iter().find(|(name, _)| *name == whole.to_ascii_lowercase()).map(|(_, number)| *number);
+    let found = named.or_else(|| whole.parse().ok().filter(|number| (1..=24).contains(number)));
+    if found.is_none() {
+        let message = format!("`{whole}` is no severity of a log record");
+        report.error_help(Code::Shape, &node.span, message, "trace, debug, info, warn, error, fatal, or 1 to 24");
+    }
+    found
 }
 
 /// The parts of a condition joined by `&&`.
@@ -218,6 +311,9 @@ fn paths(tree: &syntax::Node, see: &mut dyn FnMut(&[String])) {
                     Some(_) => see(&["fact".to_owned(), name.clone()]),
                     None => paths(receiver, see),
                 }
+            } else if name == "live" {
+                // Who is live is a fact that nobody declares.
+                see(&["fact".to_owned(), name.clone()]);
             }
             args.iter().for_each(|arg| paths(arg, see));
         }
@@ -226,6 +322,32 @@ fn paths(tree: &syntax::Node, see: &mut dyn FnMut(&[String])) {
         K::Map(entries) => entries.iter().for_each(|(name, value)| {
             paths(name, see);
             paths(value, see);
+        }),
+    }
+}
+
+/// The variables of the macros in a tree.
+fn variables(tree: &syntax::Node, found: &mut Vec<String>) {
+    use syntax::NodeKind as K;
+    match &tree.kind {
+        K::Literal(_) | K::Name(_) => {}
+        K::Field(of, _) | K::Unary(_, of) => variables(of, found),
+        K::Index(a, b) | K::Binary(_, a, b) => [a, b].into_iter().for_each(|part| variables(part, found)),
+        K::Call { receiver, args, name, .. } => {
+            if let (Some(_), [variable, _]) = (receiver, args.as_slice())
+                && let K::Name(variable) = &variable.kind
+                && names::is_macro(name)
+            {
+                found.push(variable.clone());
+            }
+            receiver.iter().for_each(|receiver| variables(receiver, found));
+            args.iter().for_each(|arg| variables(arg, found));
+        }
+        K::Conditional(a, b, c) => [a, b, c].into_iter().for_each(|part| variables(part, found)),
+        K::List(items) => items.iter().for_each(|item| variables(item, found)),
+        K::Map(entries) => entries.iter().for_each(|(name, value)| {
+            variables(name, found);
+            variables(value, found);
         }),
     }
 }
@@ -273,7 +395,14 @@ impl Layout<'_, '_> {
 
     /// Marks all that an expression of role `own` reads as kept.
     pub(crate) fn mark(&mut self, own: usize, tree: &syntax::Node) {
+        self.mark_but(own, tree, &[]);
+    }
+
+    /// The same, but for names that are not the event's.
+    pub(crate) fn mark_but(&mut self, own: usize, tree: &syntax::Node, locals: &[&str]) {
         let mut reads: Vec<(usize, Vec<String>)> = Vec::new();
+        let mut bound: Vec<String> = locals.iter().map(|&local| local.to_owned()).collect();
+        variables(tree, &mut bound);
         paths(tree, &mut |segments| match other_role(segments, own, self.roles) {
             Some(other) => reads.push((other, segments[1..].to_vec())),
             None if segments[0] == self.roles[own].name && segments.len() > 1 => {
@@ -283,7 +412,7 @@ impl Layout<'_, '_> {
         });
         attr_reads(tree, &mut |variable| self.keep(own, variable));
         for (role, segments) in reads {
-            if matches!(segments[0].as_str(), "fact" | "param") {
+            if matches!(segments[0].as_str(), "fact" | "param") || bound.contains(&segments[0]) {
                 continue;
             }
             let variable = longest(&segments, &self.roles[role], self.cx)
@@ -318,10 +447,27 @@ impl Layout<'_, '_> {
 
     /// Compiles an expression that an instance evaluates later: only kept values are there.
     pub(crate) fn late(&self, own: usize, parsed: &Parsed<'_>, report: &mut Report<'_>) -> Option<(Expr, Type)> {
+        self.late_with(own, parsed, &[], report)
+    }
+
+    /// The same, with names for what the kind itself supplies.
+    pub(crate) fn late_with(
+        &self,
+        own: usize,
+        parsed: &Parsed<'_>,
+        locals: &[&str],
+        report: &mut Report<'_>,
+    ) -> Option<(Expr, Type)> {
         let mut names = LateNames { cx: self.cx, roles: self.roles, own };
-        names::resolve(&parsed.tree, &mut names)
+        let locals = locals.iter().map(|&local| local.to_owned()).collect();
+        names::resolve_with(&parsed.tree, &mut names, locals)
             .map_err(|problem| report.inside(parsed.node, parsed.offset, problem))
             .ok()
+    }
+
+    /// The type of a kept variable of that role.
+    pub(crate) fn kept_type(&self, own: usize, variable: &Variable) -> Result<Type, Problem> {
+        LateNames { cx: self.cx, roles: self.roles, own }.kept(own, variable).map(|(_, kind)| kind)
     }
 
     /// Compiles a role.
@@ -401,6 +547,8 @@ impl Layout<'_, '_> {
         Pattern {
             name: written.name.clone(),
             component: written.component.clone(),
+            severity: written.severity,
+            body: written.body.clone(),
             slots: names.slots.into_iter().map(|(_, slot, _)| slot).collect(),
             for_each,
             where_own: own_condition,
@@ -489,6 +637,10 @@ fn longest_in(segments: &[String], written: &Written<'_>, cx: &Context<'_>) -> O
     {
         return Some((1, Variable::Builtin(builtin)));
     }
+    let captured = |name: &str| written.body.iter().any(|body| body.names().iter().any(|known| known == name));
+    if let Some(length) = (1..=segments.len()).rev().find(|length| captured(&segments[..*length].join("."))) {
+        return Some((length, Variable::Let(segments[..length].join("."))));
+    }
     (1..=segments.len()).rev().find_map(|length| {
         let name = segments[..length].join(".");
         let declared = cx
@@ -557,6 +709,10 @@ impl OwnNames<'_, '_> {
                 if self.written.each.iter().any(|(known, _)| *known == name) {
                     return Ok((Slot::Element, Type::Any));
                 }
+                let mut captures = self.written.body.iter().flat_map(|body| body.names());
+                if let Some(place) = captures.position(|known| *known == name) {
+                    return Ok((Slot::Captured(place as u16), Type::String));
+                }
                 if self.open.contains(&name) {
                     return Err(Problem::new(Code::Name, format!("`{name}` is defined by itself")));
                 }
@@ -611,7 +767,7 @@ impl Names for OwnNames<'_, '_> {
         self.cx.params.expression(name)
     }
 
-    fn fact(&mut self, _name: &str) -> Result<(u16, usize, Type), Problem> {
+    fn fact(&mut self, _name: &str) -> Result<(u16, Known), Problem> {
         Err(Problem::new(Code::Unsupported, "facts can be asked in `where` and `assert` of rules only"))
     }
 }
@@ -674,63 +830,11 @@ impl Names for LateNames<'_, '_> {
         self.cx.params.expression(name)
     }
 
-    fn fact(&mut self, name: &str) -> Result<(u16, usize, Type), Problem> {
-        match self.cx.facts.iter().position(|(known, _, _)| known == name) {
-            Some(place) => Ok((place as u16, self.cx.facts[place].1, self.cx.facts[place].2)),
-            None => {
-                let problem = Problem::new(Code::Name, format!("there is no fact `{name}`"));
-                Err(match suggest::closest(name, self.cx.facts.iter().map(|(name, _, _)| name.as_str())) {
-                    Some(meant) => problem.help(format!("did you mean `{meant}`?")),
-                    None => problem.help("declare it under `facts:`"),
-                })
-            }
-        }
+    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
+        fact::find(name, self.cx.facts)
     }
-}
 
-/// Compiles a fact's roles: the value is the one kept slot of `set_by`.
-pub(crate) fn fact(
-    name: String,
-    key: Vec<String>,
-    set_by: WrittenRole<'_>,
-    unset_by: Option<WrittenRole<'_>>,
-    value: &Parsed<'_>,
-    cx: &Context<'_>,
-    report: &mut Report<'_>,
-) -> (Fact, Type) {
-    let parts: Vec<KeyPart> = key.iter().map(|name| KeyPart { name: name.clone(), optional: false }).collect();
-    const VALUE: &str = "value of the fact";
-    let mut set_by = set_by;
-    for written in &mut set_by.alternatives {
-        written.lets.push((
-            VALUE.to_owned(),
-            Parsed { node: value.node, offset: value.offset, tree: value.tree.clone() }.unbound(),
-        ));
-    }
-    set_by.kept = vec![Variable::Let(VALUE.to_owned())];
-    let mut roles = vec![set_by];
-    let layout = Layout { cx, roles: &mut roles };
-    let kind = LateNames { cx, roles: layout.roles, own: 0 }.kept(0, &Variable::Let(VALUE.to_owned())).map_or_else(
-        |problem| {
-            report.inside(value.node, value.offset, problem);
-            Type::Any
-        },
-        |(_, kind)| kind,
-    );
-    let set_by = layout.role(0, &parts, report);
-    let unset_by = unset_by.map(|unset_by| {
-        let mut roles = vec![unset_by];
-        Layout { cx, roles: &mut roles }.role(0, &parts, report)
-    });
-    (Fact { name, key, set_by, value: names::typed(Expr::Slot(0), kind), unset_by, default: None }, kind)
-}
-
-impl<'n> Parsed<'n> {
-    /// The same tree, for a place whose lifetime is another's.
-    fn unbound<'m>(self) -> Parsed<'m>
-    where
-        'n: 'm,
-    {
-        Parsed { node: self.node, offset: self.offset, tree: self.tree }
+    fn live(&mut self, component: &str) -> Result<(), Problem> {
+        self.cx.component(component)
     }
 }

@@ -8,6 +8,7 @@ use engine::{
 
 use crate::{
     diagnostic::Code,
+    expected,
     fields::{Fields, Params, Report, text, texts},
     kind as kinds, names,
     pattern::{self, Context, Layout, Parsed, WrittenRole},
@@ -140,13 +141,24 @@ impl<'n> Roles<'n> {
 enum Draft<'n> {
     Done(Kind),
     Always(RoleIdx, Parsed<'n>),
-    Agreement { of: RoleIdx, value: Parsed<'n>, among: Vec<Parsed<'n>>, within: Option<Duration> },
-    Response { kind: Kind, limit: Parsed<'n> },
+    Agreement {
+        of: RoleIdx,
+        value: Parsed<'n>,
+        among: Vec<Parsed<'n>>,
+        within: Option<Duration>,
+        voters: Option<Parsed<'n>>,
+        assert: Option<Parsed<'n>>,
+    },
+    Expected(expected::Roles, expected::From<'n>),
+    Response {
+        kind: Kind,
+        limit: Parsed<'n>,
+    },
     Other(Box<dyn kinds::Draft<'n> + 'n>),
 }
 
 /// Compiles a rule.
-pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Rule> {
+pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<'_>) -> Option<Rule> {
     let mut fields = Fields::of(node, "rule", report)?;
     let before = report.diagnostics.len();
     let line = report.source[..fields.span().start].matches('\n').count() as u32 + 1;
@@ -220,8 +232,11 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
     match &draft {
         Draft::Done(_) => {}
         Draft::Always(of, assert) => layout.mark(*of as usize, &assert.tree),
-        Draft::Agreement { of, value, among, .. } => {
+        Draft::Expected(roles, from) => from.mark(roles, &mut layout),
+        Draft::Agreement { of, value, among, voters, assert, .. } => {
             layout.mark(*of as usize, &value.tree);
+            voters.iter().for_each(|voters| layout.mark(*of as usize, &voters.tree));
+            assert.iter().for_each(|assert| layout.mark_but(*of as usize, &assert.tree, POLLED));
             among.iter().for_each(|part| layout.mark(*of as usize, &part.tree));
             if among.is_empty() {
                 layout.keep(*of as usize, names::Variable::Builtin("node"));
@@ -292,8 +307,7 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
         return None;
     }
     let meaning = format!(
-        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{forget_after:?}{max_keys}{:?}",
-        cx.facts
+        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{forget_after:?}{max_keys}"
     );
     Some(Rule {
         id,
@@ -328,7 +342,7 @@ pub(crate) fn compile(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) ->
 }
 
 /// FNV-1a, 64 bits: the same in every build.
-fn fnv(text: &str) -> u64 {
+pub(crate) fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
@@ -440,7 +454,7 @@ fn constant(parsed: &Parsed<'_>, params: &Params) -> Result<bool, names::Problem
         fn param(&mut self, name: &str) -> Result<(Expr, Type), names::Problem> {
             self.0.expression(name)
         }
-        fn fact(&mut self, _: &str) -> Result<(u16, usize, Type), names::Problem> {
+        fn fact(&mut self, _: &str) -> Result<(u16, crate::fact::Known), names::Problem> {
             Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
         }
     }
@@ -482,7 +496,7 @@ fn during<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &
 fn kind<'n>(
     fields: &mut Fields<'n>,
     roles: &mut Roles<'n>,
-    cx: &Context<'_>,
+    cx: &Context<'n>,
     report: &mut Report<'_>,
 ) -> Option<Draft<'n>> {
     let present: Vec<&'static str> = KINDS.iter().copied().filter(|kind| fields.has(kind)).collect();
@@ -529,9 +543,19 @@ fn kind<'n>(
             let start = roles.take(&mut fields, "start", cx, report);
             let stop = roles.take(&mut fields, "stop", cx, report);
             let while_ = roles.take(&mut fields, "while", cx, report);
-            fields.not_yet(&["expect"], report);
+            let expect_node = fields.take("expect");
             fields.finish(report);
-            Some(Draft::Done(Kind::Heartbeat { of: of?, every: every?, start, stop, while_ }))
+            let (expect, left) = expect_node.map_or((None, None), |node| expect(node, roles, cx, report));
+            if let (Some(node), Some(_), Some(_)) = (expect_node, left, stop) {
+                let message = "`expect` ends when the fact is unset, `stop` would end it too";
+                report.error_help(
+                    Code::Shape,
+                    &node.span,
+                    message,
+                    "give one of them, or unset the fact by both events",
+                );
+            }
+            Some(Draft::Done(Kind::Heartbeat { of: of?, every: every?, start, stop: stop.or(left), expect, while_ }))
         }
         other => kinds::read(other, node, roles, cx, report).map(Draft::Other),
     }
@@ -637,6 +661,34 @@ fn ordered_by(
     Ties::By((0..layout.roles.len()).map(|role| order(role, report)).collect())
 }
 
+/// `expect: fact.members`: the events that set and unset the fact begin and end what a heartbeat expects.
+fn expect<'n>(
+    node: &'n Node,
+    roles: &mut Roles<'n>,
+    cx: &Context<'n>,
+    report: &mut Report<'_>,
+) -> (Option<RoleIdx>, Option<RoleIdx>) {
+    let text = text(node, report).unwrap_or_default();
+    let name = text.strip_prefix("fact.").unwrap_or(&text);
+    let name = name.strip_suffix("()").unwrap_or(name);
+    let found = match crate::fact::find(name, cx.facts) {
+        Ok((_, known)) => cx.fact_nodes.iter().find(|(key, _)| key.name == known.name),
+        Err(problem) => {
+            report.inside(node, 0, problem);
+            return (None, None);
+        }
+    };
+    let Some((_, Node { value: Yaml::Map(fields), .. })) = found else { return (None, None) };
+    let field = |name: &str| fields.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
+    if let Some(why) = ["is", "expires"].into_iter().find(|word| field(word).is_some()) {
+        let message = format!("`{name}` has `{why}`: no event says when its rows begin and end");
+        report.error_help(Code::Shape, &node.span, message, "expect a fact that events set and unset");
+        return (None, None);
+    }
+    let mut role = |field: &'n Node, word| roles.add(field, word, cx, report);
+    (field("set_by").map(|node| role(node, "expect")), field("unset_by").map(|node| role(node, "stop")))
+}
+
 fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Draft<'n>> {
     let mut fields = Fields::of(node, "response", report)?;
     let when = roles.need(&mut fields, "when", cx, report);
@@ -647,9 +699,27 @@ fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report:
     let broken_by = roles.take(&mut fields, "broken_by", cx, report);
     let grace = fields.take("grace").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
     let pair = fields.take("pair").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
-    fields.not_yet(&["from", "or", "quorum", "each"], report);
+    let from_node = fields.take("from");
     let span = fields.span().clone();
     fields.finish(report);
+    if let Some(node) = from_node {
+        let from = expected::read(node, cx, report);
+        if by.is_some() || broken_by.is_some() || pair {
+            let message = "with `from` a response has `within` and may have `unless`, nothing else";
+            report.error_help(Code::Shape, &node.span, message, "make a rule of its own of the rest");
+        }
+        let Some(within) = within else {
+            report.error_help(
+                Code::MissingField,
+                &(span.start..span.start + 1),
+                "this response has no end",
+                "give `within: 5s`",
+            );
+            return None;
+        };
+        let within = cx.params.duration(within, report)?;
+        return Some(Draft::Expected(expected::Roles { when: when?, then: then?, unless, within }, from?));
+    }
     let kind = |limit| Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace });
     match (within, by) {
         (Some(_), Some(_)) => {
@@ -802,9 +872,24 @@ fn agreement<'n>(
         None => Vec::new(),
     };
     let within = fields.take("within").and_then(|node| cx.params.duration(node, report));
-    fields.not_yet(&["voters", "assert"], report);
+    let voters_node = fields.take("voters");
+    let voters = voters_node.and_then(|node| Parsed::of(node, 0, report));
+    let assert_node = fields.take("assert");
+    let assert = assert_node.and_then(|node| Parsed::of(node, 0, report));
     fields.finish(report);
-    Some(Draft::Agreement { of: of?, value: value?, among, within })
+    if let (Some(node), None) = (assert_node, within) {
+        report.error_help(
+            Code::MissingField,
+            &node.span,
+            "`assert` is judged when the time to vote is over, and this rule has none",
+            "give `within: 10m`, counted from the first vote",
+        );
+    }
+    if let (Some(node), true) = (voters_node, among.len() > 1) {
+        let message = "`voters` lists single names, and `among` tells voters apart by several";
+        report.error_help(Code::Shape, &node.span, message, "give one expression under `among`, the node by default");
+    }
+    Some(Draft::Agreement { of: of?, value: value?, among, within, voters, assert })
 }
 
 /// Compiles the expressions that waited for the slots.
@@ -814,23 +899,25 @@ fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report
         Draft::Other(draft) => draft.finish(layout, key, report),
         Draft::Always(of, assert) => {
             let (expr, kind) = layout.late(of as usize, &assert, report)?;
-            if !matches!(kind, Type::Bool | Type::Any) {
-                let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
-                let problem =
-                    names::Problem { span: assert.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
-                report.inside(assert.node, assert.offset, problem);
-            }
+            condition(&assert, kind, report);
             Some(Kind::Always { of, assert: expr })
         }
-        Draft::Agreement { of, value, among, within } => {
+        Draft::Expected(roles, from) => from.finish(&roles, layout, report),
+        Draft::Agreement { of, value, among, within, voters, assert } => {
             let (value, _) = layout.late(of as usize, &value, report)?;
-            let mut voters: Vec<Expr> =
+            let mut by: Vec<Expr> =
                 among.iter().filter_map(|part| layout.late(of as usize, part, report)).map(|(expr, _)| expr).collect();
-            if voters.is_empty() {
+            if by.is_empty() {
                 let node = layout.roles[of as usize].kept.iter().position(|v| *v == names::Variable::Builtin("node"));
-                voters.push(Expr::Slot(node? as u16));
+                by.push(Expr::Slot(node? as u16));
             }
-            Some(Kind::Agreement { of, value, among: voters, within })
+            let voters = voters.and_then(|voters| expected::list(of, &voters, layout, report));
+            let assert = assert.and_then(|assert| {
+                let (expr, kind) = layout.late_with(of as usize, &assert, POLLED, report)?;
+                condition(&assert, kind, report);
+                Some(expr)
+            });
+            Some(Kind::Agreement { of, value, among: by, within, voters, assert })
         }
         Draft::Response { kind, limit } => {
             let Kind::Response { when, then, pair, unless, broken_by, grace, .. } = kind else { return None };
@@ -847,6 +934,18 @@ fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report
             }
             Some(Kind::Response { when, then, limit: Limit::Computed(expr), pair, unless, broken_by, grace })
         }
+    }
+}
+
+/// What `assert` of an agreement may speak of besides the first vote.
+const POLLED: &[&str] = &["values", "dissent", "voters"];
+
+/// Reports an `assert` that is no condition.
+fn condition(assert: &Parsed<'_>, kind: Type, report: &mut Report<'_>) {
+    if !matches!(kind, Type::Bool | Type::Any) {
+        let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
+        let problem = names::Problem { span: assert.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
+        report.inside(assert.node, assert.offset, problem);
     }
 }
 

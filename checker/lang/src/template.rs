@@ -3,6 +3,7 @@ use engine::{BEFORE, BEFORE_NAME, RoleIdx, Slot, Template, TemplatePart, Type, e
 
 use crate::{
     diagnostic::Code,
+    fact::Known,
     fields::{Params, Report},
     names::{self, BUILTINS, Names, Problem, Variable},
     pattern::Parsed,
@@ -146,7 +147,7 @@ impl Names for Told<'_> {
         self.params.expression(name)
     }
 
-    fn fact(&mut self, name: &str) -> Result<(u16, usize, Type), Problem> {
+    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
         Err(Problem::new(Code::Unsupported, format!("`fact.{name}` cannot be read in a message")))
     }
 }

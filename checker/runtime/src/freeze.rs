@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::{
-    BEFORE, BEFORE_NAME, Grade, Program, RoleIdx, Rule, Severity, Slot, TemplatePart, Violation,
+    BEFORE, BEFORE_NAME, Cited, Grade, Program, RoleIdx, Rule, Severity, Slot, TemplatePart, Violation,
     expr::{AsOf, Env, Val},
 };
 use event::{Event, Int, Position, Value};
@@ -19,6 +19,9 @@ pub trait Evidence {
 
 /// How many events of one violation are frozen; the others are only counted.
 const EVENTS_MAX: usize = 32;
+
+/// How many members that did not answer are named in a sentence.
+const MEMBERS_MAX: usize = 8;
 
 /// A violation that needs nothing else to be understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +53,9 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
         // One event may play several parts; it may also be gone, and then its time and place still stand.
         let mut event = from.event(cited.event.position).unwrap_or_default();
         event.ts = cited.event.ts;
+        if let Some(derived) = derived(program, rule, cited, &event) {
+            event = derived;
+        }
         event.source.component = program.component(&event.source.component).to_owned();
         events.push((cited.role.clone(), event));
     }
@@ -71,10 +77,13 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
     let component = last.map(|source| source.component.clone()).unwrap_or_default();
     let message = message(rule, violation, &events);
     let severity = severity(rule, violation, &events);
-    let missing = violation
-        .missing
-        .as_ref()
-        .map(|missing| json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()}));
+    let missing = violation.missing.as_ref().map(|missing| {
+        let mut told = json!({"role": missing.role, "event": missing.event, "by": missing.by.to_string()});
+        if !missing.from.is_empty() {
+            told["from"] = missing.from.iter().map(json::value).collect();
+        }
+        told
+    });
     let evidence = events.iter().map(|(role, event)| json::evidence(role, event)).collect();
     Frozen { key, message, severity, evidence, missing, node, component, group }
 }
@@ -86,6 +95,19 @@ fn group(rule: &Rule, key: &Map<String, Json>, network: &str) -> String {
     let parts: Vec<String> =
         rule.group_by.iter().filter_map(|name| Some(format!("{name}={}", json::text_of(key.get(name)?)))).collect();
     parts.join(", ")
+}
+
+/// The event that was judged, where it was made out of the one that was reported.
+fn derived(program: &Program, rule: &Rule, cited: &Cited, origin: &Event) -> Option<Event> {
+    let roles = rule.roles.iter().filter(|role| role.name == cited.role || cited.role == "dissent");
+    let patterns: Vec<_> = roles.flat_map(|role| &role.alternatives).collect();
+    if patterns.is_empty() || patterns.iter().any(|pattern| pattern.name.matches(&origin.name)) {
+        return None;
+    }
+    let mut made = program.derived(origin);
+    made.retain(|event| patterns.iter().any(|pattern| pattern.name.matches(&event.name)));
+    let exact = made.iter().position(|event| event.identity == cited.event.identity);
+    if made.is_empty() { None } else { Some(made.swap_remove(exact.unwrap_or(0))) }
 }
 
 /// The rule's message with its holes filled; without one, the engine's plain words.
@@ -134,7 +156,13 @@ fn plain(rule: &Rule, violation: &Violation) -> String {
         .filter_map(|(part, value)| Some(format!("{}={}", part.name, json::text(value.as_ref()?))))
         .collect();
     let what = match &violation.missing {
-        Some(missing) => format!("no {} by {}", missing.event, missing.by),
+        Some(missing) if missing.from.is_empty() => format!("no {} by {}", missing.event, missing.by),
+        Some(missing) => {
+            let members: Vec<String> = missing.from.iter().take(MEMBERS_MAX).map(json::text).collect();
+            let more = missing.from.len() - members.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("no {} from {}{more} by {}", missing.event, members.join(", "), missing.by)
+        }
         None => match rule.about.trim() {
             "" => format!("{} is broken", rule.id),
             about => format!("broken: {}", about.trim_end_matches('.')),
@@ -205,7 +233,7 @@ impl Env for Told<'_> {
             Slot::Severity => Some(Val::Int(Int::from(i64::from(events.next()?.severity)))),
             Slot::Body => events.next().map(|event| Val::from(&event.body)),
             Slot::Let(expression) => expression.eval(self).ok(),
-            Slot::Element => None,
+            Slot::Element | Slot::Captured(_) => None,
         }
     }
 

@@ -19,6 +19,14 @@ impl Expr {
         Run { env, steps: STEPS_MAX, locals: Vec::new() }.eval(self)
     }
 
+    /// Its value, where the first locals are given: the key of a computed fact, what a kind counts.
+    ///
+    /// # Errors
+    /// As [`Expr::eval`].
+    pub fn eval_with<'a>(&'a self, env: &'a dyn Env, locals: Vec<Val<'a>>) -> Result<Val<'a>, Undefined> {
+        Run { env, steps: STEPS_MAX, locals }.eval(self)
+    }
+
     /// Whether the condition holds.
     ///
     /// # Errors
@@ -67,6 +75,10 @@ impl<'a> Run<'a> {
                 let key = args.iter().map(|arg| self.eval(arg)).collect::<Result<Vec<_>, _>>()?;
                 self.env.fact(*fact, &key, *as_of).ok_or(Undefined::NotAFact { fact: *fact })
             }
+            Expr::Live(component) => match self.eval(component)? {
+                Val::String(component) => self.env.live(&component).ok_or(Undefined::NoSuchKey),
+                _ => Err(Undefined::Type),
+            },
             Expr::Unary(Unary::Not, operand) => as_bool(self.eval(operand)).map(|value| Val::Bool(!value)),
             Expr::Unary(Unary::Negate, operand) => match self.eval(operand)? {
                 Val::Int(int) => Ok(Val::Int(int.neg())),

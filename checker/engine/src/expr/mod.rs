@@ -37,11 +37,13 @@ pub enum Expr {
     Fact {
         /// The fact's number in its pack.
         fact: u16,
-        /// Its key, in the order declared.
+        /// Its key, in the order declared, or the first parts of it; for a span of time its two ends come last.
         args: Vec<Expr>,
         /// As of when.
         as_of: AsOf,
     },
+    /// `live("component")`: the nodes whose component of that name was heard lately.
+    Live(Box<Expr>),
     /// An operator with one operand.
     Unary(Unary, Box<Expr>),
     /// An operator with two operands.
@@ -71,6 +73,12 @@ pub enum AsOf {
     At,
     /// Just before it.
     Before,
+    /// Since when it has held what it holds at that instant.
+    Since,
+    /// At any time between the last two arguments, both included.
+    During,
+    /// All the time between the last two arguments, both included.
+    Throughout,
 }
 
 /// Operators with one operand.
@@ -125,6 +133,10 @@ pub trait Env {
     fn role(&self, role: RoleIdx, slot: u16) -> Option<Val<'_>>;
     /// What a fact says for a key.
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>>;
+    /// The nodes whose component of that name was heard lately; none where nobody knows.
+    fn live(&self, _component: &str) -> Option<Val<'_>> {
+        None
+    }
 }
 
 /// Why an expression has no value.
@@ -207,7 +219,9 @@ impl Expr {
             Expr::Fact { args, .. } | Expr::Call(_, args) | Expr::List(args) => {
                 args.iter().for_each(|arg| arg.visit(see));
             }
-            Expr::Unary(_, operand) | Expr::Field(operand, _) | Expr::Has(operand) => operand.visit(see),
+            Expr::Unary(_, operand) | Expr::Field(operand, _) | Expr::Has(operand) | Expr::Live(operand) => {
+                operand.visit(see);
+            }
             Expr::Binary(_, a, b) | Expr::Index(a, b) | Expr::Macro(_, a, b) => {
                 a.visit(see);
                 b.visit(see);
@@ -236,6 +250,14 @@ impl Expr {
     pub fn uses_facts(&self) -> bool {
         let mut found = false;
         self.visit_facts(&mut |_| found = true);
+        found
+    }
+
+    /// Whether it asks who is live.
+    #[must_use]
+    pub fn uses_live(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |expr| found |= matches!(expr, Expr::Live(_)));
         found
     }
 

@@ -74,6 +74,23 @@ impl From<Value> for Val<'_> {
 }
 
 impl Val<'_> {
+    /// The same, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Val<'static> {
+        match self {
+            Val::Null => Val::Null,
+            Val::Bool(value) => Val::Bool(value),
+            Val::Int(value) => Val::Int(value),
+            Val::Double(value) => Val::Double(value),
+            Val::String(value) => Val::String(Cow::Owned(value.into_owned())),
+            Val::Bytes(value) => Val::Bytes(Cow::Owned(value.into_owned())),
+            Val::List(value) => Val::List(Cow::Owned(value.into_owned())),
+            Val::Map(value) => Val::Map(Cow::Owned(value.into_owned())),
+            Val::Timestamp(ts) => Val::Timestamp(ts),
+            Val::Duration(nanos) => Val::Duration(nanos),
+        }
+    }
+
     /// As a plain value: instants become their RFC 3339 text, lengths of time their nanoseconds.
     /// [`crate::expr::Function::Timestamp`] and [`crate::expr::Function::Nanoseconds`] turn them back.
     #[must_use]

@@ -36,7 +36,7 @@ struct Ballot {
 
 impl Agreement {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let Kind::Agreement { of, value, among, within } = &ctx.rule.kind else { return };
+        let Kind::Agreement { of, value, among, within, voters, .. } = &ctx.rule.kind else { return };
         let Some(span) = ctx.span(now.ts) else { return };
         if self.span.is_some_and(|known| known != span) {
             *self = Agreement::default();
@@ -61,6 +61,16 @@ impl Agreement {
                 match ctx.eval(part, &env) {
                     Some(part) => key::push(&mut voter, &part),
                     None => key::push_absent(&mut voter),
+                }
+            }
+            if let Some(voters) = voters {
+                match super::members(voters, &env) {
+                    Some(known) if known.binary_search_by(|known| (**known).cmp(&voter)).is_err() => continue,
+                    Some(_) => {}
+                    None => {
+                        ctx.unknown(Unknown::Absent);
+                        continue;
+                    }
                 }
             }
             ctx.exercise(now.ts);

@@ -26,11 +26,14 @@ impl Heartbeat {
     /// Of one time, signs come first, then what ends the expectation, then what would show a silence. Signs count inside
     /// `during` alone, where they begin what is judged; the silence must become too long inside the same span.
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let Kind::Heartbeat { of, every, start, stop, while_ } = ctx.rule.kind else { return };
+        let Kind::Heartbeat { of, every, start, stop, expect, while_ } = ctx.rule.kind else { return };
         let span = ctx.span(now.ts);
         let beat = now.of(of).last().map(|touch| touch.at);
-        let started = now.of_some(start).last().map(|touch| touch.at).filter(|_| span.is_some());
-        let expected = start.is_none() || self.last.is_some() || started.is_some();
+        // Being expected again is no sign of life.
+        let anew = now.of_some(expect).last().map(|touch| touch.at).filter(|_| self.last.is_none());
+        let started = now.of_some(start).last().map(|touch| touch.at).or(anew).filter(|_| span.is_some());
+        let unasked = start.is_none() && expect.is_none();
+        let expected = unasked || self.last.is_some() || started.is_some();
         if span.is_none() {
             if beat.is_some() && self.last.is_some() {
                 self.recover(ctx, now.ts);
@@ -42,7 +45,9 @@ impl Heartbeat {
             self.span = span;
         }
         let ended = now.restart.is_some() && matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
-        if ended || now.of_some(stop).next().is_some() {
+        // Who leaves and joins at one time stays expected.
+        let left = now.of_some(stop).next().is_some() && now.of_some(expect).next().is_none();
+        if ended || left {
             self.recover(ctx, now.ts);
             self.last = None;
         }

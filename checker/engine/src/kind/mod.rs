@@ -9,12 +9,14 @@ mod agreement;
 mod consecutive;
 mod count;
 mod exclusive;
+mod expected;
 mod gauge;
 mod heartbeat;
 mod machine;
 mod monotonic;
 mod order;
 mod point;
+mod poll;
 mod precedence;
 mod response;
 mod sequence;
@@ -27,7 +29,7 @@ use event::{Timestamp, Value};
 
 use crate::{
     expr::{AsOf, Env, Expr, Val},
-    fact::Facts,
+    fact::{Facts, Reader},
     instance::Finding,
     pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule, Ties},
     scope::{Scope, Span},
@@ -61,6 +63,8 @@ enum State {
     Exclusive(Box<exclusive::Exclusive>),
     Gauge(Box<gauge::Gauge>),
     Aggregate(Box<aggregate::Aggregate>),
+    Expected(Box<expected::Expected>),
+    Poll(Box<poll::Poll>),
 }
 
 /// All that touches one instance at one timestamp.
@@ -99,6 +103,8 @@ pub(crate) enum Anchor {
     Event(EventRef),
     /// A time: the onset of a silence.
     Time(Timestamp),
+    /// What one member, by the hash of its name, owes an event.
+    Member(EventRef, u64),
 }
 
 impl Anchor {
@@ -108,6 +114,7 @@ impl Anchor {
             Anchor::Key => (Timestamp::ZERO, 0, 0),
             Anchor::Event(event) => (event.ts, event.identity.0, event.element),
             Anchor::Time(ts) => (*ts, 0, 0),
+            Anchor::Member(event, member) => (event.ts, event.identity.0, event.element ^ *member as u32),
         }
     }
 }
@@ -129,6 +136,8 @@ pub(crate) struct Found {
     pub(crate) what: What,
     /// What an `aggregate` measured, by term.
     pub(crate) values: Vec<Option<Value>>,
+    /// The members that did not send what is missing.
+    pub(crate) from: Vec<Value>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -220,6 +229,23 @@ impl Ctx<'_> {
         Some((network, crate::key::text(parts.nth(self.node_part?)?)?))
     }
 
+    /// The pack's facts, as of `ts`. Rows are kept apart by network, like everything else.
+    fn reader(&self, ts: Timestamp) -> Reader<'_> {
+        let network = match crate::key::parts(self.key).next() {
+            Some(network) if !self.rule.across_networks => network,
+            _ => crate::key::NO_NETWORK,
+        };
+        Reader {
+            facts: self.facts,
+            base: self.fact_base,
+            declared: self.fact_defaults,
+            sources: self.sources,
+            timing: self.timing,
+            network,
+            ts,
+        }
+    }
+
     /// The span of `during` that `ts` lies in; a span without ends when the rule has none.
     fn span(&self, ts: Timestamp) -> Option<Span> {
         match &self.rule.during {
@@ -271,7 +297,18 @@ impl Ctx<'_> {
     }
 
     fn find_with(&mut self, anchor: Anchor, what: What, values: Vec<Option<Value>>) {
-        self.found.push(Found { anchor, what, values });
+        self.found.push(Found { anchor, what, values, from: Vec::new() });
+    }
+
+    /// A finding about what certain members did not send.
+    fn find_from(&mut self, anchor: Anchor, what: What, from: Vec<Value>) {
+        self.found.push(Found { anchor, what, values: Vec::new(), from });
+    }
+
+    /// The network of the instance.
+    fn network(&self) -> &str {
+        let first = crate::key::parts(self.key).next().filter(|_| !self.rule.across_networks);
+        first.and_then(crate::key::text).unwrap_or_default()
     }
 
     fn violated(
@@ -323,17 +360,7 @@ impl Ctx<'_> {
 
     /// What a fact says as of a time.
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Option<Val<'_>> {
-        // A fact's rows are kept apart by network, like everything else.
-        let mut encoded: Vec<u8> = Vec::new();
-        match crate::key::parts(self.key).next() {
-            Some(network) if !self.rule.across_networks => encoded.extend_from_slice(network),
-            _ => crate::key::push(&mut encoded, &Val::String("".into())),
-        }
-        key.iter().for_each(|part| crate::key::push(&mut encoded, part));
-        let number = self.fact_base + u32::from(fact);
-        let found = self.facts.get(number, &encoded, ts, as_of);
-        let default = || self.fact_defaults.get(fact as usize).and_then(|fact| fact.default.as_ref());
-        found.or_else(default).map(Val::from)
+        self.reader(ts).read(fact, key, as_of)
     }
 
     /// The late condition of a touch that asks for no other role.
@@ -385,6 +412,27 @@ impl Ctx<'_> {
     }
 }
 
+/// A value as a key's part is written: equal values are equal bytes.
+fn encode(value: &Val<'_>) -> Box<[u8]> {
+    let mut bytes = Vec::new();
+    crate::key::push(&mut bytes, value);
+    bytes.into()
+}
+
+/// The members that a list names, ascending; none when there is no such list.
+fn members(of: &Expr, env: &Late<'_>) -> Option<Vec<Box<[u8]>>> {
+    let Val::List(list) = of.eval(env).ok()? else { return None };
+    let mut members: Vec<Box<[u8]>> = list.iter().map(|member| encode(&Val::from(member))).collect();
+    members.sort_unstable();
+    members.dedup();
+    Some(members)
+}
+
+/// Whether the member is a node that was not heard after the deadline while others were.
+fn is_silent(ctx: &Ctx<'_>, member: &[u8], deadline: Timestamp) -> bool {
+    crate::key::text(member).is_some_and(|node| ctx.sources.silent(ctx.network(), node, deadline))
+}
+
 /// Kept slots, other roles and facts, as of the event's time.
 struct Late<'a> {
     ctx: &'a Ctx<'a>,
@@ -409,6 +457,10 @@ impl Env for Late<'_> {
 
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
         self.ctx.fact(fact, key, as_of, self.ts)
+    }
+
+    fn live(&self, component: &str) -> Option<Val<'_>> {
+        self.ctx.reader(self.ts).live(component)
     }
 }
 
@@ -437,7 +489,9 @@ impl Automaton {
                 State::Precedence(Box::new(precedence::Precedence::new(requires.len())))
             }
             Kind::Count { .. } => State::Count(Box::default()),
+            Kind::Agreement { assert: Some(_), .. } => State::Poll(Box::default()),
             Kind::Agreement { .. } => State::Agreement(Box::default()),
+            Kind::Expected { .. } => State::Expected(Box::default()),
             Kind::Consecutive { .. } => State::Consecutive(Box::default()),
             Kind::Heartbeat { .. } => State::Heartbeat(Box::default()),
             Kind::Monotonic { .. } => State::Monotonic(Box::default()),
@@ -497,6 +551,8 @@ impl Automaton {
             State::Exclusive(state) => state.instant(ctx, now),
             State::Gauge(state) => state.instant(ctx, now),
             State::Aggregate(state) => state.instant(ctx, now),
+            State::Expected(state) => state.instant(ctx, now),
+            State::Poll(state) => state.instant(ctx, now),
         }
         if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset && !self.state.resets_itself() {
             self.state = Automaton::new(ctx.rule).state;
@@ -520,6 +576,8 @@ impl Automaton {
             State::Response(state) => state.next_due(),
             State::Count(state) => state.next_due(rule),
             State::Heartbeat(state) => state.next_due(rule),
+            State::Expected(state) => state.next_due(),
+            State::Poll(state) => state.next_due(rule),
         }
     }
 
@@ -541,6 +599,8 @@ impl Automaton {
             State::Response(state) => state.due(ctx, due),
             State::Count(state) => state.due(ctx, due),
             State::Heartbeat(state) => state.due(ctx, due),
+            State::Expected(state) => state.due(ctx, due),
+            State::Poll(state) => state.due(ctx, due),
         }
         self.mute(ctx, first);
     }
@@ -569,6 +629,8 @@ impl Automaton {
             State::Response(state) => state.open(),
             State::Count(state) => state.open(),
             State::Heartbeat(state) => state.open(),
+            State::Expected(state) => state.open(),
+            State::Poll(state) => state.open(),
             State::Precedence(state) => state.open(),
             State::Machine(state) => state.open(rule),
             State::Order(state) => state.open(),
@@ -599,7 +661,8 @@ impl Automaton {
                 State::Gauge(state) => state.is_idle(),
                 State::Aggregate(state) => state.is_idle(),
                 State::Machine(state) => state.is_idle(),
-                State::Agreement(_) | State::Heartbeat(_) => false,
+                State::Expected(state) => state.is_idle(),
+                State::Agreement(_) | State::Heartbeat(_) | State::Poll(_) => false,
             }
     }
 

@@ -1,0 +1,302 @@
+//! What authors are told of typical mistakes: the place, what is wrong, and how to mend it.
+use expect_test::{Expect, expect};
+
+/// Compares the diagnostics of a pack that consists of these sections and two rules' worth of vocabulary.
+fn check(sections: &str, told: Expect) {
+    let source = format!(
+        "pack: p\nevents:\n  a.set:\n    who: string\n    height: int\n  a.unset:\n    who: string\n  a.asked:\n    who: string\n{sections}"
+    );
+    let (_, diagnostics) = lang::compile(&source, "p.yaml", &lang::Options::default());
+    let lines: Vec<String> = diagnostics
+        .iter()
+        .map(|told| {
+            let help = told.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
+            let marked = &source[told.span.clone()];
+            format!("{} `{}`: {}{help}\n", told.code.as_str(), marked.lines().next().unwrap_or_default(), told.message)
+        })
+        .collect();
+    told.assert_eq(&lines.concat());
+}
+
+/// The same for one fact and a condition that asks it.
+fn check_fact(fact: &str, condition: &str, told: Expect) {
+    let sections = format!(
+        "facts:\n  members:\n    row: [who]\n    set_by: a.set\n  last:\n    key: [who]\n    set_by: a.set\n    value: height\n{fact}\
+         rules:\n  - id: r\n    key: [who]\n    never:\n      event: a.asked\n      where: '{condition}'\n"
+    );
+    check(&sections, told);
+}
+
+#[test]
+fn mistakes_in_facts_are_explained() {
+    check_fact(
+        "  wrong:\n    key: [who]\n    set_by: a.set\n",
+        "true",
+        expect![[r#"
+            I102 `k`: this fact has neither `value` nor `row` (give `value: attribute` for one value per key, or `row: [column]` where many may hold)
+        "#]],
+    );
+    check_fact(
+        "  wrong:\n    row: [who]\n    set_by: a.set\n    value: height\n    keep: max\n",
+        "true",
+        expect![[r#"
+            I103 `height`: a relation has no `value`: its rows are all it says (leave `row` out for one value per key, or make the value a column of it)
+            I103 `max`: a relation keeps every row: `keep` is for one value per key
+        "#]],
+    );
+    check_fact(
+        "  wrong:\n    key: [who]\n    value: height\n",
+        "true",
+        expect![[r#"
+        I102 `k`: this fact has no `set_by` (name the event that sets it, or give `is:` with an expression over other facts)
+    "#]],
+    );
+    check_fact(
+        "  wrong:\n    key: [who]\n    is: fact.last(who) + height\n",
+        "true",
+        expect![[r#"
+        I201 `height`: a computed fact has no event at hand to read `height` from (it may use its key and the time (who, ts), facts and parameters)
+    "#]],
+    );
+    check_fact(
+        "  wrong:\n    is: fact.later()\n  later:\n    set_by: a.set\n    value: height\n",
+        "true",
+        expect![[r#"
+        I201 `fact.later()`: there is no fact `later` (declare it under `facts:`; a computed fact may ask those above it)
+    "#]],
+    );
+    check_fact(
+        "  wrong:\n    key: [who]\n    is: fact.last(who)\n    set_by: a.set\n",
+        "true",
+        expect![[r#"
+        I103 `a.set`: a computed fact is not kept from events (beside `is` it has only `key` and `default`)
+    "#]],
+    );
+    check_fact(
+        "  wrong:\n    row: [who]\n    set_by: a.set\n    expires: height\n",
+        "true",
+        expect![[r#"
+            I202 `height`: `expires` needs an instant or a duration, this is an integer (write `duration("500ms")`, or `timestamp(0) + expiry_usecs * duration("1us")`)
+        "#]],
+    );
+    check_fact(
+        "  wrong:\n    row: [who]\n    key: [who]\n    set_by: a.set\n",
+        "true",
+        expect![[r#"
+        I106 `row: [who]`: `who` is a column of this fact already
+    "#]],
+    );
+}
+
+#[test]
+fn mistaken_questions_to_facts_are_explained() {
+    check_fact(
+        "",
+        "fact.memebers(who)",
+        expect![[r#"
+        I201 `fact.memebers(who)`: there is no fact `memebers` (did you mean `members`?)
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.members",
+        expect![[r#"
+        I201 `fact.members`: a fact is asked with its key (write `fact.members(…)`)
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.members(who, who)",
+        expect![[r#"
+        I201 `fact.members(who, who)`: `fact.members` has 1 key part (who), 2 are given
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.members() > 2",
+        expect![[r#"
+        I202 `fact.members() > 2`: these have no order: a list and an integer (compare values of one type, or convert with int(), double() or string())
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.last(who).during(ts) == []",
+        expect![[r#"
+        I201 `fact.last(who).during(ts)`: a span of time has two ends, and an instant none (write `.during(from, to)`, `.throughout(from, to)`, `.before` or `.since`)
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.last(who).throughout(1, 2) == 3",
+        expect![[r#"
+        I202 `1`: a span of time begins and ends with an instant, this is an integer
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.last().since < ts",
+        expect![[r#"
+        I201 `fact.last().since`: `fact.last` has 1 key part (who), `.since` needs them all
+    "#]],
+    );
+    check_fact(
+        "",
+        "fact.last.after(who) == 3",
+        expect![[r#"
+        I201 `fact.last.after(who)`: a fact cannot be asked `.after` (there are `.before`, `.since`, `.during(from, to)` and `.throughout(from, to)`, after the key)
+    "#]],
+    );
+    check_fact(
+        "  sum:\n    key: [who]\n    is: fact.last(who) + 1\n",
+        "fact.sum(who).since < ts",
+        expect![[r#"
+        I201 `fact.sum(who).since`: `fact.sum` is computed: it has no rows of its own (ask it with its whole key, and at one time)
+    "#]],
+    );
+}
+
+#[test]
+fn mistakes_in_derived_events_are_explained() {
+    let derive = |text: &str, told: Expect| check(&format!("derive:\n{text}"), told);
+    derive(
+        "  b.made:\n    from:\n      component: x\n    set:\n      who: who\n",
+        expect![[r#"
+        I102 `c`: this pattern has no `event`
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from:\n      body: 'made {who} {}{x}'\n",
+        expect![[r#"
+        I001 `{`: nothing says where the capture before this one ends (`{name}` keeps what stands there, `{}` skips it, a brace that is meant is `{{`)
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from:\n      body: 'made {who'\n",
+        expect![[r#"
+        I001 `{`: this brace has no partner (`{name}` keeps what stands there, `{}` skips it, a brace that is meant is `{{`)
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from: a.sett\n",
+        expect![[r#"
+        I203 `a.sett`: unknown event `a.sett` (did you mean `a.set`?)
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from: a.set\n    set:\n      who: hight\n",
+        expect![[r#"
+        I204 `hight`: unknown attribute `hight` of `a.set` (did you mean `height`?)
+    "#]],
+    );
+    derive(
+        "  a.unset:\n    from: a.set\n    set:\n      whom: who\n",
+        expect![[r#"
+        I204 `whom`: unknown attribute `whom` of `a.unset` (did you mean `who`?)
+    "#]],
+    );
+    derive(
+        "  a.set:\n    from:\n      body: '{who}'\n    set:\n      height: true\n",
+        expect![[r#"
+        I202 `true`: `height` of `a.set` is an integer, this is a boolean (convert it with int(), double() or string())
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from: c.made\n  c.made:\n    from: b.made\n",
+        expect![[r#"
+        I207 `c.made`: `c.made` is derived further down (a derived event rests on those above it, so that none rests on itself: change their order)
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from: 'b.*'\n",
+        expect![[r#"
+        I207 `'b.`: `b.made` would be derived from itself (derive it from another event, or narrow the pattern)
+    "#]],
+    );
+    derive(
+        "  b.made:\n    from:\n      body: x\n      severity: loud\n",
+        expect![[r#"
+        I103 `loud`: `loud` is no severity of a log record (trace, debug, info, warn, error, fatal, or 1 to 24)
+    "#]],
+    );
+}
+
+#[test]
+fn mistakes_in_what_members_owe_are_explained() {
+    let from = |from: &str, told: Expect| {
+        check(
+            &format!(
+                "topology:\n  cache: {{}}\nfacts:\n  members:\n    row: [who]\n    set_by: a.set\n  last:\n    key: [who]\n    is: 1\nrules:\n  - id: r\n    response:\n      when: a.set\n      then: a.asked\n      within: 5s\n      from:\n{from}"
+            ),
+            told,
+        );
+    };
+    from(
+        "        each: fact.members(who)\n",
+        expect![[r#"
+        I202 `fact.members(who)`: a list of members is needed here, this is a boolean (ask a relation without its last column, `fact.members()`, or `live("component")`)
+    "#]],
+    );
+    from(
+        "        quorum: 2/3\n",
+        expect![[r#"
+        I102 `2/3`: a quorum of whom? (give `of:` with a list, such as `fact.validators()` or `live("component")`)
+    "#]],
+    );
+    from(
+        "        quorum: 4/3\n        of: fact.members()\n",
+        expect![[r#"
+        I103 `4/3`: `quorum` is a share of the members (write `2/3` for at least two thirds, `"> 2/3"` for more than that, or a number such as `0.67`)
+    "#]],
+    );
+    from(
+        "        each: live(\"cash\")\n",
+        expect![[r#"
+        I206 `"cash"`: there is no component `cash` (did you mean `cache`?)
+    "#]],
+    );
+    from(
+        "        each: fact.members()\n        as_of: later\n",
+        expect![[r#"
+        I103 `later`: `as_of` is `when` or `now` (`when`: whoever was a member when it was asked; `now`: whoever is at the deadline)
+    "#]],
+    );
+    from(
+        "        all: fact.members()\n",
+        expect![[r#"
+        I101 `all`: a from has no field `all` (fields are: each, quorum, of, member, as_of, except)
+        I102 `a`: `from` says who is expected to answer (write `each: fact.members()`, or `quorum: 2/3` with `of: fact.members()`)
+    "#]],
+    );
+    let rule = |rule: &str, told: Expect| {
+        check(
+            &format!(
+                "facts:\n  computed:\n    is: 1\n  gone:\n    row: [who]\n    set_by: a.set\n    expires: ts\nrules:\n  - id: r\n    key: [who]\n{rule}"
+            ),
+            told,
+        );
+    };
+    rule(
+        "    heartbeat:\n      event: a.asked\n      every: 5s\n      expect: fact.computed\n",
+        expect![[r#"
+        I103 `fact.computed`: `computed` has `is`: no event says when its rows begin and end (expect a fact that events set and unset)
+    "#]],
+    );
+    rule(
+        "    heartbeat:\n      event: a.asked\n      every: 5s\n      expect: fact.gone()\n",
+        expect![[r#"
+        I103 `fact.gone()`: `gone` has `expires`: no event says when its rows begin and end (expect a fact that events set and unset)
+    "#]],
+    );
+    rule(
+        "    heartbeat:\n      event: a.asked\n      every: 5s\n      expect: members\n",
+        expect![[r#"
+        I201 `m`: there is no fact `members` (declare it under `facts:`; a computed fact may ask those above it)
+    "#]],
+    );
+    rule(
+        "    agreement:\n      event: a.set\n      value: height\n      assert: dissent == 0\n",
+        expect![[r#"
+        I102 `dissent == 0`: `assert` is judged when the time to vote is over, and this rule has none (give `within: 10m`, counted from the first vote)
+    "#]],
+    );
+}
