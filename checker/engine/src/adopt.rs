@@ -12,6 +12,7 @@ use crate::{
 pub(crate) struct Identities {
     pub(crate) rules: Vec<(String, String, u64)>,
     pub(crate) facts: Vec<(String, String, u64)>,
+    pub(crate) clocks: Vec<(String, String, u64)>,
     pub(crate) packs: Vec<String>,
 }
 
@@ -96,6 +97,7 @@ impl EngineState {
                 .collect()
         }
         self.facts = self.facts.renumbered(&places(&new.facts, &old.facts));
+        self.clocks = self.clocks.renumbered(&places(&new.clocks, &old.clocks));
         self.scopes = moved(self.scopes, &from);
         self.wides = moved(self.wides, &from);
         self.tallies = moved(self.tallies, &from);

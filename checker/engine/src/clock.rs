@@ -37,14 +37,11 @@ struct Reached {
 impl Reached {
     /// Takes a report; returns the clock's value when that moves it.
     fn report(&mut self, clock: &Clock, node: u32, value: &Int) -> Option<Int> {
-        match self.by_node.get_mut(&node) {
-            Some(known) if *known >= *value => return None,
-            Some(known) => *known = value.clone(),
-            None if self.by_node.len() < NODES_MAX => {
-                self.by_node.insert(node, value.clone());
-            }
-            None => return None,
+        let known = self.by_node.get(&node);
+        if known.is_some_and(|known| known >= value) || (known.is_none() && self.by_node.len() >= NODES_MAX) {
+            return None;
         }
+        self.by_node.insert(node, value.clone());
         if self.value.as_ref().is_some_and(|now| now >= value) {
             return None;
         }
@@ -84,7 +81,15 @@ impl Clocks {
     }
 
     /// Takes a report. Returns whether it changes the clock at its own time or later.
-    pub(crate) fn report(&mut self, number: u32, clock: &Clock, key: &[u8], at: EventRef, node: u32, value: Int) -> bool {
+    pub(crate) fn report(
+        &mut self,
+        number: u32,
+        clock: &Clock,
+        key: &[u8],
+        at: EventRef,
+        node: u32,
+        value: Int,
+    ) -> bool {
         let Some(table) = self.tables.get_mut(number as usize) else { return false };
         let dial = match table.get_mut(key) {
             Some(dial) => dial,
@@ -213,19 +218,13 @@ mod tests {
     #[test]
     fn a_quorum_must_have_reached_a_value() {
         let reports = [(1, 1, 5), (2, 2, 4), (3, 1, 9), (4, 3, 6), (5, 2, 7)];
-        assert_eq!(
-            shown(&clock(2, None), &reports),
-            [None, Some(4), Some(4), Some(6), Some(7), Some(7)]
-        );
+        assert_eq!(shown(&clock(2, None), &reports), [None, Some(4), Some(4), Some(6), Some(7), Some(7)]);
     }
 
     #[test]
     fn one_liar_does_not_move_it_far_and_two_that_agree_do() {
         let reports = [(1, 1, 5), (2, 2, 1_000), (3, 1, 6), (4, 3, 7), (5, 3, 900)];
-        assert_eq!(
-            shown(&clock(1, Some(10)), &reports),
-            [Some(5), Some(5), Some(6), Some(7), Some(900), Some(900)]
-        );
+        assert_eq!(shown(&clock(1, Some(10)), &reports), [Some(5), Some(5), Some(6), Some(7), Some(900), Some(900)]);
     }
 
     #[test]
@@ -238,7 +237,7 @@ mod tests {
         clocks.prune(&[&clock], Timestamp(3), Timestamp(2));
         assert!(clocks.report(0, &clock, b"k", at(5), 2, Int::from(8)));
         assert_eq!(clocks.at(0, b"k", Timestamp(5)).and_then(Int::to_i64), Some(8));
-        assert_eq!(clocks.exceeds(0, b"k", &Int::from(5), Timestamp(9)), Some(Timestamp(5)));
-        assert_eq!(clocks.exceeds(0, b"k", &Int::from(5), Timestamp(4)), None);
+        assert_eq!(clocks.exceeds(0, b"k", &Int::from(6), Timestamp(9)), Some(Timestamp(5)));
+        assert_eq!(clocks.exceeds(0, b"k", &Int::from(6), Timestamp(4)), None);
     }
 }

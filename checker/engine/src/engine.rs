@@ -1,12 +1,13 @@
 //! The engine: takes rows and ticks, keeps the shared state, and has partitions judge.
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec, vec::Vec};
 use core::time::Duration;
-use event::Timestamp;
+use event::{Timestamp, Value};
 use hashbrown::{HashMap, HashSet};
 
 use crate::{
     arrival::{Arrival, Landed, Landing},
     breaker::{Breaker, BreakerChange, Policy, Signal},
+    clock::Clocks,
     expr::Val,
     fact::{Facts, Horizon},
     key::{self, PartialKey},
@@ -81,6 +82,7 @@ pub(crate) struct EngineState {
     pub(crate) sources: Sources,
     pub(crate) remembered: Remembered,
     pub(crate) facts: Facts,
+    pub(crate) clocks: Clocks,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) wides: Vec<Vec<(Touch, PartialKey)>>,
     pub(crate) restarts: Vec<Restart>,
@@ -117,6 +119,7 @@ impl Engine {
         let rules = program.rules().count();
         let state = EngineState {
             facts: Facts::with_tables(program.fact_count()),
+            clocks: Clocks::with_tables(program.clocks().count()),
             scopes: vec![Scope::default(); rules],
             wides: vec![Vec::new(); rules],
             partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
@@ -381,6 +384,18 @@ impl Engine {
                     state.dirty.push(Interruption { rule, what: Why::Changed(landing.at.ts), late });
                 }
             }
+            (Target::Tick { clock }, Landed::Keyed { key, slots }) => {
+                let Some(Some(Value::Int(value))) = slots.first().cloned() else { return };
+                let Some(source) = state.sources.states.get(row.source as usize) else { return };
+                let declared = self.program.clock(clock);
+                let moved = state.clocks.report(clock, declared, &key, landing.at, source.node_idx, value);
+                if moved && late {
+                    for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].clocks.contains(&clock)) {
+                        let what = Why::Changed(landing.at.ts);
+                        state.dirty.push(Interruption { rule: rule as RuleIdx, what, late });
+                    }
+                }
+            }
             (Target::Set { fact }, Landed::Fact { key, value, until }) => {
                 let keep = self.program.fact(fact).keep;
                 let news = value.is_some_and(|value| state.facts.set(fact, keep, &key, landing.at, value, until));
@@ -411,7 +426,8 @@ impl Engine {
                 | Target::Set { .. }
                 | Target::Unset { .. }
                 | Target::Role { .. }
-                | Target::Derive { .. },
+                | Target::Derive { .. }
+                | Target::Tick { .. },
                 _,
             ) => {}
         }
@@ -551,6 +567,7 @@ impl Engine {
             traits: &self.traits,
             sources: &state.sources,
             facts: &state.facts,
+            clocks: &state.clocks,
             scopes: &state.scopes,
             wides: &state.wides,
             restarts: &state.restarts,
@@ -581,6 +598,12 @@ impl Engine {
             for (touch, key) in passed.iter().take_while(|(touch, _)| touch.ts() < to) {
                 let what = Why::Wide(touch.clone(), key.clone());
                 interruptions.push(Interruption { rule: rule as RuleIdx, what, late: false });
+            }
+        }
+        for (rule, traits) in self.traits.iter().enumerate() {
+            let Some(clock) = traits.ticks else { continue };
+            for ts in state.clocks.ticks(clock, from, to) {
+                interruptions.push(Interruption { rule: rule as RuleIdx, what: Why::Ticked(ts), late: false });
             }
         }
         let passed = &state.restarts[state.restarts.partition_point(|restart| restart.at.ts < from)..];
@@ -614,6 +637,8 @@ impl Engine {
                 }
             }
         }
+        let clocks: Vec<&crate::pack::Clock> = self.program.clocks().collect();
+        state.clocks.prune(&clocks, floor, oldest);
         state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         for (rule, wides) in state.wides.iter_mut().enumerate() {

@@ -8,6 +8,7 @@ use core::{cmp::Ordering, ops::Bound, time::Duration};
 use event::{Int, Timestamp, Value};
 
 use crate::{
+    clock::Clocks,
     expr::{AsOf, Env, Val},
     key::{self, PartialKey},
     pack::{Fact, Keep, RoleIdx},
@@ -348,6 +349,9 @@ pub(crate) struct Reader<'f> {
     /// Number of the pack's first fact, and its facts' declarations.
     pub(crate) base: u32,
     pub(crate) declared: &'f [Fact],
+    pub(crate) clocks: &'f Clocks,
+    /// Number of the pack's first clock.
+    pub(crate) clock_base: u32,
     pub(crate) sources: &'f Sources,
     pub(crate) timing: &'f Timing,
     /// The network, as a key begins with it.
@@ -361,6 +365,20 @@ impl<'f> Reader<'f> {
         let network = key::text(self.network)?;
         let nodes = self.sources.live(network, component, self.ts, self.timing.idle_after);
         Some(Val::List(Cow::Owned(nodes.into_iter().map(Value::from).collect())))
+    }
+
+    /// Where a clock stands.
+    pub(crate) fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'f>> {
+        let value = self.clocks.at(self.clock_base + u32::from(clock), &self.key(key), self.ts)?;
+        Some(Val::Int(value.clone()))
+    }
+
+    /// A key as rows and dials have it.
+    pub(crate) fn key(&self, parts: &[Val<'_>]) -> Vec<u8> {
+        let mut encoded = Vec::with_capacity(64);
+        encoded.extend_from_slice(self.network);
+        parts.iter().for_each(|part| key::push(&mut encoded, part));
+        encoded
     }
 
     /// Answers an expression's question; `args` are the key's parts, and for questions about a span its two ends.
@@ -383,10 +401,7 @@ impl<'f> Reader<'f> {
             let computed = is.eval_with(&env, locals).ok().map(Val::into_owned);
             return computed.or_else(|| declared.default.as_ref().map(Val::from));
         }
-        let mut encoded = Vec::with_capacity(64);
-        encoded.extend_from_slice(self.network);
-        key.iter().for_each(|part| key::push(&mut encoded, part));
-        self.facts.ask(self.base + u32::from(fact), declared, &encoded, key.len(), moment)
+        self.facts.ask(self.base + u32::from(fact), declared, &self.key(key), key.len(), moment)
     }
 }
 
@@ -409,6 +424,10 @@ impl Env for Computed<'_> {
         // What is asked just before an instant rests on what held just before it.
         let as_of = if as_of == AsOf::At && self.as_of == AsOf::Before { AsOf::Before } else { as_of };
         self.reader.read(fact, key, as_of)
+    }
+
+    fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {
+        self.reader.clock(clock, key)
     }
 
     fn live(&self, component: &str) -> Option<Val<'_>> {

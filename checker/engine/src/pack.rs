@@ -1,12 +1,13 @@
 //! What a pack says, compiled: rules, facts, lifecycles and breakers, with names where the engine's own numbers come
 //! later (see `Program`). Nothing here knows YAML, and nothing here runs.
+pub use crate::relation::{BreakerDef, Clock, Derive, Fact, Keep, Quorum, Ticks};
 use crate::{
     BodyTemplate, Glob,
     expr::{AsOf, Expr},
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::time::Duration;
-use event::{Int, Value};
+use event::Int;
 
 /// One pack: the rules of one system.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Pack {
     pub facts: Vec<Fact>,
     /// Events made out of others; none rests on itself.
     pub derives: Vec<Derive>,
+    /// Clocks; expressions and deadlines refer to them by index.
+    pub clocks: Vec<Clock>,
     /// The rules, in the order written.
     pub rules: Vec<Rule>,
     /// The breakers, in the order written.
@@ -701,67 +704,6 @@ impl Kind {
 
     /// The word the pack's author wrote.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Order::Increasing => "increasing",
-            Order::Nondecreasing => "nondecreasing",
-            Order::Decreasing => "decreasing",
-            Order::Nonincreasing => "nonincreasing",
-        }
-    }
-
-    /// The order of that name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Order::Increasing, Order::Nondecreasing, Order::Decreasing, Order::Nonincreasing]
-            .into_iter()
-            .find(|order| order.as_str() == text)
-    }
-
-    /// Whether it rises.
-    #[must_use]
-    pub fn rises(self) -> bool {
-        matches!(self, Order::Increasing | Order::Nondecreasing)
-    }
-
-    /// Whether equal values may follow one another.
-    #[must_use]
-    pub fn allows_equal(self) -> bool {
-        matches!(self, Order::Nondecreasing | Order::Nonincreasing)
-    }
-}
-
-impl Kind {
-    /// Calls `see` with every expression that instances evaluate, conditions of patterns not among them.
-    pub fn visit(&self, see: &mut dyn FnMut(&Expr)) {
-        match self {
-            Kind::Always { assert, .. } => see(assert),
-            Kind::Response { limit: Limit::Computed(limit), .. } => see(limit),
-            Kind::Agreement { value, among, .. } => {
-                see(value);
-                among.iter().for_each(see);
-            }
-            Kind::Monotonic { value, .. } => see(value),
-            Kind::StateMachine { read: StateRead::Value { state, .. }, .. } => see(state),
-            Kind::Order { steps, .. } => steps.iter().filter_map(|step| step.condition.as_ref()).for_each(see),
-            Kind::Exclusive { holder, .. } => holder.iter().flatten().for_each(see),
-            Kind::Aggregate(aggregate) => {
-                see(&aggregate.assert);
-                aggregate.terms.iter().filter_map(|term| term.value.as_ref()).for_each(see);
-            }
-            Kind::StateMachine { .. }
-            | Kind::Sequence { .. }
-            | Kind::Never { .. }
-            | Kind::Response { .. }
-            | Kind::Precedence { .. }
-            | Kind::Count { .. }
-            | Kind::Consecutive { .. }
-            | Kind::Heartbeat { .. } => {}
-        }
-    }
-
-    /// The word the pack's author wrote.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Never { .. } => "never",
@@ -787,6 +729,7 @@ impl Kind {
         match self {
             Kind::Always { assert, .. } => alloc::vec![assert],
             Kind::Response { limit: Limit::Computed(limit), .. } => alloc::vec![limit],
+            Kind::Response { limit: Limit::Ticks(ticks), .. } => ticks.key.iter().collect(),
             Kind::Expected { of, member, except, .. } => [of, member].into_iter().chain(except).collect(),
             Kind::Agreement { value, among, voters, assert, .. } => {
                 core::iter::once(value).chain(among).chain(voters).chain(assert).collect()
@@ -811,27 +754,6 @@ impl Kind {
     }
 }
 
-/// How many of the expected are enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quorum {
-    /// This share of them,
-    pub part: u64,
-    /// of this whole,
-    pub whole: u64,
-    /// or strictly more.
-    pub more: bool,
-}
-
-impl Quorum {
-    /// Whether `answered` of `expected` are enough. Nobody of nobody is.
-    #[must_use]
-    pub fn reached(self, answered: u64, expected: u64) -> bool {
-        let (have, need) =
-            (u128::from(answered) * u128::from(self.whole), u128::from(expected) * u128::from(self.part));
-        expected == 0 || if self.more { have > need } else { have >= need }
-    }
-}
-
 /// How long a `response` may take.
 #[derive(Clone, Debug)]
 pub enum Limit {
@@ -841,6 +763,8 @@ pub enum Limit {
     Computed(Expr),
     /// Before this marker, or with it.
     By(RoleIdx),
+    /// So many ticks of a clock.
+    Ticks(Ticks),
 }
 
 /// Over what a `count` counts.
@@ -898,95 +822,6 @@ pub struct Lifecycle {
     pub stopped: Option<Role>,
     /// The attribute (of the event, else of its resource) whose new value is a start even without an event.
     pub instance: Option<String>,
-}
-
-/// A named event made out of others, at the same time and of the same source.
-#[derive(Clone, Debug)]
-pub struct Derive {
-    /// Its name.
-    pub name: String,
-    /// What it is made out of; the kept slots are its attributes.
-    pub from: Role,
-    /// Its attributes, by the kept slots.
-    pub attrs: Vec<String>,
-}
-
-/// A relation kept from events, each row valid from the event that set it to the one that unset or replaced it: one value
-/// per key, or with `row` as many rows as were set.
-#[derive(Clone, Debug)]
-pub struct Fact {
-    /// Its name in expressions.
-    pub name: String,
-    /// Its key's parts.
-    pub key: Vec<String>,
-    /// A relation's further columns; empty: one value per key.
-    pub row: Vec<String>,
-    /// Sets it; each alternative's key binds all columns. Without alternatives for a computed fact.
-    pub set_by: Role,
-    /// The value, over `set_by`'s slots.
-    pub value: Expr,
-    /// Unsets it; a shorter key unsets all rows that agree.
-    pub unset_by: Option<Role>,
-    /// Which of several values of one key it keeps.
-    pub keep: Keep,
-    /// When a row ends by itself, over `set_by`'s slots: an instant, or a length of time after it was set.
-    pub expires: Option<Expr>,
-    /// Computed from other facts: locals are the key's parts, then the asking time.
-    pub is: Option<Expr>,
-    /// What it is when unset.
-    pub default: Option<Value>,
-    /// How long after its last change a row is forgotten.
-    pub forget_after: Duration,
-    /// How many rows it may keep.
-    pub max_keys: u64,
-}
-
-impl Fact {
-    /// The names of its columns, a value's own not among them.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.key.iter().chain(&self.row).map(String::as_str)
-    }
-}
-
-/// Which of several values of one key a fact keeps until it is unset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// The last one set.
-    #[default]
-    Last,
-    /// The greatest.
-    Max,
-    /// The least.
-    Min,
-    /// None of them: how many there were.
-    Count,
-}
-
-/// A circuit breaker.
-#[derive(Clone, Debug)]
-pub struct BreakerDef {
-    /// Unique in its pack.
-    pub id: String,
-    /// What it is about, for people.
-    pub about: String,
-    /// The channel or component it guards (`batch_coordinator -> batch_generator`).
-    pub guards: String,
-    /// The key parts that give each scope its own breaker; empty: one per network.
-    pub per: Vec<String>,
-    /// Rules whose violations trip it.
-    pub trip_rules: Vec<String>,
-    /// How many violations trip it.
-    pub trip_count: u32,
-    /// Within what time; `None`: ever since it closed.
-    pub trip_within: Option<Duration>,
-    /// How long it stays open before it tries.
-    pub half_open_after: Duration,
-    /// The event that counts as a success; keys bind the `per` parts.
-    pub close: Option<Role>,
-    /// How many successes close it.
-    pub close_count: u32,
-    /// Whether nodes must obey; otherwise it only says what it would do.
-    pub enforcing: bool,
 }
 
 /// A severity that depends on what was found.

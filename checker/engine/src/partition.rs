@@ -214,7 +214,12 @@ impl Partition {
             let slots: Vec<u32> = self.tables[rule as usize]
                 .slots()
                 .filter(|(slot, instance)| {
-                    own.iter().any(|interruption| interruption.concerns(world, &instance.key))
+                    own.iter().any(|interruption| {
+                        interruption.concerns(world, &instance.key)
+                            // A clock's tick is for those who wait for it.
+                            && (!matches!(interruption.what, Why::Ticked(_))
+                                || instance.now.open(world.rule(rule)) > 0)
+                    })
                         && seen.binary_search(&(rule, *slot)).is_err()
                 })
                 .map(|(slot, _)| slot)
@@ -442,7 +447,7 @@ impl<'a> Around<'a> {
             match &interruption.what {
                 Why::Wide(touch, partial) if partial.agrees(key) => around.wides.push(touch),
                 Why::Restart(at, node) if world.is_of_node(rule, key, *node) => around.starts.push(*at),
-                Why::Wide(..) | Why::Restart(..) | Why::Changed(_) => {}
+                Why::Wide(..) | Why::Restart(..) | Why::Changed(_) | Why::Ticked(_) => {}
             }
         }
         around.starts.sort_unstable();
@@ -629,11 +634,13 @@ fn replay(
         _ => world.restarts(rule, past.key).filter(|at| at.ts >= from && at.ts < to).collect(),
     };
     let mut restarts = restarts.into_iter().peekable();
+    let mut ticks = world.ticks(rule, from, to).into_iter().peekable();
     loop {
         let times = [
             trail.peek().map(|touch| touch.ts()),
             wides.peek().map(|touch| touch.ts()),
             restarts.peek().map(|at| at.ts),
+            ticks.peek().copied(),
         ];
         let next = times.into_iter().flatten().min();
         while let Some(due) = world.next_due(rule, state).filter(|due| *due < next.unwrap_or(to)) {
@@ -653,6 +660,7 @@ fn replay(
             around.starts.push(start);
         }
         around.starts.sort_unstable();
+        ticks.next_if(|at| *at == ts);
         if !around.wides.is_empty() {
             touches.extend(around.wides.iter().copied());
             touches.sort_by(|a, b| a.order_inside(b));

@@ -11,7 +11,7 @@ use crate::{
     adopt::Identities,
     expr::Expr,
     fact::Horizon,
-    pack::{Kind, OnRestart, Pack, Pattern, Role, Rule, Slot},
+    pack::{Kind, Limit, OnRestart, Pack, Pattern, Role, Rule, Slot},
 };
 
 /// A rule's number in the running program.
@@ -23,6 +23,7 @@ pub struct Program {
     packs: Vec<Arc<Pack>>,
     rules: Vec<(u16, u16)>,
     facts: Vec<(u16, u16)>,
+    clocks: Vec<(u16, u16)>,
     breakers: Vec<(u16, u16)>,
     globs: bool,
 }
@@ -34,6 +35,8 @@ pub(crate) enum Target {
     Started { pack: u16, lifecycle: u16 },
     /// Makes a derived event.
     Derive { pack: u16, derive: u16 },
+    /// Moves a clock.
+    Tick { clock: u32 },
     /// Sets a fact.
     Set { fact: u32 },
     /// Unsets a fact.
@@ -85,6 +88,7 @@ impl Program {
             let number = number as u16;
             program.rules.extend((0..pack.rules.len()).map(|rule| (number, rule as u16)));
             program.facts.extend((0..pack.facts.len()).map(|fact| (number, fact as u16)));
+            program.clocks.extend((0..pack.clocks.len()).map(|clock| (number, clock as u16)));
             program.breakers.extend((0..pack.breakers.len()).map(|breaker| (number, breaker as u16)));
         }
         let is_glob = |pattern: &Pattern| pattern.name.literal().is_none();
@@ -172,6 +176,10 @@ impl Program {
                 (Target::Derive { pack: pack as u16, derive: derive as u16 }, pack as u16, &declared.from)
             })
         });
+        let clocks = self.clocks.iter().enumerate().map(|(number, &(pack, clock))| {
+            let declared = &self.packs[pack as usize].clocks[clock as usize];
+            (Target::Tick { clock: number as u32 }, pack, &declared.of)
+        });
         let facts = self.facts.iter().enumerate().flat_map(|(number, &(pack, fact))| {
             let declared = &self.packs[pack as usize].facts[fact as usize];
             let fact = number as u32;
@@ -194,7 +202,7 @@ impl Program {
             let declared = &self.packs[pack as usize].breakers[breaker as usize];
             declared.close.as_ref().map(|role| (Target::Success { breaker: number as u32 }, pack, role))
         });
-        lifecycles.chain(derives).chain(facts).chain(rules).chain(breakers)
+        lifecycles.chain(derives).chain(clocks).chain(facts).chain(rules).chain(breakers)
     }
 
     pub(crate) fn pattern(&self, route: &Route) -> &Pattern {
@@ -202,6 +210,7 @@ impl Program {
         let role = match route.target {
             Target::Started { lifecycle, .. } => pack.lifecycles[lifecycle as usize].started.as_ref(),
             Target::Derive { derive, .. } => Some(&pack.derives[derive as usize].from),
+            Target::Tick { clock } => Some(&self.clock(clock).of),
             Target::Set { fact } => Some(&self.fact(fact).set_by),
             Target::Unset { fact } => self.fact(fact).unset_by.as_ref(),
             Target::Scope { rule, opens } => {
@@ -221,6 +230,15 @@ impl Program {
     pub(crate) fn fact(&self, fact: u32) -> &crate::pack::Fact {
         let (pack, fact) = self.facts[fact as usize];
         &self.packs[pack as usize].facts[fact as usize]
+    }
+
+    pub(crate) fn clock(&self, clock: u32) -> &crate::pack::Clock {
+        let (pack, clock) = self.clocks[clock as usize];
+        &self.packs[pack as usize].clocks[clock as usize]
+    }
+
+    pub(crate) fn clocks(&self) -> impl Iterator<Item = &crate::pack::Clock> {
+        (0..self.clocks.len() as u32).map(|clock| self.clock(clock))
     }
 
     pub(crate) fn fact_count(&self) -> usize {
@@ -288,6 +306,14 @@ impl Program {
                     (pack.name.clone(), fact.name.clone(), meaning(fact) ^ derived)
                 })
                 .collect(),
+            clocks: (0..self.clocks.len() as u32)
+                .map(|number| {
+                    let pack = &self.packs[self.clocks[number as usize].0 as usize];
+                    let clock = self.clock(number);
+                    let meaning = alloc::format!("{clock:?}{:?}", pack.derives);
+                    (pack.name.clone(), clock.name.clone(), crate::key::hash(meaning.as_bytes()))
+                })
+                .collect(),
             packs: self.packs.iter().map(|pack| pack.name.clone()).collect(),
         }
     }
@@ -323,6 +349,12 @@ pub(crate) struct Traits {
     pub(crate) looks_back: Vec<u32>,
     /// It asks who is live.
     pub(crate) reads_live: bool,
+    /// The number of its pack's first clock.
+    pub(crate) clock_base: u32,
+    /// Numbers (in the program) of the clocks it reads, in conditions or deadlines.
+    pub(crate) clocks: Vec<u32>,
+    /// The clock by which it counts its deadlines.
+    pub(crate) ticks: Option<u32>,
     /// Where in its key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
     /// Restarts of its node matter to it.
@@ -360,7 +392,24 @@ impl Traits {
         };
         let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
         let reads_live = conditions.chain(rule.kind.expressions()).any(asks);
-        let assertion_reads = asked.len() > before || reads_live;
+        let clock_base = program.clocks.iter().position(|&(owner, _)| owner == program.pack_of(number)).unwrap_or(0);
+        let clock_base = clock_base as u32;
+        let mut clocks: Vec<u32> = Vec::new();
+        let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
+        for expression in conditions.chain(rule.kind.expressions()) {
+            expression.visit_clocks(&mut |clock| clocks.push(clock_base + u32::from(clock)));
+            pack.facts_read(expression, &mut |fact, _| {
+                if let Some(is) = pack.facts.get(fact as usize).and_then(|fact| fact.is.as_ref()) {
+                    is.visit_clocks(&mut |clock| clocks.push(clock_base + u32::from(clock)));
+                }
+            });
+        }
+        let assertion_reads = asked.len() > before || reads_live || !clocks.is_empty();
+        let ticks = match &rule.kind {
+            Kind::Response { limit: Limit::Ticks(ticks), .. } => Some(clock_base + u32::from(ticks.clock)),
+            _ => None,
+        };
+        clocks.extend(ticks);
         let number_of = |fact: u16| base + u32::from(fact);
         let mut reads: Vec<u32> = asked.iter().map(|(fact, _)| number_of(*fact)).collect();
         let mut looks_back: Vec<u32> =
@@ -381,6 +430,9 @@ impl Traits {
             reads,
             looks_back,
             reads_live,
+            clock_base,
+            clocks,
+            ticks,
             node_part: rule.key.iter().position(|part| part.name == "node"),
             restarts: rule.on_restart != OnRestart::Keep && rule.key.iter().any(|part| part.name == "node"),
             fact_base: base,

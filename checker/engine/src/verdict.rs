@@ -85,6 +85,8 @@ pub enum Unknown {
     TooMany,
     /// Two values that have no order.
     Incomparable,
+    /// The clock that the deadline is counted by stood still for longer than the rule waits.
+    ClockStalled,
     /// The node that should have sent the event was not heard after the deadline, while others were.
     NodeSilent,
     /// A source of the node that should have sent the event lags too far behind to be waited for.
@@ -104,6 +106,7 @@ impl Unknown {
             Unknown::Absent => "attribute absent",
             Unknown::TooMany => "too many events in a window",
             Unknown::Incomparable => "values without order",
+            Unknown::ClockStalled => "clock stalled",
             Unknown::NodeSilent => "node silent",
             Unknown::Lagging => "source lagging",
             Unknown::TooLate => "event too late",

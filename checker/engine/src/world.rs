@@ -4,6 +4,7 @@ use alloc::{string::String, vec::Vec};
 use event::{Timestamp, Value};
 
 use crate::{
+    clock::Clocks,
     fact::Facts,
     key::{self, PartialKey},
     kind::{Anchor, Automaton, Ctx, Found, Part, Tally, What},
@@ -21,6 +22,7 @@ pub(crate) struct World<'a> {
     pub(crate) traits: &'a [Traits],
     pub(crate) sources: &'a Sources,
     pub(crate) facts: &'a Facts,
+    pub(crate) clocks: &'a Clocks,
     pub(crate) scopes: &'a [Scope],
     pub(crate) wides: &'a [Vec<(Touch, PartialKey)>],
     pub(crate) restarts: &'a [Restart],
@@ -61,6 +63,8 @@ pub(crate) enum Why {
     Restart(EventRef, u32),
     /// What conditions read is different from this time on: a fact, a span.
     Changed(Timestamp),
+    /// A clock by which deadlines are counted moves.
+    Ticked(Timestamp),
 }
 
 impl Interruption {
@@ -68,7 +72,7 @@ impl Interruption {
         match &self.what {
             Why::Wide(touch, _) => touch.ts(),
             Why::Restart(at, _) => at.ts,
-            Why::Changed(at) => *at,
+            Why::Changed(at) | Why::Ticked(at) => *at,
         }
     }
 
@@ -76,7 +80,7 @@ impl Interruption {
         match &self.what {
             Why::Wide(_, partial) => partial.agrees(key),
             Why::Restart(_, node) => world.is_of_node(self.rule, key, *node),
-            Why::Changed(_) => true,
+            Why::Changed(_) | Why::Ticked(_) => true,
         }
     }
 }
@@ -103,6 +107,8 @@ impl<'a> World<'a> {
             facts: self.facts,
             fact_base: traits.fact_base,
             fact_defaults: &pack.facts,
+            clocks: self.clocks,
+            clock_base: traits.clock_base,
             sources: self.sources,
             timing: self.timing,
             offline: self.offline,
@@ -135,6 +141,11 @@ impl<'a> World<'a> {
                     && self.is_of_node(rule, key, restart.node)
             })
             .map(|restart| restart.at)
+    }
+
+    /// The times in [from, to) at which a clock moves by which the rule counts its deadlines.
+    pub(crate) fn ticks(&self, rule: RuleIdx, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
+        self.traits[rule as usize].ticks.map_or_else(Vec::new, |clock| self.clocks.ticks(clock, from, to))
     }
 
     /// When an automaton of that rule next falls due.

@@ -2,9 +2,9 @@
 use engine::{BreakerDef, Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Type};
 
 use crate::{
-    derive,
+    clock, derive,
     diagnostic::{Code, Diagnostic},
-    fact,
+    extend, fact,
     fields::{Fields, Params, Report, text, texts},
     pattern::{self, Context, Layout},
     rule, suggest,
@@ -22,10 +22,16 @@ pub struct Options {
 #[must_use]
 pub fn compile(source: &str, file: &str, options: &Options) -> (Option<Pack>, Vec<Diagnostic>) {
     let mut report = Report { source, file, diagnostics: Vec::new() };
-    let document = match yaml::read(source, file) {
-        Ok(document) => document,
-        Err(diagnostic) => return (None, vec![*diagnostic]),
-    };
+    let mut trees = Vec::new();
+    for part in extend::documents(source) {
+        match extend::read(source, &part, file) {
+            Ok(tree) => trees.push(tree),
+            Err(diagnostic) => return (None, vec![*diagnostic]),
+        }
+    }
+    let mut trees = trees.into_iter();
+    let Some(mut document) = trees.next() else { return (None, report.diagnostics) };
+    trees.for_each(|overrides| extend::apply(&mut document, &overrides, &mut report));
     let pack = compile_pack(&document, options, &mut report);
     report.diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
     let broken = report.diagnostics.iter().any(Diagnostic::is_error);
@@ -50,7 +56,15 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     let rules_node = fields.take("rules");
     let breakers_node = fields.take("breakers");
     let derive_node = fields.take("derive");
-    fields.not_yet(&["clocks", "extends"], report);
+    let clocks_node = fields.take("clocks");
+    if let Some(node) = fields.take("extends") {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            "a pack extends no other: it has a name of its own",
+            "a file of overrides begins with `extends: NAME` and has no `pack`",
+        );
+    }
     fields.finish(report);
 
     let mut pack = Pack { name: name.unwrap_or_default(), about, topology, events, ..Pack::default() };
@@ -65,6 +79,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             facts: &[],
             fact_nodes: &[],
             topology: &pack.topology,
+            clocks: &[],
             raw: true,
             later: &later,
         };
@@ -73,6 +88,23 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         // A pack without a vocabulary has none to be checked against.
         if !pack.events.is_empty() {
             pack.events.extend(declaration);
+        }
+    }
+    let mut clocks: Vec<clock::Known> = Vec::new();
+    for (key, node) in entries(clocks_node, "clocks", report) {
+        let cx = Context {
+            params: &params,
+            events: &pack.events,
+            facts: &[],
+            fact_nodes: &[],
+            topology: &pack.topology,
+            clocks: &[],
+            raw: false,
+            later: &[],
+        };
+        if let Some(declared) = clock::compile(&key.name, node, &cx, report) {
+            clocks.push(clock::Known { name: declared.name.clone(), key: declared.key.clone() });
+            pack.clocks.push(declared);
         }
     }
     let mut known: Vec<fact::Known> = Vec::new();
@@ -84,6 +116,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             facts: &known,
             fact_nodes,
             topology: &pack.topology,
+            clocks: &clocks,
             raw: false,
             later: &[],
         };
@@ -99,6 +132,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         facts: &known,
         fact_nodes,
         topology: &topology,
+        clocks: &clocks,
         raw: false,
         later: &[],
     };
@@ -416,5 +450,15 @@ fn facts_digest(rule: &engine::Rule, pack: &Pack) -> u64 {
     // And what the events mean that are made out of others.
     let derived = if derived { rule::fnv(&format!("{:?}", pack.derives)) } else { 0 };
     let facts: Vec<&engine::Fact> = read.iter().filter_map(|fact| pack.facts.get(*fact as usize)).collect();
+    let mut clocks = String::new();
+    let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
+    let computed = facts.iter().filter_map(|fact| fact.is.as_ref());
+    for expression in conditions.chain(rule.kind.expressions()).chain(computed) {
+        expression.visit_clocks(&mut |clock| clocks.push_str(&format!("{:?}", pack.clocks.get(clock as usize))));
+    }
+    if let Kind::Response { limit: engine::Limit::Ticks(ticks), .. } = &rule.kind {
+        clocks.push_str(&format!("{:?}", pack.clocks.get(ticks.clock as usize)));
+    }
+    let derived = derived ^ if clocks.is_empty() { 0 } else { rule::fnv(&clocks) };
     derived ^ if facts.is_empty() { 0 } else { rule::fnv(&format!("{facts:?}")) }
 }

@@ -169,3 +169,12 @@ pub(crate) fn list(
     }
     Some(expr)
 }
+
+/// Reports an `assert` that is no condition.
+pub(crate) fn condition(assert: &Parsed<'_>, kind: Type, report: &mut Report<'_>) {
+    if !matches!(kind, Type::Bool | Type::Any) {
+        let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
+        let problem = Problem { span: assert.tree.span.clone(), ..Problem::new(Code::Type, message) };
+        report.inside(assert.node, assert.offset, problem);
+    }
+}

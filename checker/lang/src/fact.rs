@@ -324,6 +324,10 @@ impl Names for KeyNames<'_> {
     fn live(&mut self, component: &str) -> Result<(), Problem> {
         self.cx.component(component)
     }
+
+    fn clock(&mut self, name: &str) -> Result<(u16, Vec<String>), Problem> {
+        crate::clock::find(name, self.cx.clocks)
+    }
 }
 
 /// What a fact's answer is of, for the resolver: the asked columns fix the shape.

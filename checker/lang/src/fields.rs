@@ -200,9 +200,9 @@ impl Params {
             });
             if ticks {
                 report.error_help(
-                    Code::Unsupported,
+                    Code::Duration,
                     &node.span,
-                    format!("`{text}`: deadlines in ticks of a clock are not supported yet by this version"),
+                    format!("`{text}`: only the `within` of a response is counted in ticks of a clock"),
                     "write a duration such as `5s` or `1m`",
                 );
             } else {
@@ -265,5 +265,18 @@ pub(crate) fn texts(node: &Node, report: &mut Report<'_>) -> Vec<(String, Range<
     match &node.value {
         Yaml::List(items) => items.iter().filter_map(|item| Some((text(item, report)?, item.span.clone()))).collect(),
         _ => text(node, report).map(|text| (text, node.span.clone())).into_iter().collect(),
+    }
+}
+
+/// Labels, for routing.
+pub(crate) fn labels(node: &Node, report: &mut Report<'_>) -> Vec<(String, String)> {
+    match &node.value {
+        Yaml::Map(entries) => {
+            entries.iter().filter_map(|(name, value)| Some((name.name.clone(), text(value, report)?))).collect()
+        }
+        _ => {
+            report.error(Code::Shape, &node.span, "`labels` is a map of names and texts");
+            Vec::new()
+        }
     }
 }

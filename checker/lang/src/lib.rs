@@ -1,11 +1,13 @@
 //! What authors of packs write: YAML and expressions in, compiled packs out, or diagnostics that point at the place.
 //!
 //! This crate does no I/O and judges nothing.
+mod clock;
 mod compile;
 mod derive;
 pub mod diagnostic;
 mod expected;
 pub mod expression;
+mod extend;
 mod fact;
 mod fields;
 mod kind;
@@ -14,9 +16,11 @@ mod pattern;
 mod rule;
 mod suggest;
 pub mod suite;
+mod switch;
 pub mod syntax;
 mod template;
 mod yaml;
 
 pub use compile::{Options, compile};
 pub use diagnostic::{Code, Diagnostic, Level, render};
+pub use extend::{extended, extends, pack_name};

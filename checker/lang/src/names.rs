@@ -27,6 +27,10 @@ pub(crate) trait Names {
     fn param(&mut self, name: &str) -> Result<(Expr, Type), Problem>;
     /// A fact: its number, and what is known of it.
     fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem>;
+    /// A clock: its number and its key's parts.
+    fn clock(&mut self, _name: &str) -> Result<(u16, Vec<String>), Problem> {
+        Err(Problem::new(Code::Unsupported, "clocks can be read in `where` and `assert` of rules only"))
+    }
     /// Whether one may ask here which nodes' components of that name are live.
     fn live(&mut self, _component: &str) -> Result<(), Problem> {
         Err(Problem::new(Code::Unsupported, "`live(…)` can be asked in `where` and `assert` of rules only"))
@@ -181,6 +185,15 @@ impl Resolver<'_> {
         }
         match (first, segments.get(1)) {
             ("param", Some(name)) => return Ok(fields(self.names.param(name)?, &segments[2..])),
+            ("clock", Some(name)) => {
+                let (clock, parts) = self.names.clock(name)?;
+                let mut key = Vec::new();
+                for part in parts {
+                    let segments: Vec<String> = part.split('.').map(str::to_owned).collect();
+                    key.push(self.path(&segments)?.0);
+                }
+                return Ok(fields((Expr::Clock { clock, key }, Type::Int), &segments[2..]));
+            }
             ("fact", Some(_)) => {
                 return Err(Problem::new(Code::Name, "a fact is asked with its key")
                     .help(format!("write `fact.{}(…)`", segments[1])));

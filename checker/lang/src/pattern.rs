@@ -7,6 +7,7 @@ use engine::{
 };
 
 use crate::{
+    clock,
     diagnostic::Code,
     fact::{self, Known},
     fields::{Fields, Params, Report, text, texts},
@@ -24,6 +25,7 @@ pub(crate) struct Context<'c> {
     /// The facts as written, for what is made of their patterns elsewhere.
     pub(crate) fact_nodes: &'c [(crate::yaml::Key, Node)],
     pub(crate) topology: &'c [engine::Component],
+    pub(crate) clocks: &'c [clock::Known],
     /// Records may be meant that no vocabulary declares: these patterns make events out of them.
     pub(crate) raw: bool,
     /// Derived events further down, which cannot be meant yet.
@@ -356,7 +358,7 @@ fn variables(tree: &syntax::Node, found: &mut Vec<String>) {
 fn is_late(tree: &syntax::Node, own: usize, roles: &[WrittenRole<'_>]) -> bool {
     let mut late = false;
     paths(tree, &mut |segments| {
-        late |= segments[0] == "fact" || other_role(segments, own, roles).is_some();
+        late |= segments[0] == "fact" || segments[0] == "clock" || other_role(segments, own, roles).is_some();
     });
     late
 }
@@ -410,9 +412,16 @@ impl Layout<'_, '_> {
             }
             None => reads.push((own, segments.to_vec())),
         });
+        // A clock is asked with its key, which nobody writes.
+        for (_, segments) in reads.clone().iter().filter(|(_, segments)| segments[0] == "clock" && segments.len() > 1) {
+            let known = self.cx.clocks.iter().find(|known| known.name == segments[1]);
+            for part in known.into_iter().flat_map(|known| &known.key) {
+                reads.push((own, part.split('.').map(str::to_owned).collect()));
+            }
+        }
         attr_reads(tree, &mut |variable| self.keep(own, variable));
         for (role, segments) in reads {
-            if matches!(segments[0].as_str(), "fact" | "param") || bound.contains(&segments[0]) {
+            if matches!(segments[0].as_str(), "fact" | "param" | "clock") || bound.contains(&segments[0]) {
                 continue;
             }
             let variable = longest(&segments, &self.roles[role], self.cx)
@@ -425,7 +434,7 @@ impl Layout<'_, '_> {
     pub(crate) fn knows(&self, own: usize, tree: &syntax::Node) -> bool {
         let mut known = true;
         paths(tree, &mut |segments| {
-            if matches!(segments[0].as_str(), "fact" | "param") {
+            if matches!(segments[0].as_str(), "fact" | "param" | "clock") {
                 return;
             }
             let (_, variable) = longest(segments, &self.roles[own], self.cx)
@@ -836,5 +845,9 @@ impl Names for LateNames<'_, '_> {
 
     fn live(&mut self, component: &str) -> Result<(), Problem> {
         self.cx.component(component)
+    }
+
+    fn clock(&mut self, name: &str) -> Result<(u16, Vec<String>), Problem> {
+        clock::find(name, self.cx.clocks)
     }
 }

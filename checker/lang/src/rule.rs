@@ -7,12 +7,13 @@ use engine::{
 };
 
 use crate::{
+    clock,
     diagnostic::Code,
     expected,
-    fields::{Fields, Params, Report, text, texts},
+    fields::{self, Fields, Report, text, texts},
     kind as kinds, names,
     pattern::{self, Context, Layout, Parsed, WrittenRole},
-    suggest, template,
+    suggest, switch, template,
     yaml::{Node, Yaml},
 };
 
@@ -154,6 +155,11 @@ enum Draft<'n> {
         kind: Kind,
         limit: Parsed<'n>,
     },
+    Ticks {
+        kind: Kind,
+        ticks: clock::Written,
+        node: &'n Node,
+    },
     Other(Box<dyn kinds::Draft<'n> + 'n>),
 }
 
@@ -197,12 +203,12 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
             Mode::Active
         }
     });
-    let enabled = fields.take("enabled").is_none_or(|node| enabled(node, cx, report));
+    let enabled = fields.take("enabled").is_none_or(|node| switch::enabled(node, cx, report));
     let message = fields.take("message");
     let runbook_url = fields.take("runbook_url").and_then(|node| text(node, report));
     let runbook = fields.take("runbook").and_then(|node| text(node, report));
     let owner = fields.take("owner").and_then(|node| text(node, report));
-    let labels = fields.take("labels").map(|node| labels(node, report)).unwrap_or_default();
+    let labels = fields.take("labels").map(|node| fields::labels(node, report)).unwrap_or_default();
     let group_by: Vec<String> = fields
         .take("group_by")
         .map(|node| texts(node, report))
@@ -243,8 +249,9 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
             }
         }
         Draft::Response { kind: Kind::Response { when, .. }, limit } => layout.mark(*when as usize, &limit.tree),
-        Draft::Response { .. } => {}
         Draft::Other(draft) => draft.mark(&mut layout),
+        Draft::Ticks { kind: Kind::Response { when, .. }, ticks, .. } => ticks.mark(*when, &mut layout),
+        Draft::Response { .. } | Draft::Ticks { .. } => {}
     }
     let scopes = [during.as_ref().and_then(|d| d.after), during.as_ref().and_then(|d| d.until)];
     let ties = match by {
@@ -272,7 +279,7 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let severity = match severity_node {
         None => Some((Severity::default(), Vec::new())),
         Some(Node { value: Yaml::List(items), span }) => grades(items, span, &names, cx, report),
-        Some(node) => severity(node, report).map(|severity| (severity, Vec::new())),
+        Some(node) => severity(node, cx, report).map(|severity| (severity, Vec::new())),
     };
     let (id, kind, (severity, grades)) = (id?, kind?, severity?);
     let default = match &kind {
@@ -346,8 +353,8 @@ pub(crate) fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn severity(node: &Node, report: &mut Report<'_>) -> Option<Severity> {
-    let found = node.scalar().and_then(|text| Severity::parse(&text));
+fn severity(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Severity> {
+    let found = cx.params.follow(node, report)?.scalar().and_then(|text| Severity::parse(&text));
     if found.is_none() {
         report.error(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info");
     }
@@ -367,7 +374,7 @@ fn grades(
     for (place, item) in items.iter().enumerate() {
         let mut fields = Fields::of(item, "severity", report)?;
         let condition = fields.take("where");
-        let is = fields.need("is", report).and_then(|node| severity(node, report));
+        let is = fields.need("is", report).and_then(|node| severity(node, cx, report));
         fields.finish(report);
         match condition {
             Some(node) => {
@@ -404,74 +411,6 @@ pub(crate) fn key_parts(node: &Node, report: &mut Report<'_>) -> Vec<KeyPart> {
         .map(|(name, _)| KeyPart { optional: name.ends_with('?'), name: name.trim_end_matches('?').to_owned() })
         .filter(|part| part.name != "network")
         .collect()
-}
-
-fn labels(node: &Node, report: &mut Report<'_>) -> Vec<(String, String)> {
-    match &node.value {
-        Yaml::Map(entries) => {
-            entries.iter().filter_map(|(name, value)| Some((name.name.clone(), text(value, report)?))).collect()
-        }
-        _ => {
-            report.error(Code::Shape, &node.span, "`labels` is a map of names and texts");
-            Vec::new()
-        }
-    }
-}
-
-/// `true`, `param.x`, or an expression over parameters.
-fn enabled(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> bool {
-    match &node.value {
-        Yaml::Text(expression) if !expression.starts_with("param.") || expression.contains(' ') => {
-            let Some(parsed) = Parsed::of(node, 0, report) else { return true };
-            match constant(&parsed, cx.params) {
-                Ok(value) => value,
-                Err(problem) => {
-                    report.inside(node, 0, problem);
-                    true
-                }
-            }
-        }
-        _ => cx.params.bool(node, report).unwrap_or(true),
-    }
-}
-
-fn constant(parsed: &Parsed<'_>, params: &Params) -> Result<bool, names::Problem> {
-    struct OnlyParams<'p>(&'p Params);
-    let wrong = || names::Problem::new(Code::Name, "only parameters can be spoken of here");
-    impl names::Names for OnlyParams<'_> {
-        fn variable(&mut self, _: names::Variable) -> Result<(Expr, Type), names::Problem> {
-            Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
-        }
-        fn longest(&mut self, _: &[String]) -> Option<(usize, names::Variable)> {
-            None
-        }
-        fn role(&mut self, _: &str) -> Option<RoleIdx> {
-            None
-        }
-        fn role_variable(&mut self, _: RoleIdx, _: &[String]) -> Result<(usize, Expr, Type), names::Problem> {
-            Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
-        }
-        fn param(&mut self, name: &str) -> Result<(Expr, Type), names::Problem> {
-            self.0.expression(name)
-        }
-        fn fact(&mut self, _: &str) -> Result<(u16, crate::fact::Known), names::Problem> {
-            Err(names::Problem::new(Code::Name, "only parameters can be spoken of here"))
-        }
-    }
-    struct Nothing;
-    impl engine::expr::Env for Nothing {
-        fn slot(&self, _: u16) -> Option<engine::expr::Val<'_>> {
-            None
-        }
-        fn role(&self, _: RoleIdx, _: u16) -> Option<engine::expr::Val<'_>> {
-            None
-        }
-        fn fact(&self, _: u16, _: &[engine::expr::Val<'_>], _: engine::expr::AsOf) -> Option<engine::expr::Val<'_>> {
-            None
-        }
-    }
-    let (expr, _) = names::resolve(&parsed.tree, &mut OnlyParams(params))?;
-    expr.test(&Nothing).map_err(|_| wrong())
 }
 
 fn during<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report: &mut Report<'_>) -> Option<During> {
@@ -741,13 +680,9 @@ fn response<'n>(node: &'n Node, roles: &mut Roles<'n>, cx: &Context<'_>, report:
                 Yaml::Text(text) => text.contains(['*', '(']) || (text.contains('.') && !text.starts_with("param.")),
                 _ => false,
             };
-            if matches!(node.value, Yaml::List(_)) {
-                report.error(
-                    Code::Unsupported,
-                    &node.span,
-                    "the later of several ends is not supported yet by this version",
-                );
-                return None;
+            if let Some(ticks) = clock::ticks(node, cx, report) {
+                let kind = kind(Limit::Within(Duration::ZERO))?;
+                return Some(Draft::Ticks { kind, ticks: ticks.ok()?, node });
             }
             if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
                 let limit = Parsed::of(node, 0, report)?;
@@ -899,7 +834,7 @@ fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report
         Draft::Other(draft) => draft.finish(layout, key, report),
         Draft::Always(of, assert) => {
             let (expr, kind) = layout.late(of as usize, &assert, report)?;
-            condition(&assert, kind, report);
+            expected::condition(&assert, kind, report);
             Some(Kind::Always { of, assert: expr })
         }
         Draft::Expected(roles, from) => from.finish(&roles, layout, report),
@@ -914,10 +849,16 @@ fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report
             let voters = voters.and_then(|voters| expected::list(of, &voters, layout, report));
             let assert = assert.and_then(|assert| {
                 let (expr, kind) = layout.late_with(of as usize, &assert, POLLED, report)?;
-                condition(&assert, kind, report);
+                expected::condition(&assert, kind, report);
                 Some(expr)
             });
             Some(Kind::Agreement { of, value, among: by, within, voters, assert })
+        }
+        Draft::Ticks { mut kind, ticks, node } => {
+            if let Kind::Response { when, limit, .. } = &mut kind {
+                *limit = Limit::Ticks(ticks.finish(*when, node, layout, report)?);
+            }
+            Some(kind)
         }
         Draft::Response { kind, limit } => {
             let Kind::Response { when, then, pair, unless, broken_by, grace, .. } = kind else { return None };
@@ -939,15 +880,6 @@ fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report
 
 /// What `assert` of an agreement may speak of besides the first vote.
 const POLLED: &[&str] = &["values", "dissent", "voters"];
-
-/// Reports an `assert` that is no condition.
-fn condition(assert: &Parsed<'_>, kind: Type, report: &mut Report<'_>) {
-    if !matches!(kind, Type::Bool | Type::Any) {
-        let message = format!("`assert` needs a condition, this is {}", names::type_name(kind));
-        let problem = names::Problem { span: assert.tree.span.clone(), ..names::Problem::new(Code::Type, message) };
-        report.inside(assert.node, assert.offset, problem);
-    }
-}
 
 /// What a breaker or test may mean by a rule's name.
 pub(crate) fn closest_rule<'r>(name: &str, rules: impl IntoIterator<Item = &'r str>) -> Option<&'r str> {

@@ -300,3 +300,73 @@ fn mistakes_in_what_members_owe_are_explained() {
     "#]],
     );
 }
+
+#[test]
+fn mistakes_in_clocks_are_explained() {
+    let with = |clock: &str, rule: &str, told: Expect| {
+        check(
+            &format!(
+                "clocks:\n  height:\n    event: a.set\n    value: {clock}\nrules:\n  - id: r\n    key: [who]\n{rule}"
+            ),
+            told,
+        );
+    };
+    let response = |within: &str, told: Expect| {
+        let rule = format!("    response:\n      when: a.set\n      then: a.asked\n      within: {within}\n");
+        with("height", &rule, told);
+    };
+    with(
+        "who",
+        "    never: a.asked\n",
+        expect![[r#"
+        I202 `who`: a clock counts in whole numbers, this is text (declare the attribute `int`, or convert it with int())
+    "#]],
+    );
+    with(
+        "hight",
+        "    never: a.asked\n",
+        expect![[r#"
+        I204 `a.set`: unknown attribute `hight` of `a.set` (did you mean `height`?)
+        I204 `hight`: unknown attribute `hight` of `a.set` (did you mean `height`?)
+    "#]],
+    );
+    response(
+        "4 hight",
+        expect![[r#"
+        I201 `4 hight`: there is no clock `hight` (did you mean `height`?)
+    "#]],
+    );
+    response(
+        "{or: 10m}",
+        expect![[r#"
+        I103 `{or: 10m`: this is no deadline (write `5s`, `4 height`, or `{4 height, or: 10m}`)
+    "#]],
+    );
+    response(
+        "[10s, 60s]",
+        expect![[r#"
+        I103 `[10s, 60s`: of several lengths of time the longest is the later end (write it alone, or give one end in ticks of a clock)
+    "#]],
+    );
+    response(
+        "[2 height, 3 height]",
+        expect![[r#"
+        I103 `3 height`: only one of several ends can be in ticks
+    "#]],
+    );
+    with(
+        "height",
+        "    never:\n      event: a.set\n      where: height > clock.hight\n",
+        expect![[r#"
+        I201 `clock.hight`: there is no clock `hight` (did you mean `height`?)
+    "#]],
+    );
+    let count = "    count:\n      of: a.set\n      max: 1\n      window: 4 height\n";
+    with(
+        "height",
+        count,
+        expect![[r#"
+        I104 `4 height`: `4 height`: only the `within` of a response is counted in ticks of a clock (write a duration such as `5s` or `1m`)
+    "#]],
+    );
+}

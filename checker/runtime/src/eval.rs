@@ -95,7 +95,7 @@ impl Env for OneEvent<'_> {
             Slot::Severity => Val::Int(Int::from(i64::from(event.severity))),
             Slot::Body => Val::from(&event.body),
             Slot::TraceId => Val::String(event.trace_id.as_str().into()),
-            Slot::Let(_) | Slot::Element => return None,
+            Slot::Let(_) | Slot::Element | Slot::Captured(_) => return None,
         })
     }
 

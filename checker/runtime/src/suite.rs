@@ -109,7 +109,7 @@ fn compile(packs: &[(String, String)], case: &Case) -> Result<Vec<Arc<Pack>>, Ve
     let options = Options { params: case.params.clone() };
     let mut compiled = Vec::new();
     let mut mistakes = Vec::new();
-    for (file, source) in packs {
+    for (file, source) in &crate::packs::lay_over(packs) {
         let (pack, diagnostics) = lang::compile(source, file, &options);
         if diagnostics.iter().any(Diagnostic::is_error) {
             mistakes.push(lang::render(&diagnostics, source));

@@ -29,10 +29,11 @@ pub(crate) async fn reconcile(shared: &Shared, journal: &Journal, store: &Store)
 pub(crate) async fn adopt_files(config: &Config, journal: &Journal, store: &Store) -> anyhow::Result<()> {
     let Some(rules) = &config.rules else { return Ok(()) };
     let loaded = packs::load(std::slice::from_ref(rules))?;
+    if loaded.has_mistakes() {
+        bail!("{}\nthe packs have mistakes; `invar check {}` lists them", loaded.rendered(), rules.display());
+    }
     for file in &loaded.files {
-        let Some(pack) = &file.pack else {
-            bail!("{}\nthe packs have mistakes; `invar check {}` lists them", file.rendered(), rules.display());
-        };
+        let Some(pack) = &file.pack else { continue };
         let revisions = store.revisions(&pack.name).await?;
         let last_file = revisions.iter().find(|revision| revision.origin == "file");
         if last_file.is_some_and(|known| known.yaml == file.yaml) {

@@ -75,6 +75,10 @@ impl<'a> Run<'a> {
                 let key = args.iter().map(|arg| self.eval(arg)).collect::<Result<Vec<_>, _>>()?;
                 self.env.fact(*fact, &key, *as_of).ok_or(Undefined::NotAFact { fact: *fact })
             }
+            Expr::Clock { clock, key } => {
+                let key = key.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;
+                self.env.clock(*clock, &key).ok_or(Undefined::NoSuchKey)
+            }
             Expr::Live(component) => match self.eval(component)? {
                 Val::String(component) => self.env.live(&component).ok_or(Undefined::NoSuchKey),
                 _ => Err(Undefined::Type),

@@ -42,6 +42,13 @@ pub enum Expr {
         /// As of when.
         as_of: AsOf,
     },
+    /// Where a clock stands.
+    Clock {
+        /// The clock's number in its pack.
+        clock: u16,
+        /// Its key, in the order declared.
+        key: Vec<Expr>,
+    },
     /// `live("component")`: the nodes whose component of that name was heard lately.
     Live(Box<Expr>),
     /// An operator with one operand.
@@ -133,6 +140,10 @@ pub trait Env {
     fn role(&self, role: RoleIdx, slot: u16) -> Option<Val<'_>>;
     /// What a fact says for a key.
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>>;
+    /// Where a clock stands; none where nobody knows.
+    fn clock(&self, _clock: u16, _key: &[Val<'_>]) -> Option<Val<'_>> {
+        None
+    }
     /// The nodes whose component of that name was heard lately; none where nobody knows.
     fn live(&self, _component: &str) -> Option<Val<'_>> {
         None
@@ -216,7 +227,7 @@ impl Expr {
             | Expr::Slot(_)
             | Expr::Role(..)
             | Expr::Local(_) => {}
-            Expr::Fact { args, .. } | Expr::Call(_, args) | Expr::List(args) => {
+            Expr::Fact { args, .. } | Expr::Clock { key: args, .. } | Expr::Call(_, args) | Expr::List(args) => {
                 args.iter().for_each(|arg| arg.visit(see));
             }
             Expr::Unary(_, operand) | Expr::Field(operand, _) | Expr::Has(operand) | Expr::Live(operand) => {
@@ -251,6 +262,15 @@ impl Expr {
         let mut found = false;
         self.visit_facts(&mut |_| found = true);
         found
+    }
+
+    /// Calls `see` with the number of every clock asked.
+    pub fn visit_clocks(&self, see: &mut dyn FnMut(u16)) {
+        self.visit(&mut |expr| {
+            if let Expr::Clock { clock, .. } = expr {
+                see(*clock);
+            }
+        });
     }
 
     /// Whether it asks who is live.

@@ -59,7 +59,7 @@ impl Obligation {
 /// The members expected for a `when`, ascending; none when that cannot be said.
 fn members(ctx: &Ctx<'_>, when: &Seen, ts: Timestamp) -> Option<Vec<Box<[u8]>>> {
     let Kind::Expected { of, except, .. } = &ctx.rule.kind else { return None };
-    let env = Late { ctx, role: when.role, slots: &when.slots, ts, other: None };
+    let env = Late { ctx, role: when.role, slots: &when.slots, ts, others: &[] };
     let excepted: Vec<Box<[u8]>> = except.iter().filter_map(|one| ctx.eval(one, &env)).map(|v| encode(&v)).collect();
     let mut members = super::members(of, &env)?;
     members.retain(|member| !excepted.contains(member));
@@ -136,7 +136,7 @@ impl Expected {
     }
 
     fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen, member: &Expr, quorum: Option<Quorum>) {
-        let env = Late { ctx, role: then.role, slots: &then.slots, ts: then.at.ts, other: None };
+        let env = Late { ctx, role: then.role, slots: &then.slots, ts: then.at.ts, others: &[] };
         let Some(member) = ctx.eval(member, &env).map(|value| encode(&value)) else { return };
         let meant = |ctx: &Ctx<'_>, when: &Seen| {
             when.at.ts <= then.at.ts && !same_event(&when.at, &then.at) && ctx.fits(when, then)

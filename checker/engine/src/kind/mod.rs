@@ -28,6 +28,7 @@ use core::cmp::Ordering;
 use event::{Timestamp, Value};
 
 use crate::{
+    clock::Clocks,
     expr::{AsOf, Env, Expr, Val},
     fact::{Facts, Reader},
     instance::Finding,
@@ -204,6 +205,9 @@ pub(crate) struct Ctx<'a> {
     /// Number of the pack's first fact, and the facts' declarations.
     pub(crate) fact_base: u32,
     pub(crate) fact_defaults: &'a [crate::pack::Fact],
+    pub(crate) clocks: &'a Clocks,
+    /// Number of the pack's first clock.
+    pub(crate) clock_base: u32,
     pub(crate) sources: &'a Sources,
     pub(crate) timing: &'a Timing,
     /// Input is complete from its start and its end: nobody is silent, nothing came before.
@@ -239,6 +243,8 @@ impl Ctx<'_> {
             facts: self.facts,
             base: self.fact_base,
             declared: self.fact_defaults,
+            clocks: self.clocks,
+            clock_base: self.clock_base,
             sources: self.sources,
             timing: self.timing,
             network,
@@ -457,6 +463,10 @@ impl Env for Late<'_> {
 
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
         self.ctx.fact(fact, key, as_of, self.ts)
+    }
+
+    fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {
+        self.ctx.reader(self.ts).clock(clock, key)
     }
 
     fn live(&self, component: &str) -> Option<Val<'_>> {

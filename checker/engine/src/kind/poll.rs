@@ -50,7 +50,7 @@ impl Poll {
             if now.ts > begun.plus(*within) {
                 continue;
             }
-            let env = Late { ctx, role: *of, slots: &touch.slots, ts: now.ts, other: None };
+            let env = Late { ctx, role: *of, slots: &touch.slots, ts: now.ts, others: &[] };
             let Some(value) = ctx.eval(value, &env).map(|value| value.to_value()) else {
                 ctx.unknown(Unknown::Absent);
                 continue;
@@ -90,7 +90,7 @@ impl Poll {
         if self.span.is_some_and(|span| ctx.span_ended(&span, end)) {
             return;
         }
-        let env = Late { ctx, role: *of, slots: &first.slots, ts: first.at.ts, other: None };
+        let env = Late { ctx, role: *of, slots: &first.slots, ts: first.at.ts, others: &[] };
         let expected = match voters {
             None => None,
             Some(voters) => match super::members(voters, &env) {

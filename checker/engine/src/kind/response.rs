@@ -1,12 +1,12 @@
 //! `response`: each `when` is answered by a `then` within a time, or before a marker.
-use alloc::{collections::VecDeque, vec, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
 use core::time::Duration;
-use event::Timestamp;
+use event::{Int, Timestamp};
 
 use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld};
 use crate::{
     expr::Val,
-    pack::{Kind, Limit, OnRestart, RoleIdx},
+    pack::{Kind, Limit, OnRestart, RoleIdx, Ticks},
     scope::Span,
     touch::{Seen, Touch, same_event},
     verdict::{EventRef, Unknown},
@@ -40,6 +40,8 @@ struct Obligation {
     /// The last time that is in time; once broken, the end of the grace.
     deadline: Timestamp,
     broken: Option<(RoleIdx, EventRef)>,
+    /// How its deadline is counted in ticks, while that has not passed.
+    ticking: Option<Ticking>,
 }
 
 /// An obligation whose deadline passed while nothing was heard of its node.
@@ -52,7 +54,25 @@ struct Asleep {
     late: Option<(RoleIdx, EventRef)>,
 }
 
+/// A deadline that a clock has not passed yet.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Ticking {
+    /// The clock's key.
+    key: Box<[u8]>,
+    /// It passes when the clock exceeds this; none: the clock did not run yet.
+    over: Option<Int>,
+    /// Not before this time.
+    least: Timestamp,
+    /// When waiting for the clock ends.
+    stalled_at: Timestamp,
+}
+
 impl Obligation {
+    /// When it is looked at; for one whose clock has not passed it, when waiting for the clock ends.
+    fn due(&self) -> Timestamp {
+        self.ticking.as_ref().map_or(self.deadline, |ticking| ticking.stalled_at)
+    }
+
     fn answered_by(&self, ctx: &Ctx<'_>, then: &Seen) -> bool {
         self.broken.is_none() && then.at.ts <= self.deadline && answers(ctx, &self.when, then)
     }
@@ -91,13 +111,29 @@ impl Response {
                             }
                         }
                     }
-                    Limit::By(_) => Timestamp::MAX,
+                    Limit::By(_) | Limit::Ticks(_) => Timestamp::MAX,
                 };
+                let mut ticking = None;
+                if let Limit::Ticks(ticks) = limit {
+                    let reader = ctx.reader(now.ts);
+                    let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, others: &[] };
+                    let parts: Option<Vec<Val<'_>>> = ticks.key.iter().map(|part| ctx.eval(part, &env)).collect();
+                    let Some(key) = parts.map(|parts| reader.key(&parts)) else {
+                        ctx.unknown(Unknown::Absent);
+                        continue;
+                    };
+                    ticking = Some(Ticking {
+                        key: key.into(),
+                        over: None,
+                        least: now.ts.plus(ticks.and.unwrap_or_default()),
+                        stalled_at: ticks.or.map_or(Timestamp::MAX, |or| now.ts.plus(or)),
+                    });
+                }
                 if self.answered_early(ctx, &when, *pair) {
                     ctx.tally.held += 1;
                     continue;
                 }
-                self.push(Obligation { when, span, deadline, broken: None });
+                self.push(Obligation { when, span, deadline, broken: None, ticking });
             }
         }
         for touch in now.of_some(*unless) {
@@ -122,15 +158,41 @@ impl Response {
         if let Limit::By(marker) = limit {
             self.mark(ctx, now, *marker);
         }
+        if let Limit::Ticks(ticks) = limit {
+            self.tick(ctx, ticks, now.ts);
+        }
         if let Some(restart) = now.restart.filter(|_| ctx.rule.on_restart == OnRestart::Broken) {
             self.restart(ctx, *then, restart);
+        }
+    }
+
+    /// Looks which deadlines their clock has passed by now.
+    fn tick(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) {
+        let clock = ctx.clock_base + u32::from(ticks.clock);
+        let mut passed = false;
+        for open in &mut self.pending {
+            let Some(ticking) = &mut open.ticking else { continue };
+            if ticking.over.is_none() {
+                let stands = ctx.clocks.at(clock, &ticking.key, now);
+                ticking.over = stands.map(|stands| stands.add(&Int::Small(i128::from(ticks.count))));
+            }
+            let over = ticking.over.as_ref();
+            if let Some(at) = over.and_then(|over| ctx.clocks.exceeds(clock, &ticking.key, over, now)) {
+                open.deadline = at.max(ticking.least);
+                open.ticking = None;
+                passed = true;
+            }
+        }
+        if passed {
+            let pending = core::mem::take(&mut self.pending);
+            pending.into_iter().for_each(|open| self.push(open));
         }
     }
 
     /// Keeps the obligations in order of deadline; those of one rule mostly come in it.
     fn push(&mut self, open: Obligation) {
         let mut place = self.pending.len();
-        while place > 0 && self.pending[place - 1].deadline > open.deadline {
+        while place > 0 && self.pending[place - 1].due() > open.due() {
             place -= 1;
         }
         self.pending.insert(place, open);
@@ -251,6 +313,7 @@ impl Response {
             {
                 obligation.broken = Some((breaker.role, breaker.at));
                 obligation.deadline = breaker.at.ts.plus(grace);
+                obligation.ticking = None;
             }
         }
         for obligation in open {
@@ -295,7 +358,8 @@ impl Response {
             } else if !ctx.span_ended(&obligation.span, restart.ts) {
                 let role = obligation.when.role;
                 let evidence = vec![(Part::Role(role), obligation.when.at), (Part::Restart, restart)];
-                let by = obligation.deadline;
+                // A deadline that nobody knows yet would have come after the restart.
+                let by = if obligation.deadline == Timestamp::MAX { restart.ts } else { obligation.deadline };
                 self.violate(ctx, obligation.when, restart.ts, evidence, Some((then, by)));
             }
         }
@@ -370,15 +434,19 @@ impl Response {
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let again = self.asleep.iter().map(|asleep| asleep.again).min().filter(|again| *again < Timestamp::MAX);
-        self.pending.front().map(|open| open.deadline).into_iter().chain(again).min()
+        self.pending.front().map(Obligation::due).into_iter().chain(again).min()
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Kind::Response { then, .. } = ctx.rule.kind else { return };
         self.wake(ctx, then, due);
-        while self.pending.front().is_some_and(|open| open.deadline <= due) {
+        while self.pending.front().is_some_and(|open| open.due() <= due) {
             let Some(open) = self.pending.pop_front() else { return };
-            if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline) {
+            if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline.min(open.due())) {
+                continue;
+            }
+            if open.ticking.is_some() {
+                ctx.unknown(Unknown::ClockStalled);
                 continue;
             }
             match ctx.withheld(open.when.at, open.when.at.ts, open.deadline).filter(|_| open.broken.is_none()) {

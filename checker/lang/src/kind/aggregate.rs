@@ -6,6 +6,7 @@ use engine::{Aggregate, AggregateSpan, KeyPart, Kind, Measure, RoleIdx, Term, Ty
 use super::{Draft, start, wrong_type};
 use crate::{
     diagnostic::Code,
+    fact::Known,
     fields::{Fields, Params, Report},
     names::{self, Names, Problem, Variable},
     pattern::{Context, Layout, Parsed},
@@ -44,7 +45,7 @@ struct Written<'n> {
     assert: Parsed<'n>,
     every: Option<Duration>,
     params: Params,
-    facts: Vec<(String, usize, Type)>,
+    facts: Vec<Known>,
 }
 
 /// `p50` is half, `p99` 99 %, `p999` 99.9 %: in hundredths of a per cent.
@@ -372,10 +373,7 @@ impl Names for Measured<'_, '_> {
         self.written.params.expression(name)
     }
 
-    fn fact(&mut self, name: &str) -> Result<(u16, usize, Type), Problem> {
-        let place = self.written.facts.iter().position(|(known, _, _)| known == name);
-        let problem =
-            || Problem::new(Code::Name, format!("there is no fact `{name}`")).help("declare it under `facts:`");
-        place.map(|place| (place as u16, self.written.facts[place].1, self.written.facts[place].2)).ok_or_else(problem)
+    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
+        crate::fact::find(name, &self.written.facts)
     }
 }

@@ -1,7 +1,7 @@
 //! The rule language by its meaning: packs and tests as an author writes them, judged offline, and judged again live with
-//! their events out of order; and every example of the documentation.
-mod docs;
+//! their events out of order.
 mod run;
+mod silence;
 
 use std::{
     collections::BTreeSet,
@@ -11,13 +11,13 @@ use std::{
 
 use lang::suite::Suite;
 
-fn folder() -> PathBuf {
+fn own() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/language")
 }
 
-/// Every file of tests, with the texts of its packs.
-fn suites() -> Vec<(String, Suite, Vec<String>)> {
-    let mut names: Vec<String> = fs::read_dir(folder())
+/// Every file of tests in a folder, with the texts of its packs.
+fn suites(folder: &Path) -> Vec<(String, Suite, Vec<String>)> {
+    let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".test.yaml"))
@@ -27,10 +27,10 @@ fn suites() -> Vec<(String, Suite, Vec<String>)> {
     names
         .into_iter()
         .map(|name| {
-            let source = fs::read_to_string(folder().join(&name)).unwrap();
+            let source = fs::read_to_string(folder.join(&name)).unwrap();
             let (suite, diagnostics) = lang::suite::read(&source, &name);
             let suite = suite.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, &source)));
-            let packs = suite.packs.iter().map(|pack| fs::read_to_string(folder().join(pack)).unwrap()).collect();
+            let packs = suite.packs.iter().map(|pack| fs::read_to_string(folder.join(pack)).unwrap()).collect();
             (name, suite, packs)
         })
         .collect()
@@ -39,7 +39,7 @@ fn suites() -> Vec<(String, Suite, Vec<String>)> {
 #[test]
 fn every_form_of_the_language_judges_as_it_says() {
     let mut failures = Vec::new();
-    for (name, suite, packs) in suites() {
+    for (name, suite, packs) in suites(&own()) {
         let (mut fired, mut quiet, mut rules) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for case in &suite.cases {
             let engine = run::offline(&packs, case);
@@ -60,8 +60,20 @@ fn every_form_of_the_language_judges_as_it_says() {
 }
 
 #[test]
+fn shipped_packs_pass_their_tests() {
+    let mut failures = Vec::new();
+    for (name, suite, packs) in suites(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules")) {
+        for case in &suite.cases {
+            let found = run::differences(case, &run::offline(&packs, case));
+            failures.extend(found.into_iter().map(|what| format!("{name}:{}: {}: {what}", case.line, case.name)));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
 fn verdicts_do_not_depend_on_the_order_of_arrival() {
-    for (name, suite, packs) in suites() {
+    for (name, suite, packs) in suites(&own()) {
         for case in suite.cases.iter().filter(|case| case.until.is_none()) {
             let offline = run::offline(&packs, case).settled();
             for seed in 0..4 {

@@ -15,31 +15,31 @@ use lang::{
 
 /// A violation that stands in the end.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    pub rule: String,
-    pub at: Timestamp,
-    pub key: Vec<(String, Option<Value>)>,
+pub(crate) struct Seen {
+    pub(crate) rule: String,
+    pub(crate) at: Timestamp,
+    pub(crate) key: Vec<(String, Option<Value>)>,
 }
 
 /// What was judged.
-pub struct Judged {
+pub(crate) struct Judged {
     /// Violations by id.
-    pub standing: BTreeMap<String, Seen>,
+    pub(crate) standing: BTreeMap<String, Seen>,
     /// The rules in force.
-    pub rules: Vec<String>,
+    pub(crate) rules: Vec<String>,
     /// Those of them that time alone may break: they go on for as long as somebody watches.
     levels: BTreeSet<String>,
 }
 
 impl Judged {
     /// What stands however long one watches.
-    pub fn settled(self) -> BTreeMap<String, Seen> {
+    pub(crate) fn settled(self) -> BTreeMap<String, Seen> {
         self.standing.into_iter().filter(|(_, seen)| !self.levels.contains(&seen.rule)).collect()
     }
 }
 
 fn program(packs: &[String], case: &Case) -> Program {
-    let options = Options { params: case.params.clone(), ..Options::default() };
+    let options = Options { params: case.params.clone() };
     let compiled = packs.iter().map(|source| {
         let (pack, diagnostics) = lang::compile(source, "pack.yaml", &options);
         Arc::new(pack.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, source))))
@@ -59,6 +59,10 @@ fn feed(engine: &mut Engine, event: &Event) {
             from.iter().rev().find(|(name, _)| *name == column.name).map(|(_, value)| value.as_ref())
         })
         .collect();
+    let process = engine.program().process_attributes().find_map(|name| {
+        let mut own = event.attrs.iter().chain(&event.resource);
+        own.find(|(key, _)| key == name).map(|(_, value)| text(value))
+    });
     engine.row(&Row {
         event: number,
         name: &event.name,
@@ -71,13 +75,13 @@ fn feed(engine: &mut Engine, event: &Event) {
         severity: event.severity,
         body: event.body.as_ref(),
         trace_id: &event.trace_id,
-        process: None,
+        process: process.as_deref(),
         columns: &columns,
     });
 }
 
 /// What a complete recording shows.
-pub fn offline(packs: &[String], case: &Case) -> Judged {
+pub(crate) fn offline(packs: &[String], case: &Case) -> Judged {
     let mut engine = Engine::new(program(packs, case), Timing::default(), Input::Offline);
     case.events.iter().for_each(|event| feed(&mut engine, event));
     let mut said = Vec::new();
@@ -89,7 +93,7 @@ pub fn offline(packs: &[String], case: &Case) -> Judged {
 }
 
 /// What stands when all late evidence has come; with `checkpoint` over one in the middle.
-pub fn live(packs: &[String], case: &Case, seed: u64, checkpoint: bool) -> Judged {
+pub(crate) fn live(packs: &[String], case: &Case, seed: u64, checkpoint: bool) -> Judged {
     let timing = Timing::default();
     let mut engine = Engine::new(program(packs, case), timing, Input::Live);
     let mut said = Vec::new();
@@ -115,6 +119,23 @@ pub fn live(packs: &[String], case: &Case, seed: u64, checkpoint: bool) -> Judge
         engine.tick(clock.plus(Duration::from_secs(seconds)), &mut said);
     }
     judged(&engine, said)
+}
+
+/// How many instances of a rule are unknown, and how many violations stand, when events have come in time.
+pub(crate) fn as_it_comes(pack: &str, events: &[Event], rule: &str) -> (u64, usize) {
+    let (pack, _) = lang::compile(pack, "pack.yaml", &Options::default());
+    let program = Program::link([Arc::new(pack.unwrap())]);
+    let (number, ..) = program.rules().find(|(_, _, known)| known.id == rule).unwrap();
+    let mut engine = Engine::new(program, Timing::default(), Input::Live);
+    let mut said = Vec::new();
+    for event in events {
+        feed(&mut engine, event);
+        engine.tick(event.arrived, &mut said);
+    }
+    let last = events.last().unwrap().arrived;
+    (1..=10).for_each(|seconds| engine.tick(last.plus(Duration::from_secs(seconds)), &mut said));
+    let standing = judged(&engine, said).standing;
+    (engine.tally(number).unknown, standing.values().filter(|seen| seen.rule == rule).count())
 }
 
 /// How much later than the last event every node is heard once more.
@@ -185,12 +206,15 @@ fn judged(engine: &Engine, said: Vec<Output>) -> Judged {
     }
 }
 
-/// Where what was found is not what the test expects.
-pub fn differences(case: &Case, judged: &Judged) -> Vec<String> {
-    let text = |value: &Value| match value {
+fn text(value: &Value) -> String {
+    match value {
         Value::String(text) => text.to_string(),
         other => format!("{other:?}"),
-    };
+    }
+}
+
+/// Where what was found is not what the test expects.
+pub(crate) fn differences(case: &Case, judged: &Judged) -> Vec<String> {
     let mut left: Vec<&Seen> = judged.standing.values().collect();
     let mut differences = Vec::new();
     for expected in &case.expect {
