@@ -308,7 +308,7 @@ mod tests {
     fn lengths_of_time_are_told_in_their_units() {
         assert_eq!(told(&Val::Duration(10_000_000_000)), "10s");
         assert_eq!(told(&Val::Duration(-1_500_000_000)), "-1s500ms");
-        assert_eq!(told(&Val::Timestamp(event::Timestamp(0))), event::Timestamp(0).to_string());
+        assert_eq!(told(&Val::Timestamp(Timestamp(0))), Timestamp(0).to_string());
         assert_eq!(told(&Val::String("claim".into())), "claim");
     }
 }
