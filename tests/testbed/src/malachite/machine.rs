@@ -382,7 +382,8 @@ mod tests {
         machine.vote(vote(2, VoteType::Prevote, None, 0));
         machine.vote(vote(2, VoteType::Prevote, None, 3));
         assert_eq!(machine.round, 2, "two validators are there already");
-        assert_eq!(votes(&machine.proposal(proposal(2, "b"))), [(2, VoteType::Prevote, false)]);
+        let cast = votes(&machine.proposal(proposal(2, "b")));
+        assert_eq!(cast, [(2, VoteType::Prevote, false), (2, VoteType::Precommit, false)]);
     }
 
     #[test]
