@@ -15,11 +15,16 @@ pub enum System {
     Pocket,
     /// Validators of a Malachite chain. There are four, whatever is configured, and they keep their own pace.
     Malachite,
+    /// Parallel execution on TOS nodes, which execute a sixtieth as many blocks as [`Config::rate`] says.
+    Tos,
+    /// State sync of Ultramarine nodes, which decide a twentieth as many blocks.
+    Ultramarine,
 }
 
 impl System {
     /// All of them.
-    pub const ALL: [System; 4] = [System::Aptos, System::Obyte, System::Pocket, System::Malachite];
+    pub const ALL: [System; 6] =
+        [System::Aptos, System::Obyte, System::Pocket, System::Malachite, System::Tos, System::Ultramarine];
 
     /// The name as flags and faults spell it.
     #[must_use]
@@ -29,6 +34,8 @@ impl System {
             System::Obyte => "obyte",
             System::Pocket => "pocket",
             System::Malachite => "malachite",
+            System::Tos => "tos",
+            System::Ultramarine => "ultramarine",
         }
     }
 
@@ -49,6 +56,8 @@ impl System {
             System::Obyte => "obyte",
             System::Pocket => "miner",
             System::Malachite => "malachite",
+            System::Tos => "tos",
+            System::Ultramarine => "ultramarine",
         };
         format!("{prefix}-{}", index + 1)
     }
@@ -60,6 +69,8 @@ impl System {
             System::Obyte => "ocore",
             System::Pocket => "pocket-relay-miner",
             System::Malachite => "malachite-app",
+            System::Tos => "tos-daemon",
+            System::Ultramarine => "ultramarine",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The watched systems in miniature, with faults that can be switched on.
 //!
 //! The systems run as nodes inside one process: validators of an Aptos quorum store ([`System::Aptos`]), full nodes of
-//! Obyte ([`System::Obyte`]), relay miners of Pocket ([`System::Pocket`]) and validators of a Malachite chain
-//! ([`System::Malachite`]). A node is a handful of tokio tasks that talk over bounded channels; an Obyte node also
+//! Obyte ([`System::Obyte`]), relay miners of Pocket ([`System::Pocket`]), validators of a Malachite chain
+//! ([`System::Malachite`]), TOS nodes that execute blocks in parallel ([`System::Tos`]) and Ultramarine nodes that sync
+//! decided blocks ([`System::Ultramarine`]). A node is a handful of tokio tasks that talk over bounded channels; an Obyte node also
 //! has a real append-only key-value file and a real SQLite database. The components report through `tracing` and the
 //! OpenTelemetry SDK, each node under its own resource, as nodes in the field do.
 //!
@@ -20,6 +21,8 @@ mod obyte;
 pub mod pager;
 mod pocket;
 mod telemetry;
+mod tos;
+mod ultramarine;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -101,6 +104,7 @@ impl Testbed {
             let gossip = broadcast::Sender::new(aptos::GOSSIP_CAPACITY);
             let network = malachite::Network::new(&world.faults);
             let surroundings = pocket::Surroundings::new(&world);
+            let sync = ultramarine::Network::default();
             for index in 0..system.nodes(world.config.nodes) {
                 let name = system.node(index);
                 match system {
@@ -120,6 +124,15 @@ impl Testbed {
                         let network = network.clone();
                         nodes.spawn(malachite::run(world.clone(), index, name.clone(), folder, network, stop.clone()));
                     }
+                    System::Tos => {
+                        let folder = files.path().join(&name);
+                        nodes.spawn(tos::run(world.clone(), index, name.clone(), folder, stop.clone()));
+                    }
+                    System::Ultramarine => {
+                        let folder = files.path().join(&name);
+                        let (sync, stop) = (sync.clone(), stop.clone());
+                        nodes.spawn(ultramarine::run(world.clone(), index, name.clone(), folder, sync, stop));
+                    }
                 }
                 names.push((system, name));
             }
@@ -128,6 +141,13 @@ impl Testbed {
             }
             if system == System::Pocket {
                 nodes.spawn(pocket::surround(surroundings, stop.clone()));
+            }
+            if system == System::Ultramarine {
+                let validators = ultramarine::validators(world.clone(), sync, stop.clone());
+                nodes.spawn(async move {
+                    validators.await;
+                    Ok(())
+                });
             }
         }
         Ok(Testbed { world, stop, nodes, names, _files: files })

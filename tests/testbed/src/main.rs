@@ -41,7 +41,12 @@ struct Arguments {
     #[arg(long, value_enum, default_value = "grpc")]
     protocol: Transport,
     /// Which systems to run
-    #[arg(long, value_name = "SYSTEM", value_delimiter = ',', default_value = "aptos,obyte,pocket,malachite")]
+    #[arg(
+        long,
+        value_name = "SYSTEM",
+        value_delimiter = ',',
+        default_value = "aptos,obyte,pocket,malachite,tos,ultramarine"
+    )]
     system: Vec<System>,
     /// Nodes of each system; Malachite has four always
     #[arg(long, default_value_t = 3)]

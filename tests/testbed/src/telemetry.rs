@@ -34,7 +34,8 @@ use crate::{Config, Protocol, System};
 /// Records that wait for the exporter; beyond, the SDK drops and counts them.
 const QUEUE_RECORDS_MAX: usize = 16_384;
 /// What the names of the systems' own events begin with.
-const OURS: [&str; 5] = ["quorum_store.", "obyte.", "pocket.", "malachite.", "circuit_breaker."];
+const OURS: [&str; 7] =
+    ["quorum_store.", "obyte.", "pocket.", "malachite.", "tos.", "ultramarine.", "circuit_breaker."];
 /// What a [`Recorder`] keeps; more would be a test that forgot to stop.
 const RECORDS_MAX: usize = 2_000_000;
 
@@ -149,6 +150,11 @@ impl Telemetry {
 /// An attribute that is a list of strings.
 pub(crate) fn list<'a>(items: impl IntoIterator<Item = &'a str>) -> AnyValue {
     AnyValue::ListAny(Box::new(items.into_iter().map(|item| AnyValue::from(item.to_owned())).collect()))
+}
+
+/// A length as an OTLP integer.
+pub(crate) fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 fn exporter(config: &Config) -> Result<LogExporter, ExporterBuildError> {

@@ -34,8 +34,9 @@ macro_rules! faults {
             }
 
             /// The requirements that must be found broken while the fault is on, within [`Fault::shows_within`] and the
-            /// rules' own windows. Others may rightly be found with them. Those that compare nodes (OBY-2, POK-10) need two
-            /// or more; those of batches that go on being taken (APT-4, APT-7) need nodes that obey no breaker.
+            /// rules' own windows. Others may rightly be found with them. Those that compare nodes (OBY-2, POK-10,
+            /// TOS-2, TOS-3, ULT-V) need two or more, and those of state sync a peer to sync with; those of batches that go
+            /// on being taken (APT-4, APT-7) need nodes that obey no breaker.
             #[must_use]
             pub fn refs(self) -> &'static [&'static str] {
                 match self {
@@ -276,6 +277,170 @@ faults! {
     MalachiteWrongProposer = "malachite.wrong-proposer",
         "a validator proposes out of turn",
         breaks ["MAL-14"], within 6;
+    /// After the merge `add_new_block` applies the miner's reward once more.
+    TosRewardAppliedTwice = "tos.reward-applied-twice",
+        "add_new_block applies the reward that the chain state has applied",
+        breaks ["TOS-2", "TOS-3", "TOS-4", "TOS-5"], within 20;
+    /// The reward is forgotten.
+    TosRewardForgotten = "tos.reward-forgotten",
+        "blocks are executed without their reward",
+        breaks ["TOS-2", "TOS-3", "TOS-4", "TOS-6"], within 15;
+    /// The reward is applied after the block's transactions.
+    TosRewardComesLate = "tos.reward-comes-late",
+        "the reward is applied after the transactions",
+        breaks ["TOS-6"], within 15;
+    /// The reward is computed in a wrong unit, and a saturating addition hides it.
+    TosRewardSaturates = "tos.reward-saturates",
+        "an absurd reward saturates the miner's balance",
+        breaks ["TOS-2", "TOS-3", "TOS-5", "TOS-7"], within 15;
+    /// The merge iterates over its hash maps as they come.
+    TosMergeUnsorted = "tos.merge-unsorted",
+        "the merge writes in the order of its hash maps",
+        breaks ["TOS-1", "TOS-2"], within 15;
+    /// Gas is counted in a wrong unit, and the counter wraps around.
+    TosGasWraps = "tos.gas-wraps",
+        "the gas counter wraps around",
+        breaks ["TOS-3", "TOS-8a", "TOS-8c", "TOS-13"], within 15;
+    /// Gas is counted in a wrong unit, and the counter saturates.
+    TosGasSaturates = "tos.gas-saturates",
+        "the gas counter reaches the end of 64 bits",
+        breaks ["TOS-3", "TOS-8b", "TOS-13"], within 15;
+    /// A counter is updated without trying again when another task was faster.
+    TosCounterRace = "tos.counter-race",
+        "tasks race for the gas counter and lose additions",
+        breaks ["TOS-3", "TOS-13", "TOS-14"], within 15;
+    /// A burn over the limit is clamped to it and succeeds.
+    TosBurnClamped = "tos.burn-clamped",
+        "a burn over the limit is clamped and succeeds",
+        breaks ["TOS-2", "TOS-3", "TOS-10", "TOS-12", "TOS-13"], within 20;
+    /// Nothing limits the burned supply.
+    TosBurnUnlimited = "tos.burn-unlimited",
+        "nothing limits the burned supply",
+        breaks ["TOS-2", "TOS-3", "TOS-9", "TOS-10", "TOS-11"], within 25;
+    /// A burn is refused, and the error is dropped: the transaction succeeds.
+    TosBurnErrorSwallowed = "tos.burn-error-swallowed",
+        "a burn is refused and its transaction succeeds",
+        breaks ["TOS-2", "TOS-3", "TOS-11"], within 20;
+    /// The node runs with four storage permits.
+    TosManyPermits = "tos.many-permits",
+        "several tasks read storage at once",
+        breaks ["TOS-16"], within 15;
+    /// A task keeps the storage permit for ever. The node is silent until its supervisor starts it again after 40 s.
+    TosPermitLeaks = "tos.permit-leaks",
+        "a task keeps the storage permit, all others wait",
+        breaks ["TOS-17"], within 60;
+    /// A storage error aborts a transaction, and the block goes on.
+    TosAbortIgnored = "tos.abort-ignored",
+        "an internal error aborts a transaction, the block goes on and is committed",
+        breaks ["TOS-2", "TOS-3", "TOS-20"], within 15;
+    /// A task is lost, and its transaction counts as failed.
+    TosTaskLost = "tos.task-lost",
+        "a task panics and leaves a result without transaction",
+        breaks ["TOS-2", "TOS-3", "TOS-21"], within 15;
+    /// Small blocks run in parallel, too.
+    TosSmallBlockParallel = "tos.small-block-parallel",
+        "blocks with few transactions run in parallel",
+        breaks ["TOS-22"], within 20;
+    /// Parallel execution is switched off, and the node does not care.
+    TosKillSwitchIgnored = "tos.kill-switch-ignored",
+        "blocks run in parallel although that is switched off",
+        breaks ["TOS-23"], within 15;
+    /// A write of the merge fails and all are rolled back, and the merge completes all the same.
+    TosRolledBackCompletes = "tos.rolled-back-completes",
+        "a merge is rolled back and completes",
+        breaks ["TOS-2", "TOS-3", "TOS-24", "TOS-25"], within 20;
+    /// Some writes of the merge come after its commit.
+    TosWritesAfterCommit = "tos.writes-after-commit",
+        "the merge goes on writing after its commit",
+        breaks ["TOS-24"], within 15;
+    /// Adding the burned coins fails after the commit point.
+    TosPartialMerge = "tos.partial-merge",
+        "balances are committed, gas and burns are lost",
+        breaks ["TOS-3", "TOS-25"], within 15;
+    /// The grouping overlooks who receives a transfer.
+    TosConflictingBatch = "tos.conflicting-batch",
+        "transactions of one batch share an account",
+        breaks ["TOS-26"], within 15;
+    /// The server has lost the payloads of decided values.
+    UltramarinePayloadLost = "ultramarine.payload-lost",
+        "a server has lost its payloads and answers with metadata",
+        breaks ["ULT-I1a", "ULT-I7a"], within 25;
+    /// The server has lost the blobs of decided values.
+    UltramarineBlobsLost = "ultramarine.blobs-lost",
+        "a server has lost its blobs and answers with metadata",
+        breaks ["ULT-I2", "ULT-I7a"], within 40;
+    /// The server reads round 0 instead of the certificate's round.
+    UltramarineWrongRound = "ultramarine.wrong-round",
+        "a server serves the payload of another round than the decided one",
+        breaks ["ULT-I5", "ULT-I6"], within 60;
+    /// The server sends half of each package.
+    UltramarineBadPackages = "ultramarine.bad-packages",
+        "a server sends packages that cannot be decoded",
+        breaks ["ULT-9b"], within 60;
+    /// A byte of each blob that the server sends is wrong.
+    UltramarineCorruptBlobs = "ultramarine.corrupt-blobs",
+        "a server sends blobs that fail verification",
+        breaks ["ULT-9b"], within 120;
+    /// The server sends a megabyte of nothing with each package.
+    UltramarinePackageBloated = "ultramarine.package-bloated",
+        "a server sends packages of more than a megabyte",
+        breaks ["ULT-13b"], within 25;
+    /// The client asks for metadata, takes it for the value and decides without a block.
+    UltramarineMetadataAccepted = "ultramarine.metadata-accepted",
+        "a client takes metadata for the value, and crashes at its import",
+        breaks ["ULT-I1b", "ULT-I1c", "ULT-I7a", "ULT-I7b", "ULT-17", "ULT-25"], within 30;
+    /// The client logs that blobs could not be marked as decided, and goes on.
+    UltramarineMarkDecidedFails = "ultramarine.mark-decided-fails",
+        "blobs cannot be marked as decided, and the client goes on",
+        breaks ["ULT-I3", "ULT-8", "ULT-14/15", "ULT-17", "ULT-25"], within 60;
+    /// The client answers consensus before it stores the proposal.
+    UltramarineReplyBeforeProposal = "ultramarine.reply-before-proposal",
+        "consensus has its answer before the proposal is stored",
+        breaks ["ULT-I4", "ULT-8", "ULT-12", "ULT-17", "ULT-25"], within 30;
+    /// The client can decode no package, and blames nobody.
+    UltramarineDecoderBroken = "ultramarine.decoder-broken",
+        "a client can decode nothing, penalizes nobody and falls behind",
+        breaks ["ULT-9a", "ULT-9b", "ULT-22"], within 90;
+    /// The verification of blobs hangs, and its time limit does not work.
+    UltramarineVerificationHangs = "ultramarine.verification-hangs",
+        "verifying blobs never ends",
+        breaks ["ULT-8", "ULT-10a", "ULT-22"], within 90;
+    /// Verification fails for want of the right setup, and the client goes on.
+    UltramarineVerifyIgnored = "ultramarine.verify-ignored",
+        "blobs that failed verification are stored and handed on",
+        breaks ["ULT-8", "ULT-23"], within 60;
+    /// The client takes a height from two peers.
+    UltramarineDuplicateSync = "ultramarine.duplicate-sync",
+        "a height is synced from two peers and handed on twice",
+        breaks ["ULT-12", "ULT-24"], within 60;
+    /// The client sends each request again and again.
+    UltramarineSyncFlood = "ultramarine.sync-flood",
+        "a client asks a peer for the same height many times",
+        breaks ["ULT-13a"], within 25;
+    /// The proposer does not store the blobs of its own proposals.
+    UltramarineProposerDropsBlobs = "ultramarine.proposer-drops-blobs",
+        "a proposer does not store its own blobs, and crashes at their import",
+        breaks ["ULT-I3", "ULT-14/15", "ULT-17", "ULT-25"], within 40;
+    /// Blobs are stored under every second index.
+    UltramarineBlobsMisnumbered = "ultramarine.blobs-misnumbered",
+        "blobs are stored under wrong indices",
+        breaks ["ULT-11"], within 25;
+    /// The node commits the proposal of round 0 where all others commit that of round 1.
+    UltramarineCommitsOtherRound = "ultramarine.commits-other-round",
+        "a node commits another round's value than all others",
+        breaks ["ULT-16", "ULT-17", "ULT-19", "ULT-25", "ULT-V"], within 25;
+    /// The head moves before the execution layer has caught up.
+    UltramarineHeadMovesWhileSyncing = "ultramarine.head-moves-while-syncing",
+        "the head moves to blocks that were not found valid",
+        breaks ["ULT-16"], within 15;
+    /// Blobs of committed heights are deleted.
+    UltramarineBlobsPruned = "ultramarine.blobs-pruned",
+        "a node prunes blobs",
+        breaks ["ULT-20"], within 25;
+    /// The node restarts, and its write-ahead log goes back a height too far.
+    UltramarineWalReplaysHeight = "ultramarine.wal-replays-height",
+        "a restarted node commits its last height once more",
+        breaks ["ULT-18"], within 15;
 }
 
 impl Fault {
