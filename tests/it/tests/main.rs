@@ -11,4 +11,5 @@ mod pages;
 mod refuse;
 mod replay;
 mod sdk;
+mod telemetry;
 mod tidy;

@@ -1,5 +1,5 @@
 //! Invar's own logs and traces: to the terminal, and over OTLP when asked.
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, logs::SdkLoggerProvider, trace::SdkTracerProvider};
@@ -30,7 +30,13 @@ pub fn start(endpoint: Option<&str>) -> anyhow::Result<Telemetry> {
         registry.try_init()?;
         return Ok(Telemetry { logs: None, traces: None });
     };
-    let resource = Resource::builder().with_service_name("invar").build();
+    // Who watches Invar tells its instances and their restarts apart by these, as for any node.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let resource = Resource::builder()
+        .with_service_name("invar")
+        .with_attribute(KeyValue::new("service.instance.id", host.trim().to_owned()))
+        .with_attribute(KeyValue::new("process.pid", i64::from(std::process::id())))
+        .build();
     let logs = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
     let logs = SdkLoggerProvider::builder().with_batch_exporter(logs).with_resource(resource.clone()).build();
     let traces = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
