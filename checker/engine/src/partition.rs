@@ -219,8 +219,7 @@ impl Partition {
                             // A clock's tick is for those who wait for it.
                             && (!matches!(interruption.what, Why::Ticked(_))
                                 || instance.now.open(world.rule(rule)) > 0)
-                    })
-                        && seen.binary_search(&(rule, *slot)).is_err()
+                    }) && seen.binary_search(&(rule, *slot)).is_err()
                 })
                 .map(|(slot, _)| slot)
                 .collect();

@@ -137,6 +137,7 @@ fn named(expr: &str) -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
         if first == '(' && last == "by" {
             let (inside, after) = rest[1..].split_once(')').unwrap();
             grouped.extend(inside.split(',').map(|label| label.trim().to_owned()));
+            last.clear();
             rest = after;
             continue;
         }
@@ -264,7 +265,15 @@ impl Prometheus {
         });
         let address = address.await.expect("prometheus did not say where it listens");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Some(Prometheus { _child: child, _dir: dir, base: format!("http://{address}") })
+        let base = format!("http://{address}");
+        // It listens before it answers.
+        let ready = eventually(PATIENCE, async || {
+            let get = reqwest::Method::GET;
+            let reply = crate::harness::request(get, &format!("{base}/-/ready"), &[], Vec::new()).await;
+            (reply.status == 200).then_some(())
+        });
+        ready.await.expect("prometheus did not become ready");
+        Some(Prometheus { _child: child, _dir: dir, base })
     }
 
     async fn get(&self, path: &str) -> Value {
