@@ -55,6 +55,18 @@ pub enum Change {
     Breaker(BreakerUpdate),
 }
 
+impl Change {
+    /// Whether it says how that violation ended.
+    fn is_end_of(&self, id: &str) -> bool {
+        match self {
+            Change::Retracted { violation }
+            | Change::Resolved { violation, .. }
+            | Change::LateResolved { violation, .. } => violation == id,
+            Change::Violated(_) | Change::Breaker(_) => false,
+        }
+    }
+}
+
 /// A violation, frozen.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the names of the JSON API, explained at `IncidentRow` and `ViolationRow`")]
@@ -119,8 +131,9 @@ impl Store {
             return Ok(false);
         }
         let mut last_change = 0;
-        for change in &step.changes {
-            let noted = apply(&mut transaction, change, step.now, planner).await?;
+        for (place, change) in step.changes.iter().enumerate() {
+            let rest = &step.changes[place + 1..];
+            let noted = apply(&mut transaction, change, rest, step.now, planner).await?;
             last_change = last_change.max(noted);
         }
         let rested = resolve_rested(&mut transaction, step.now, planner).await?;
@@ -205,11 +218,12 @@ impl Store {
 async fn apply(
     connection: &mut SqliteConnection,
     change: &Change,
+    rest: &[Change],
     now: Timestamp,
     planner: &dyn Planner,
 ) -> Result<i64, StoreError> {
     match change {
-        Change::Violated(violation) => violated(connection, violation, now, planner).await,
+        Change::Violated(violation) => violated(connection, violation, rest, now, planner).await,
         Change::Breaker(breaker) => Ok(breakers::put(connection, breaker, &now.to_string()).await?),
         Change::Retracted { violation } => ended(connection, violation, "retracted", None, now, planner).await,
         Change::Resolved { violation, at } => {
@@ -224,22 +238,29 @@ async fn apply(
 async fn violated(
     connection: &mut SqliteConnection,
     violation: &NewViolation,
+    rest: &[Change],
     now: Timestamp,
     planner: &dyn Planner,
 ) -> Result<i64, StoreError> {
     let (at, seen) = (violation.at.to_string(), now.to_string());
-    let known: Option<String> = sqlx::query_scalar("select incident from violations where id = ?")
+    let known = sqlx::query("select incident, state from violations where id = ?")
         .bind(&violation.id)
         .fetch_optional(&mut *connection)
         .await?;
-    if let Some(incident) = known {
-        sqlx::query("update violations set message = ?, evidence = ?, missing = ?, state = 'violated' where id = ?")
+    if let Some(known) = known {
+        let (incident, state): (String, String) = (known.get(0), known.get(1));
+        sqlx::query("update violations set message = ?, evidence = ?, missing = ? where id = ?")
             .bind(&violation.message)
             .bind(violation.evidence.to_string())
             .bind(violation.missing.as_ref().map(Json::to_string))
             .bind(&violation.id)
             .execute(&mut *connection)
             .await?;
+        // A correction of what is over says both again: that it was violated, and how it ended.
+        let over = rest.iter().any(|later| later.is_end_of(&violation.id));
+        if state != "violated" && !over {
+            stands_again(connection, violation, &incident, &state, now, planner).await?;
+        }
         return Ok(note_change(connection, "incident", &incident, &seen).await?);
     }
     if violation.grown {
@@ -257,10 +278,7 @@ async fn violated(
         }
     };
     if transition == Some(Transition::Reopened) {
-        sqlx::query("update incidents set status = 'open', resolved_at = null, acknowledged_by = null where id = ?")
-            .bind(&incident)
-            .execute(&mut *connection)
-            .await?;
+        reopen(connection, &incident).await?;
     }
     let count: i64 = sqlx::query(
         "update incidents set count = count + 1, standing = standing + 1, last_at = max(last_at, ?), last_seen = ?,
@@ -305,6 +323,48 @@ async fn violated(
     Ok(note_change(connection, "incident", &incident, &seen).await?)
 }
 
+/// A violation that was over has been found again: it never ended.
+async fn stands_again(
+    connection: &mut SqliteConnection,
+    violation: &NewViolation,
+    incident: &str,
+    state: &str,
+    now: Timestamp,
+    planner: &dyn Planner,
+) -> Result<(), StoreError> {
+    sqlx::query("update violations set state = 'violated', late = null where id = ?")
+        .bind(&violation.id)
+        .execute(&mut *connection)
+        .await?;
+    // Only what never was had been taken off the count.
+    let returned = i64::from(state == "retracted");
+    let seen = now.to_string();
+    let status: String = sqlx::query_scalar(
+        "update incidents set standing = standing + 1, count = count + ?, last_at = max(last_at, ?), last_seen = ?
+         where id = ? returning status",
+    )
+    .bind(returned)
+    .bind(violation.at.to_string())
+    .bind(&seen)
+    .bind(incident)
+    .fetch_one(&mut *connection)
+    .await?;
+    if !matches!(status.as_str(), "open" | "acknowledged") {
+        reopen(connection, incident).await?;
+        note_history(connection, incident, &seen, "reopened", "", &violation.message).await?;
+        tell(connection, incident, Transition::Reopened, &seen, planner).await?;
+    }
+    Ok(())
+}
+
+async fn reopen(connection: &mut SqliteConnection, incident: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("update incidents set status = 'open', resolved_at = null, acknowledged_by = null where id = ?")
+        .bind(incident)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
 /// A violation recovered, was answered late, or never was.
 async fn ended(
     connection: &mut SqliteConnection,
@@ -315,15 +375,25 @@ async fn ended(
     planner: &dyn Planner,
 ) -> Result<i64, StoreError> {
     let seen = now.to_string();
+    let by = by.map(|by| by.to_string());
     let row =
         sqlx::query("update violations set state = ?, late = ? where id = ? and state = 'violated' returning incident")
             .bind(state)
-            .bind(by.map(|by| by.to_string()))
+            .bind(&by)
             .bind(violation)
             .fetch_optional(&mut *connection)
             .await?;
-    // A storm keeps only some of its violations: what becomes of the others cannot be told apart.
-    let Some(row) = row else { return Ok(0) };
+    let Some(row) = row else {
+        // A storm keeps only some of its violations: what becomes of the others cannot be told apart. One that had
+        // ended like this already may have ended otherwise than was known.
+        sqlx::query("update violations set late = ? where id = ? and state = ?")
+            .bind(by)
+            .bind(violation)
+            .bind(state)
+            .execute(&mut *connection)
+            .await?;
+        return Ok(0);
+    };
     let incident: String = row.get(0);
     let gone = i64::from(state == "retracted");
     let row = sqlx::query(

@@ -76,6 +76,98 @@ async fn an_incident_whose_violations_never_were_is_retracted_and_its_page_resol
     assert_eq!(desk.store.violation("b").await.unwrap().state, "retracted");
 }
 
+/// The violation `a`, said again with more evidence.
+fn again(desk: &Desk) -> Change {
+    let mut again = violation("a", desk.now);
+    again.grown = true;
+    Change::Violated(Box::new(again))
+}
+
+fn actions(outbox: Vec<(String, String)>) -> Vec<String> {
+    outbox.into_iter().map(|(action, _)| action).collect()
+}
+
+#[tokio::test]
+async fn what_never_was_and_is_found_again_reopens_its_incident_and_pages() {
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    desk.commit(vec![retracted("a")]).await;
+    assert_eq!(desk.only().await, ("retracted".into(), 0));
+    desk.violate("a").await;
+    assert_eq!(desk.only().await, ("open".into(), 1));
+    assert_eq!(desk.store.violation("a").await.unwrap().state, "violated");
+    assert_eq!(actions(desk.outbox().await), ["trigger", "resolve", "trigger"]);
+    let id = desk.incidents().await[0].id.clone();
+    let history: Vec<String> = desk.store.history(&id).await.unwrap().into_iter().map(|entry| entry.what).collect();
+    assert_eq!(history, ["opened", "retracted", "reopened"]);
+    // It stands again, so that its end ends the incident.
+    desk.commit(vec![retracted("a")]).await;
+    assert_eq!(desk.only().await, ("retracted".into(), 0));
+}
+
+#[tokio::test]
+async fn a_level_that_had_not_recovered_after_all_reopens_its_incident_and_stands() {
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    let resolved = |at| Change::Resolved { violation: "a".into(), at };
+    desk.commit(vec![resolved(desk.now)]).await;
+    assert_eq!(desk.only().await, ("resolved".into(), 1));
+    desk.commit(vec![again(&desk)]).await;
+    assert_eq!(desk.only().await, ("open".into(), 1), "it was counted already");
+    assert_eq!(desk.store.violation("a").await.unwrap().late, None, "the recovery is taken back");
+    assert_eq!(actions(desk.outbox().await), ["trigger", "resolve", "trigger"]);
+    desk.violate("b").await;
+    desk.commit(vec![retracted("b")]).await;
+    assert_eq!(desk.only().await, ("open".into(), 1), "`a` stands still");
+    desk.commit(vec![resolved(desk.now)]).await;
+    assert_eq!(desk.only().await, ("resolved".into(), 1));
+}
+
+#[tokio::test]
+async fn what_is_found_again_while_its_incident_is_open_stands_and_pages_nobody_anew() {
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    desk.violate("b").await;
+    desk.commit(vec![retracted("a")]).await;
+    desk.violate("a").await;
+    assert_eq!(desk.only().await, ("open".into(), 2));
+    desk.commit(vec![retracted("b")]).await;
+    assert_eq!(desk.only().await, ("open".into(), 1), "`a` stands");
+    assert_eq!(actions(desk.outbox().await), ["trigger"]);
+}
+
+#[tokio::test]
+async fn more_evidence_of_what_stands_counts_nothing_and_reopens_nothing() {
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    desk.commit(vec![again(&desk), again(&desk)]).await;
+    assert_eq!(desk.only().await, ("open".into(), 1));
+    // One end is enough: it stood once.
+    desk.commit(vec![retracted("a")]).await;
+    assert_eq!(desk.only().await, ("retracted".into(), 0));
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    let id = desk.incidents().await[0].id.clone();
+    desk.store.act(&id, "resolve", "ann", "", desk.now, &Pager).await.unwrap();
+    desk.commit(vec![again(&desk)]).await;
+    assert_eq!(desk.only().await, ("resolved".into(), 1), "a person has closed it");
+}
+
+#[tokio::test]
+async fn better_evidence_of_what_is_over_pages_nobody() {
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    let event = json!({"event": "f"});
+    let late = || Change::LateResolved { violation: "a".into(), event: event.clone() };
+    desk.commit(vec![late()]).await;
+    // A correction says both again: what was violated, and that it was answered late.
+    desk.commit(vec![again(&desk), late()]).await;
+    assert_eq!(desk.only().await, ("late_resolved".into(), 1));
+    let violation = desk.store.violation("a").await.unwrap();
+    assert_eq!((violation.state.as_str(), violation.late), ("late", Some(event.clone())));
+    assert_eq!(actions(desk.outbox().await), ["trigger", "resolve"]);
+}
+
 #[tokio::test]
 async fn an_answer_that_came_late_makes_the_incident_late_resolved() {
     let mut desk = Desk::new().await;
