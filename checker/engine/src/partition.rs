@@ -384,7 +384,16 @@ impl Partition {
             // The last one before the base's end may still be said again: its evidence grows, its level recovers.
             let settled = instance.findings.iter().filter(|finding| finding.found < floor);
             let last = settled.max_by_key(|finding| finding.found).map(|finding| finding.id);
-            instance.findings.retain(|finding| finding.found >= floor || Some(finding.id) == last);
+            // So may those be that stand for one of which nothing can be said yet.
+            let base = instance.base.as_ref();
+            let revocable: Vec<ViolationId> = base
+                .into_iter()
+                .flat_map(Automaton::revocable)
+                .map(|anchor| world.violation_id(handle.rule, &instance.key, &anchor))
+                .collect();
+            instance.findings.retain(|finding| {
+                finding.found >= floor || Some(finding.id) == last || revocable.contains(&finding.id)
+            });
             if instance.trail.is_empty() && instance.now.is_idle() && instance.changed < floor {
                 table.remove(handle.slot);
             }
@@ -536,7 +545,11 @@ fn note(world: &World<'_>, rule: u32, key: &[u8], findings: &mut Vec<Finding>, f
             known.late = Some(*by);
             false
         }
-        (What::Resolved(_) | What::Late(..), None) => false,
+        (What::Unsaid, Some(_)) => {
+            findings.retain(|finding| finding.id != id);
+            false
+        }
+        (What::Resolved(_) | What::Late(..) | What::Unsaid, None) => false,
     }
 }
 
@@ -562,7 +575,7 @@ fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, s
     replay(world, rule, &mut state, &mut ctx, &mut record, &instance.past(), to);
     drop(ctx);
     for finding in &old {
-        if finding.found >= from && !findings.iter().any(|new| new.id == finding.id) {
+        if !findings.iter().any(|new| new.id == finding.id) {
             said.tallies[rule as usize].retracted += 1;
             said.outputs.push(Output::Retracted { id: finding.id, rule });
         }
@@ -587,7 +600,9 @@ fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, s
             (What::Resolved(at), before) => {
                 again.contains(&id) || before.is_none_or(|before| before.resolved != Some(*at))
             }
-            (What::Late(_, by), before) => before.is_none_or(|before| before.late != Some(*by)),
+            (What::Late(_, by), before) => again.contains(&id) || before.is_none_or(|before| before.late != Some(*by)),
+            // What is no longer among the findings has been taken back above.
+            (What::Unsaid, _) => false,
         };
         if !news {
             continue;

@@ -118,6 +118,7 @@ impl<'a> World<'a> {
             known: &[],
             node_part: traits.node_part,
             found: Vec::new(),
+            woken: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -172,6 +173,7 @@ impl<'a> World<'a> {
     pub(crate) fn output(&self, rule: RuleIdx, key: &[u8], found: &Found, grown: bool) -> Output {
         let id = self.violation_id(rule, key, &found.anchor);
         match &found.what {
+            What::Unsaid => Output::Retracted { id, rule },
             What::Resolved(at) => Output::Resolved { id, rule, at: *at },
             What::Late(role, event) => {
                 Output::LateResolved { id, rule, by: Cited { role: self.part(rule, Part::Role(*role)), event: *event } }

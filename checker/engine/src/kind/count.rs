@@ -329,6 +329,7 @@ impl Count {
                 }
                 None => {
                     let end = open.end;
+                    ctx.woken.push(Anchor::Event(open.opener.at));
                     self.close(ctx, open, end, None);
                 }
             }
@@ -342,6 +343,10 @@ impl Count {
 
     pub(super) fn is_awake(&self) -> bool {
         self.awake
+    }
+
+    pub(super) fn has_left_open(&self) -> bool {
+        !self.asleep.is_empty()
     }
 
     /// When what is too full has been so for as long as `for` asks; none when that was said.

@@ -14,6 +14,7 @@ mod gauge;
 mod heartbeat;
 mod machine;
 mod monotonic;
+mod mute;
 mod order;
 mod point;
 mod poll;
@@ -44,8 +45,7 @@ use crate::{
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Automaton {
     state: State,
-    /// When a violation was last reported, for `report: first` and `quiet`.
-    reported: Option<(Timestamp, Anchor)>,
+    mute: mute::Mute,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -121,7 +121,7 @@ impl Anchor {
 }
 
 /// The part a cited event plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Part {
     Role(RoleIdx),
     Dissent(RoleIdx),
@@ -131,7 +131,7 @@ pub(crate) enum Part {
 }
 
 /// A finding of an automaton.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Found {
     pub(crate) anchor: Anchor,
     pub(crate) what: What,
@@ -141,11 +141,18 @@ pub(crate) struct Found {
     pub(crate) from: Vec<Value>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum What {
-    Violated { at: Timestamp, evidence: Vec<(Part, EventRef)>, missing: Option<(RoleIdx, Timestamp)>, level: bool },
+    Violated {
+        at: Timestamp,
+        evidence: Vec<(Part, EventRef)>,
+        missing: Option<(RoleIdx, Timestamp)>,
+        level: bool,
+    },
     Resolved(Timestamp),
     Late(RoleIdx, EventRef),
+    /// It was said, and should not have been: another is to be said in its place.
+    Unsaid,
 }
 
 /// How many instances were judged how; what `invar` shows as a rule's health.
@@ -222,6 +229,8 @@ pub(crate) struct Ctx<'a> {
     /// Where in the key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
     pub(crate) found: Vec<Found>,
+    /// The violations among `found` that had been left open before, as their node was silent.
+    pub(crate) woken: Vec<Anchor>,
     pub(crate) tally: Tally,
 }
 
@@ -475,6 +484,15 @@ impl Env for Late<'_> {
 }
 
 impl State {
+    /// Whether something could not be judged, as its node was silent, and is looked at again.
+    fn has_left_open(&self) -> bool {
+        match self {
+            State::Response(state) => state.has_left_open(),
+            State::Count(state) => state.has_left_open(),
+            _ => false,
+        }
+    }
+
     /// Whether the kind knows better than to start anew what of a restart's own time belongs to the new process.
     fn resets_itself(&self) -> bool {
         matches!(
@@ -511,12 +529,11 @@ impl Automaton {
             Kind::Exclusive { .. } => State::Exclusive(Box::default()),
             Kind::Aggregate(definition) => State::Aggregate(Box::new(aggregate::Aggregate::new(definition))),
         };
-        Automaton { state, reported: None }
+        Automaton { state, mute: mute::Mute::default() }
     }
 
     /// Works off one instant.
     pub(crate) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let first = ctx.found.len();
         let admitted: Vec<&Touch>;
         let mut now = Instant { ts: now.ts, touches: now.touches, restart: now.restart, starts: now.starts };
         let repeats = |pair: &[&Touch]| pair[0].repeats_role(pair[1]);
@@ -542,7 +559,7 @@ impl Automaton {
             }
             _ => self.feed(ctx, &now),
         }
-        self.mute(ctx, first);
+        self.mute.sift(ctx, (now.ts, false), self.state.has_left_open());
     }
 
     fn feed(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
@@ -593,7 +610,6 @@ impl Automaton {
 
     /// Judges what falls due at `due`.
     pub(crate) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
-        let first = ctx.found.len();
         match &mut self.state {
             State::Point
             | State::Agreement(_)
@@ -612,7 +628,12 @@ impl Automaton {
             State::Expected(state) => state.due(ctx, due),
             State::Poll(state) => state.due(ctx, due),
         }
-        self.mute(ctx, first);
+        self.mute.sift(ctx, (due, true), self.state.has_left_open());
+    }
+
+    /// The violations that were said and that what was left open may yet take back.
+    pub(crate) fn revocable(&self) -> impl Iterator<Item = Anchor> {
+        self.mute.revocable()
     }
 
     /// Sees whether something that was left open can be judged by now.
@@ -657,7 +678,7 @@ impl Automaton {
 
     /// Whether it is as if it had never been touched.
     pub(crate) fn is_idle(&self) -> bool {
-        self.reported.is_none()
+        self.mute.is_idle()
             && match &self.state {
                 State::Point => true,
                 State::Response(state) => state.is_idle(),
@@ -698,37 +719,6 @@ impl Automaton {
             Kind::Always { .. } => rule.forget_after.max(lasts),
             _ => rule.forget_after,
         }
-    }
-
-    /// Applies `report: first` and `quiet` to the findings from `first` on.
-    fn mute(&mut self, ctx: &mut Ctx<'_>, first: usize) {
-        if !ctx.rule.report_first && ctx.rule.quiet.is_none() {
-            return;
-        }
-        // Those of one time in an order that does not depend on how they were found.
-        let at = |found: &Found| match &found.what {
-            What::Violated { at, .. } => Some((*at, found.anchor.order())),
-            What::Resolved(_) | What::Late(..) => None,
-        };
-        let mut order: Vec<usize> = (first..ctx.found.len()).filter(|&place| at(&ctx.found[place]).is_some()).collect();
-        order.sort_by_key(|&place| at(&ctx.found[place]));
-        let mut silenced: Vec<usize> = Vec::new();
-        for place in order {
-            let (anchor, Some((at, _))) = (ctx.found[place].anchor, at(&ctx.found[place])) else { continue };
-            let silent = self.reported.is_some_and(|(last, known)| {
-                known != anchor && (ctx.rule.report_first || ctx.rule.quiet.is_some_and(|quiet| at < last.plus(quiet)))
-            });
-            if silent {
-                silenced.push(place);
-            } else {
-                self.reported = Some((at, anchor));
-            }
-        }
-        let mut place = 0;
-        ctx.found.retain(|_| {
-            place += 1;
-            !silenced.contains(&(place - 1))
-        });
     }
 }
 

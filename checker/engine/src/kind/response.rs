@@ -411,6 +411,7 @@ impl Response {
                     self.asleep.push(asleep);
                 }
                 None => {
+                    ctx.woken.push(Anchor::Event(when));
                     self.conclude(ctx, then, asleep.obligation);
                     if let Some((role, late)) = asleep.late {
                         self.overdue.retain(|known| known.at != when);
@@ -430,6 +431,10 @@ impl Response {
 
     pub(super) fn is_awake(&self) -> bool {
         self.awake
+    }
+
+    pub(super) fn has_left_open(&self) -> bool {
+        !self.asleep.is_empty()
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
