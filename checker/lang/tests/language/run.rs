@@ -121,21 +121,27 @@ pub(crate) fn live(packs: &[String], case: &Case, seed: u64, checkpoint: bool) -
     judged(&engine, said)
 }
 
-/// How many instances of a rule are unknown, and how many violations stand, when events have come in time.
-pub(crate) fn as_it_comes(pack: &str, events: &[Event], rule: &str) -> (u64, usize) {
+/// How many instances of a rule are unknown, and when its violations that stand were found, when events have come in time.
+/// `quiet`: when time runs on though nothing comes.
+pub(crate) fn as_it_comes(pack: &str, events: &[Event], quiet: &[Timestamp], rule: &str) -> (u64, Vec<Duration>) {
     let (pack, _) = lang::compile(pack, "pack.yaml", &Options::default());
     let program = Program::link([Arc::new(pack.unwrap())]);
     let (number, ..) = program.rules().find(|(_, _, known)| known.id == rule).unwrap();
     let mut engine = Engine::new(program, Timing::default(), Input::Live);
     let mut said = Vec::new();
+    let mut quiet = quiet.iter().copied().peekable();
     for event in events {
+        while let Some(tick) = quiet.next_if(|tick| *tick < event.arrived) {
+            engine.tick(tick, &mut said);
+        }
         feed(&mut engine, event);
         engine.tick(event.arrived, &mut said);
     }
     let last = events.last().unwrap().arrived;
     (1..=10).for_each(|seconds| engine.tick(last.plus(Duration::from_secs(seconds)), &mut said));
     let standing = judged(&engine, said).standing;
-    (engine.tally(number).unknown, standing.values().filter(|seen| seen.rule == rule).count())
+    let own = standing.values().filter(|seen| seen.rule == rule);
+    (engine.tally(number).unknown, own.map(|seen| seen.at.since(BEGINNING)).collect())
 }
 
 /// How much later than the last event every node is heard once more.
