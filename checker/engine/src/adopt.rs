@@ -101,9 +101,6 @@ impl EngineState {
         self.scopes = moved(self.scopes, &from);
         self.wides = moved(self.wides, &from);
         self.tallies = moved(self.tallies, &from);
-        for (rule, wides) in self.wides.iter_mut().enumerate() {
-            wides.iter_mut().for_each(|(touch, _)| touch.rule = rule as RuleIdx);
-        }
         for partition in &mut self.partitions {
             partition.renumber(&sources, &to);
         }

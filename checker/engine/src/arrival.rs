@@ -10,6 +10,7 @@ use crate::{
     program::{Program, Route, Target, Traits},
     row::{ELEMENTS_MAX, Row, RowEnv, elements},
     source::SourceState,
+    touch::Kept,
     verdict::EventRef,
 };
 
@@ -23,11 +24,11 @@ pub(crate) struct Landing {
 
 pub(crate) enum Landed {
     /// With all parts of the key.
-    Keyed { key: Box<[u8]>, slots: Box<[Option<Value>]> },
+    Keyed { key: Box<[u8]>, slots: Kept },
     /// Sets a fact's row.
     Fact { key: Box<[u8]>, value: Option<Value>, until: Option<Timestamp> },
     /// With a shorter key.
-    Wide { key: PartialKey, slots: Box<[Option<Value>]> },
+    Wide { key: PartialKey, slots: Kept },
     /// A part of the key is absent from the event.
     Keyless,
     /// Judged at once: whether it holds, if that can be said.

@@ -10,6 +10,7 @@ use crate::{
     clock::Clocks,
     expr::Val,
     fact::{Facts, Horizon},
+    history::Epochs,
     key::{self, PartialKey},
     kind::{Anchor, Tally},
     pack::{Kind, Mode},
@@ -19,7 +20,7 @@ use crate::{
     row::{EventIdx, Row},
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
-    touch::Touch,
+    touch::{Addressed, Touch},
     verdict::{Cited, EventRef, Output, Unknown, Violation},
     world::{Interruption, Restart, Why, World, read_key, violation_id},
 };
@@ -32,6 +33,12 @@ const NAMES_MAX: usize = 65_536;
 
 /// How many events with shorter keys are kept per rule.
 const WIDES_MAX: usize = 65_536;
+
+/// Into how many parts the time is cut for which late events correct verdicts.
+const EPOCHS: u32 = 4;
+
+/// What keeping one thing that an instance did is taken to cost; fixed, so that memory's layout cannot change a verdict.
+const LOGGED_BYTES: u64 = 160;
 
 /// How complete the input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +95,9 @@ pub(crate) struct EngineState {
     pub(crate) restarts: Vec<Restart>,
     pub(crate) dirty: Vec<Interruption>,
     pub(crate) partitions: Vec<Partition>,
+    pub(crate) epochs: Epochs,
+    /// How many things were logged that instances did, when the running epoch began.
+    pub(crate) logged: u64,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) breakers: Breakers,
     pub(crate) judged_to: Timestamp,
@@ -319,7 +329,10 @@ impl Engine {
     }
 
     fn floor(&self) -> Timestamp {
-        if self.offline { self.state.judged_to } else { self.state.judged_to.minus(self.timing.correct_for) }
+        if self.offline {
+            return self.state.judged_to;
+        }
+        self.state.judged_to.minus(self.timing.correct_for).max(self.state.epochs.floor())
     }
 
     /// Gives an event's part its effect.
@@ -346,7 +359,8 @@ impl Engine {
             }
             (Target::Role { rule, role }, Landed::Keyed { key, slots }) => {
                 let hash = key::hash(&key);
-                let touch = Touch { at: landing.at, rule, role, alternative: landing.alternative, hash, key, slots };
+                let touch = Touch { at: landing.at, role, alternative: landing.alternative, slots };
+                let touch = Addressed { touch, rule, hash, key };
                 let partition = &mut state.partitions[hash as usize % PARTITIONS];
                 if late {
                     state.corrections = true;
@@ -357,7 +371,7 @@ impl Engine {
             }
             (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
                 let alternative = landing.alternative;
-                let touch = Touch { at: landing.at, rule, role, alternative, hash: 0, key: Box::default(), slots };
+                let touch = Touch { at: landing.at, role, alternative, slots };
                 let wides = &mut state.wides[rule as usize];
                 let place = wides.partition_point(|(known, _)| known.order(&touch).is_lt());
                 if wides.get(place).is_some_and(|(known, at)| known.repeats(&touch) && *at == key) {
@@ -559,7 +573,7 @@ impl Engine {
             return;
         }
         let interruptions = self.interruptions(to);
-        let floor = if self.offline { to } else { to.minus(self.timing.correct_for) };
+        self.turn_epoch();
         let state = &mut self.state;
         state.corrections = false;
         let world = World {
@@ -576,16 +590,52 @@ impl Engine {
             completing,
             partitions: PARTITIONS as u64,
             judged_to: state.judged_to,
-            floor,
+            epochs: &state.epochs,
         };
         let mut said = Said::with_tallies(core::mem::take(&mut state.tallies));
         for partition in &mut state.partitions {
             partition.advance(&world, &interruptions, to, &mut said);
         }
+        let settled = if self.offline { 0 } else { Self::settled(&self.timing, state, to) };
+        for (epoch, end) in state.epochs.ended().take(settled) {
+            for partition in &mut state.partitions {
+                partition.let_go(&world, epoch, end, to, &mut said);
+            }
+        }
+        state.epochs.let_go(settled);
         state.tallies = said.tallies;
         state.judged_to = to;
-        self.prune(floor);
+        self.prune(if self.offline { to } else { self.state.epochs.floor() });
         self.say(said.outputs, arrived, out);
+    }
+
+    /// Begins another epoch when the running one has lasted, or holds enough.
+    fn turn_epoch(&mut self) {
+        if self.offline || self.state.judged_to <= self.state.epochs.began() {
+            return;
+        }
+        let logged = self.state.partitions.iter().map(Partition::logged).sum::<u64>();
+        let lasts = self.timing.correct_for / EPOCHS;
+        let most = self.timing.correction_memory / LOGGED_BYTES / u64::from(EPOCHS);
+        if self.state.judged_to >= self.state.epochs.began().plus(lasts)
+            || logged >= self.state.logged.saturating_add(most)
+        {
+            self.state.epochs.begin(self.state.judged_to);
+            self.state.logged = logged;
+        }
+    }
+
+    /// How many epochs nothing can correct any more: they ended too long ago, or too much has happened since.
+    fn settled(timing: &Timing, state: &EngineState, to: Timestamp) -> usize {
+        let oldest = to.minus(timing.correct_for);
+        let most = timing.correction_memory / LOGGED_BYTES;
+        let mut logged = state.partitions.iter().map(Partition::logged).sum::<u64>();
+        let ended = state.epochs.ended().take_while(|(epoch, end)| {
+            let goes = *end <= oldest || logged > most;
+            logged -= state.partitions.iter().map(|partition| partition.logged_in(*epoch)).sum::<u64>();
+            goes
+        });
+        ended.count()
     }
 
     /// What concerns many instances at once: what came late, and what the frontier passes now, by time.

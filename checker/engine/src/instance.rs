@@ -1,15 +1,17 @@
-//! Rule instances: the automaton of one key, the trail of what touched it lately, and what it found.
+//! Rule instances: the automaton of one key, what it was before it did what can still be corrected, and what it found.
 //!
-//! The trail is what makes late evidence count: a late event is put in its place, the automaton runs again from the
-//! state it had before the trail, and the difference between old and new findings is the correction.
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+//! That is what makes late evidence count: a late event is put in its place, the automaton runs again from the state it
+//! had before, and the difference between old and new findings is the correction.
+use alloc::{boxed::Box, collections::BinaryHeap, vec::Vec};
+use core::cmp::Reverse;
 use event::Timestamp;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::{
-    kind::{Automaton, Found, What},
+    history::{Epoch, Epochs, Link},
+    kind::{Anchor, Automaton, Found, What},
     program::RuleIdx,
-    touch::Touch,
     verdict::{EventRef, ViolationId},
 };
 
@@ -21,6 +23,11 @@ pub(crate) struct Handle {
     pub(crate) generation: u32,
 }
 
+impl Handle {
+    /// No instance.
+    pub(crate) const NOBODY: Handle = Handle { rule: 0, slot: u32::MAX, generation: 0 };
+}
+
 /// A rule applied to one key.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Instance {
@@ -29,32 +36,74 @@ pub(crate) struct Instance {
     pub(crate) generation: u32,
     /// The state at the frontier.
     pub(crate) now: Automaton,
-    /// The state before everything in the trail; `None`: the initial one.
-    pub(crate) base: Option<Automaton>,
-    /// `base` has seen everything before this time.
-    pub(crate) base_to: Timestamp,
-    /// What touched it since `base_to`, in order.
-    pub(crate) trail: VecDeque<Touch>,
-    /// What it found since, by violation.
+    /// What it was before it first did something in an epoch, oldest first; none: it did nothing that can still be corrected.
+    pub(crate) marks: SmallVec<[Mark; 1]>,
+    /// The last of its touches that are kept.
+    pub(crate) last_touch: Link,
+    /// What it found since the first mark, by violation.
     pub(crate) findings: Vec<Finding>,
     /// The time of its last touch.
     pub(crate) last: Timestamp,
-    /// The time of its last touch or due time.
-    pub(crate) changed: Timestamp,
     /// The earliest due time that is queued.
     pub(crate) armed: Timestamp,
 }
 
-/// What an instance runs through again.
-pub(crate) struct Past<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) from: Timestamp,
-    pub(crate) trail: &'a VecDeque<Touch>,
+/// What an instance was before it first did something in an epoch.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) epoch: Epoch,
+    /// The state has seen everything before this time.
+    pub(crate) at: Timestamp,
+    /// `None`: the initial one.
+    pub(crate) state: Option<Automaton>,
 }
 
 impl Instance {
-    pub(crate) fn past(&self) -> Past<'_> {
-        Past { key: &self.key, from: self.base_to, trail: &self.trail }
+    /// Marks what it is before it does something at `ts`. Returns whether it did nothing else in that epoch.
+    pub(crate) fn mark(&mut self, epochs: &Epochs, ts: Timestamp) -> Option<Epoch> {
+        // Most do several things in the running epoch.
+        let epoch = if ts >= epochs.began() { epochs.running() } else { epochs.of(ts) };
+        if self.marks.last().is_some_and(|mark| mark.epoch >= epoch) {
+            return None;
+        }
+        self.marks.push(Mark { epoch, at: ts, state: Some(self.now.clone()) });
+        Some(epoch)
+    }
+
+    /// Sees to it that it can run again from `ts` on. Returns the epoch that has a mark now that had none.
+    pub(crate) fn mark_late(&mut self, epochs: &Epochs, ts: Timestamp) -> Option<Epoch> {
+        let epoch = epochs.of(ts);
+        let place = self.marks.partition_point(|mark| mark.epoch < epoch);
+        if let Some(mark) = self.marks.get_mut(place).filter(|mark| mark.epoch == epoch) {
+            // It did nothing between.
+            mark.at = mark.at.min(ts);
+            return None;
+        }
+        // It was the same until the next thing it did.
+        let mark = match self.marks.get(place) {
+            Some(next) => Mark { epoch, at: next.at.min(ts), state: next.state.clone() },
+            None => Mark { epoch, at: ts, state: Some(self.now.clone()) },
+        };
+        self.marks.insert(place, mark);
+        Some(epoch)
+    }
+}
+
+impl Instance {
+    /// Lets go of findings of before `end` that nothing can change any more; `id` names the violation of an anchor.
+    pub(crate) fn let_go_of_findings(&mut self, end: Timestamp, id: impl Fn(&[u8], &Anchor) -> ViolationId) {
+        if self.findings.is_empty() {
+            return;
+        }
+        // The last one may still be said again: its evidence grows, its level recovers.
+        let settled = self.findings.iter().filter(|finding| finding.found < end);
+        let last = settled.max_by_key(|finding| finding.found).map(|finding| finding.id);
+        // So may those be that stand for one of which nothing can be said yet.
+        let state = self.marks.first().map_or(Some(&self.now), |mark| mark.state.as_ref());
+        let revocable: Vec<ViolationId> =
+            state.into_iter().flat_map(Automaton::revocable).map(|anchor| id(&self.key, &anchor)).collect();
+        self.findings
+            .retain(|finding| finding.found >= end || Some(finding.id) == last || revocable.contains(&finding.id));
     }
 }
 
@@ -97,9 +146,11 @@ pub(crate) struct Table {
     slots: Vec<Option<Instance>>,
     free: Vec<u32>,
     generation: u32,
+    /// Instances by the time of their last touch, which may be later by now. Kept from when there first are too many.
+    by_age: Option<BinaryHeap<Reverse<(Timestamp, u32, u32)>>>,
 }
 
-/// A table without its index, which is made again.
+/// A table without what is made again.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Stored {
     slots: Vec<Option<Instance>>,
@@ -115,8 +166,8 @@ impl From<Table> for Stored {
 
 impl From<Stored> for Table {
     fn from(stored: Stored) -> Self {
-        let mut table =
-            Table { index: HashTable::new(), slots: stored.slots, free: stored.free, generation: stored.generation };
+        let Stored { slots, free, generation } = stored;
+        let mut table = Table { slots, free, generation, ..Table::default() };
         for (slot, instance) in table.slots.iter().enumerate() {
             if let Some(instance) = instance {
                 let slots = &table.slots;
@@ -166,12 +217,10 @@ impl Table {
             hash,
             generation: self.generation,
             now,
-            base: None,
-            base_to: Timestamp::ZERO,
-            trail: VecDeque::new(),
+            marks: SmallVec::new(),
+            last_touch: Link::NONE,
             findings: Vec::new(),
             last: Timestamp::ZERO,
-            changed: Timestamp::ZERO,
             armed: Timestamp::MAX,
         };
         let slot = match self.free.pop() {
@@ -186,7 +235,28 @@ impl Table {
         };
         let slots = &self.slots;
         self.index.insert_unique(hash, slot, |&slot| hash_of(slots, slot));
+        if let Some(by_age) = &mut self.by_age {
+            by_age.push(Reverse((Timestamp::ZERO, slot, self.generation)));
+        }
         slot
+    }
+
+    /// The instance whose last touch is the oldest.
+    pub(crate) fn oldest(&mut self) -> Option<u32> {
+        let slots = &self.slots;
+        let by_age = self.by_age.get_or_insert_with(|| {
+            let aged = slots.iter().enumerate().filter_map(|(slot, instance)| Some((slot as u32, instance.as_ref()?)));
+            aged.map(|(slot, instance)| Reverse((instance.last, slot, instance.generation))).collect()
+        });
+        while let Some(Reverse((last, slot, generation))) = by_age.pop() {
+            let instance = slots.get(slot as usize).and_then(Option::as_ref);
+            let Some(instance) = instance.filter(|instance| instance.generation == generation) else { continue };
+            by_age.push(Reverse((instance.last, slot, generation)));
+            if instance.last == last {
+                return Some(slot);
+            }
+        }
+        None
     }
 
     pub(crate) fn remove(&mut self, slot: u32) {
@@ -201,13 +271,6 @@ impl Table {
         } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
             let slots = &self.slots;
             self.index.shrink_to(self.index.len() * 2, |&slot| hash_of(slots, slot));
-        }
-    }
-
-    /// Tells the trails the rule's new number.
-    pub(crate) fn renumber(&mut self, rule: RuleIdx) {
-        for touch in self.slots.iter_mut().flatten().flat_map(|instance| &mut instance.trail) {
-            touch.rule = rule;
         }
     }
 

@@ -1,35 +1,33 @@
 //! One virtual partition: a reorder buffer, the instances behind it, and their deadlines.
 //!
 //! Touches wait in the buffer until the frontier has passed them, then instances take them in order of time. A touch that
-//! comes when the frontier has passed it already is put into its instance's trail and the instance runs again.
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+//! comes when the frontier has passed it already is put among those that its instance took, and the instance runs again.
+use alloc::vec::Vec;
 use event::Timestamp;
+use smallvec::SmallVec;
 
 use crate::{
-    instance::{Finding, Handle, Instance, Past, Table},
-    kind::{Automaton, Found, Instant, Tally, What},
-    pack::OnRestart,
+    buffer::Buffer,
+    history::{Epoch, Log},
+    instance::{Handle, Instance, Mark, Table},
+    kind::{Automaton, Instant, Tally},
+    program::RuleIdx,
+    rerun::{Past, replay, report, rerun},
     timer::Timers,
-    touch::Touch,
-    verdict::{EventRef, Output, ViolationId},
+    touch::{Addressed, Touch},
+    verdict::{EventRef, Output},
     world::{Interruption, Why, World},
 };
-
-/// Buffered touches are bucketed by 2^22 ns, about 4 ms.
-const BUCKET_BITS: u32 = 22;
 
 /// See the module.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Partition {
-    buffer: BTreeMap<u64, Vec<Touch>>,
-    late: Vec<Touch>,
+    buffer: Buffer,
+    late: Vec<Addressed>,
     tables: Vec<Table>,
     timers: Timers,
-    /// When instances did something that may still be corrected: as the time of corrections ends, they are folded.
-    trails: Timers,
+    /// What instances did that may still be corrected.
+    log: Log,
     /// When to look whether an instance can be forgotten.
     forget: Timers,
 }
@@ -41,11 +39,15 @@ pub(crate) struct Said {
     pub(crate) tallies: Vec<Tally>,
     /// Instances that can judge now what they had left open.
     awake: Vec<Handle>,
+    /// What the frontier has passed; empty between partitions, kept for its memory.
+    ready: Vec<Addressed>,
+    /// Whose each of those is.
+    owners: Vec<Option<Handle>>,
 }
 
 impl Said {
     pub(crate) fn with_tallies(tallies: Vec<Tally>) -> Self {
-        Said { outputs: Vec::new(), tallies, awake: Vec::new() }
+        Said { tallies, ..Said::default() }
     }
 }
 
@@ -54,25 +56,41 @@ impl Partition {
         Partition { tables: (0..rules).map(|_| Table::default()).collect(), ..Partition::default() }
     }
 
-    pub(crate) fn push(&mut self, touch: Touch) {
-        self.buffer.entry(touch.ts().0 >> BUCKET_BITS).or_default().push(touch);
+    pub(crate) fn push(&mut self, touch: Addressed) {
+        self.buffer.push(touch);
     }
 
     /// Takes a touch that the frontier has already passed.
-    pub(crate) fn push_late(&mut self, touch: Touch) {
+    pub(crate) fn push_late(&mut self, touch: Addressed) {
         self.late.push(touch);
     }
 
-    pub(crate) fn instances(&self, rule: u32) -> impl Iterator<Item = &Instance> {
+    pub(crate) fn instances(&self, rule: RuleIdx) -> impl Iterator<Item = &Instance> {
         self.tables.get(rule as usize).into_iter().flat_map(Table::slots).map(|(_, instance)| instance)
     }
 
-    pub(crate) fn instance_count(&self, rule: u32) -> u64 {
+    pub(crate) fn instance_count(&self, rule: RuleIdx) -> u64 {
         self.tables.get(rule as usize).map_or(0, |table| table.len() as u64)
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.buffer.values().map(Vec::len).sum::<usize>() + self.timers.len()
+        self.buffer.len() + self.timers.len()
+    }
+
+    /// How many things are kept that instances did.
+    pub(crate) fn logged(&self) -> u64 {
+        self.log.len()
+    }
+
+    /// How many of them in one epoch.
+    pub(crate) fn logged_in(&self, epoch: Epoch) -> u64 {
+        self.log.len_of(epoch)
+    }
+
+    /// Whether nothing happens before `to`.
+    fn rests(&self, to: Timestamp) -> bool {
+        let next = [self.buffer.first(), self.timers.first(), self.forget.first()];
+        self.late.is_empty() && next.into_iter().flatten().all(|next| next >= to)
     }
 
     /// Judges everything before `to`.
@@ -83,26 +101,30 @@ impl Partition {
         to: Timestamp,
         said: &mut Said,
     ) {
+        if interruptions.is_empty() && self.rests(to) {
+            return;
+        }
         self.correct(world, interruptions, to, said);
-        let ready = self.take_ready(to);
+        let (mut ready, mut owners) = (core::mem::take(&mut said.ready), core::mem::take(&mut said.owners));
+        self.buffer.take(to, &mut ready);
         let mut touches = ready.as_slice();
-        let mut slots: Vec<u32> = Vec::with_capacity(ready.len());
         let mut breaks = interruptions.iter().filter(|known| !known.late && known.ts() < to).peekable();
         loop {
-            let next = [touches.first().map(Touch::ts), breaks.peek().map(|interruption| interruption.ts())];
+            let next = [touches.first().map(Addressed::ts), breaks.peek().map(|interruption| interruption.ts())];
             let Some(ts) = next.into_iter().flatten().min() else { break };
-            let instant = &touches[..touches.partition_point(|touch| touch.ts() == ts)];
-            touches = &touches[instant.len()..];
+            let instant = touches.iter().take_while(|touch| touch.ts() == ts).count();
+            let (instant, rest) = touches.split_at(instant);
+            touches = rest;
             let mut concerned: Vec<&Interruption> = Vec::new();
             while let Some(interruption) = breaks.next_if(|interruption| interruption.ts() == ts) {
                 concerned.push(interruption);
             }
-            let mut seen: Vec<(u32, u32)> = Vec::new();
-            for group in instant.chunk_by(|a, b| a.rule == b.rule && a.hash == b.hash && a.key == b.key) {
-                let slot = self.touched(world, group, &concerned, said);
-                slots.extend(group.iter().map(|_| slot));
-                if !concerned.is_empty() {
-                    seen.push((group[0].rule, slot));
+            let mut seen: Vec<(RuleIdx, u32)> = Vec::new();
+            for group in instant.chunk_by(Addressed::same_instance) {
+                let owner = self.touched(world, group, &concerned, said);
+                owners.extend(group.iter().map(|_| owner));
+                if let Some(owner) = owner.filter(|_| !concerned.is_empty()) {
+                    seen.push((owner.rule, owner.slot));
                 }
             }
             if !concerned.is_empty() {
@@ -112,86 +134,81 @@ impl Partition {
         }
         self.fall_due(world, to, said);
         if !world.offline {
-            self.keep_trails(ready, &slots);
+            self.keep(world, ready.drain(..).zip(owners.drain(..)));
             self.wake(world, to, said);
-            self.fold(world, to, said);
         }
         self.forget(world);
-    }
-
-    /// Takes what the frontier has passed out of the buffer, in order.
-    fn take_ready(&mut self, to: Timestamp) -> Vec<Touch> {
-        let mut ready = Vec::new();
-        while let Some(mut entry) = self.buffer.first_entry() {
-            let bucket = *entry.key();
-            if bucket > to.0 >> BUCKET_BITS {
-                break;
-            }
-            let touches = entry.get_mut();
-            let from = ready.len();
-            if bucket < to.0 >> BUCKET_BITS {
-                ready.append(touches);
-                entry.remove();
-            } else {
-                let (passed, waiting): (Vec<_>, Vec<_>) = touches.drain(..).partition(|touch| touch.ts() < to);
-                ready.extend(passed);
-                if waiting.is_empty() {
-                    entry.remove();
-                } else {
-                    *touches = waiting;
-                    ready[from..].sort_unstable_by(Touch::order);
-                    break;
-                }
-            }
-            ready[from..].sort_unstable_by(Touch::order);
-        }
-        ready
+        ready.clear();
+        owners.clear();
+        (said.ready, said.owners) = (ready, owners);
     }
 
     /// Feeds one instance the touches of one instant.
-    fn touched(&mut self, world: &World<'_>, group: &[Touch], concerned: &[&Interruption], said: &mut Said) -> u32 {
-        let (rule, ts) = (group[0].rule, group[0].ts());
-        let first = &group[0];
+    fn touched(
+        &mut self,
+        world: &World<'_>,
+        group: &[Addressed],
+        concerned: &[&Interruption],
+        said: &mut Said,
+    ) -> Option<Handle> {
+        let first = group.first()?;
+        let (rule, ts) = (first.rule, first.ts());
         let slot = match self.tables[rule as usize].find(first.hash, &first.key) {
             Some(slot) => slot,
-            None => self.open(world, rule, &first.key, first.hash, ts, said),
+            None => self.open(world, first, world.epochs.of(ts), Some(ts), said),
         };
         self.caught_up(world, rule, slot, ts, said);
-        let Some(instance) = self.tables[rule as usize].get_mut(slot) else { return slot };
-        let around = Around::of(world, rule, &instance.key, concerned);
-        let touches = around.with(group);
-        step(world, rule, instance, &around.instant(ts, &touches), said);
+        let table = &mut self.tables[rule as usize];
+        let handle = table.handle(rule, slot);
+        let instance = table.get_mut(slot)?;
+        if !world.offline {
+            instance.mark(world.epochs, ts);
+        }
+        let own: SmallVec<[&Touch; 8]> = group.iter().map(|addressed| &addressed.touch).collect();
+        if concerned.is_empty() {
+            step(world, rule, instance, &Instant { ts, touches: &own, restart: None, starts: &[] }, said);
+        } else {
+            let around = Around::of(world, rule, &instance.key, concerned);
+            let touches = around.with(own);
+            step(world, rule, instance, &around.instant(ts, &touches), said);
+        }
         instance.last = instance.last.max(ts);
         self.arm(world, rule, slot);
-        slot
+        handle
     }
 
-    /// Opens an instance, which first sees what concerns it from before.
-    fn open(&mut self, world: &World<'_>, rule: u32, key: &[u8], hash: u64, ts: Timestamp, said: &mut Said) -> u32 {
+    /// Opens an instance, which first sees what concerns it from before `seen`, if that has been judged already.
+    fn open(
+        &mut self,
+        world: &World<'_>,
+        first: &Addressed,
+        epoch: Epoch,
+        seen: Option<Timestamp>,
+        said: &mut Said,
+    ) -> u32 {
+        let rule = first.rule;
         let limit = usize::try_from(world.rule(rule).max_keys / world.partitions).unwrap_or(usize::MAX).max(1);
         let table = &mut self.tables[rule as usize];
         if table.len() >= limit
-            && let Some((oldest, _)) = table.slots().min_by_key(|(_, instance)| instance.last)
+            && let Some(oldest) = table.oldest()
         {
             table.remove(oldest);
             said.tallies[rule as usize].forgotten += 1;
         }
         let mut now = Automaton::new(world.rule(rule));
-        if world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(key)) {
-            let mut ctx = world.ctx(rule, key);
-            replay(
-                world,
-                rule,
-                &mut now,
-                &mut ctx,
-                &mut |_, _| {},
-                &Past { key, from: Timestamp::ZERO, trail: &VecDeque::new() },
-                ts,
-            );
+        if let Some(ts) = seen
+            && world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(&first.key))
+        {
+            let mut ctx = world.ctx(rule, &first.key);
+            let past = Past { key: &first.key, from: Timestamp::ZERO, trail: &[] };
+            replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
-        let slot = table.insert(key.into(), hash, now);
+        let slot = table.insert(first.key.clone(), first.hash, now);
+        if let Some(instance) = table.get_mut(slot).filter(|_| !world.offline) {
+            instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
+        }
         if let Some(handle) = table.handle(rule, slot) {
-            self.forget.push(world.forget_at(rule, ts), handle);
+            self.forget.push(world.forget_at(rule, seen.unwrap_or_default()), handle);
         }
         slot
     }
@@ -202,10 +219,10 @@ impl Partition {
         world: &World<'_>,
         ts: Timestamp,
         concerned: &[&Interruption],
-        seen: &[(u32, u32)],
+        seen: &[(RuleIdx, u32)],
         said: &mut Said,
     ) {
-        let mut rules: Vec<u32> = concerned.iter().map(|interruption| interruption.rule).collect();
+        let mut rules: Vec<RuleIdx> = concerned.iter().map(|interruption| interruption.rule).collect();
         rules.sort_unstable();
         rules.dedup();
         for rule in rules {
@@ -227,27 +244,36 @@ impl Partition {
                 self.caught_up(world, rule, slot, ts, said);
                 let table = &mut self.tables[rule as usize];
                 let handle = table.handle(rule, slot);
-                let Some(instance) = table.get_mut(slot) else { continue };
+                let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
+                note(world, &mut self.log, handle, instance, ts);
                 let around = Around::of(world, rule, &instance.key, &own);
-                let touches = around.with(&[]);
+                let touches = around.with(SmallVec::new());
                 step(world, rule, instance, &around.instant(ts, &touches), said);
-                self.remember(world, ts, handle);
                 self.arm(world, rule, slot);
             }
         }
     }
 
     /// Judges what of the instance falls due strictly before `ts`.
-    fn caught_up(&mut self, world: &World<'_>, rule: u32, slot: u32, ts: Timestamp, said: &mut Said) {
+    fn caught_up(&mut self, world: &World<'_>, rule: RuleIdx, slot: u32, ts: Timestamp, said: &mut Said) {
         let table = &mut self.tables[rule as usize];
         let handle = table.handle(rule, slot);
-        let Some(instance) = table.get_mut(slot) else { return };
-        let last = catch_up(world, rule, instance, ts, said);
-        if instance.now.is_awake() {
-            said.awake.extend(handle);
+        let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { return };
+        // What falls due is queued.
+        if instance.armed >= ts {
+            return;
         }
-        if let Some(last) = last {
-            self.remember(world, last, handle);
+        while let Some(due) = world.next_due(rule, &instance.now).filter(|due| *due < ts) {
+            note(world, &mut self.log, handle, instance, due);
+            let mut ctx = world.ctx(rule, &instance.key);
+            instance.now.due(&mut ctx, due);
+            let (found, tally) = (core::mem::take(&mut ctx.found), ctx.tally);
+            drop(ctx);
+            said.tallies[rule as usize].add(&tally);
+            report(world, rule, instance, found, due, said);
+        }
+        if instance.now.is_awake() {
+            said.awake.push(handle);
         }
     }
 
@@ -256,16 +282,9 @@ impl Partition {
         for handle in core::mem::take(&mut said.awake) {
             let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
             if instance.now.is_awake() {
-                rerun(world, handle.rule, instance, to, said);
+                rerun(world, &mut self.log, handle, instance, to, said);
                 self.arm(world, handle.rule, handle.slot);
             }
-        }
-    }
-
-    /// Has the instance folded when nothing can correct that time any more.
-    fn remember(&mut self, world: &World<'_>, ts: Timestamp, handle: Option<Handle>) {
-        if let Some(handle) = handle.filter(|_| !world.offline) {
-            self.trails.push(ts, handle);
         }
     }
 
@@ -273,18 +292,20 @@ impl Partition {
         while let Some((due, handle)) = self.timers.pop_before(to) {
             let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
             if instance.armed == due {
-                instance.armed = Timestamp::MAX;
                 self.caught_up(world, handle.rule, handle.slot, to, said);
+                if let Some(instance) = self.tables[handle.rule as usize].resolve(handle) {
+                    instance.armed = Timestamp::MAX;
+                }
                 self.arm(world, handle.rule, handle.slot);
             }
         }
     }
 
     /// Queues the instance's next due time, unless an earlier one is queued.
-    fn arm(&mut self, world: &World<'_>, rule: u32, slot: u32) {
+    fn arm(&mut self, world: &World<'_>, rule: RuleIdx, slot: u32) {
         let table = &mut self.tables[rule as usize];
-        let Some(handle) = table.handle(rule, slot) else { return };
-        let Some(instance) = table.get_mut(slot) else { return };
+        let handle = table.handle(rule, slot);
+        let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { return };
         let due = world.next_due(rule, &instance.now);
         if let Some(due) = due.filter(|due| *due < instance.armed) {
             instance.armed = due;
@@ -292,112 +313,98 @@ impl Partition {
         }
     }
 
-    /// Appends what was worked off to the trails, for corrections; `slots` says whose each touch is.
-    fn keep_trails(&mut self, ready: Vec<Touch>, slots: &[u32]) {
-        for (touch, &slot) in ready.into_iter().zip(slots) {
-            let table = &mut self.tables[touch.rule as usize];
-            let Some(handle) = table.handle(touch.rule, slot) else { continue };
-            self.trails.push(touch.ts(), handle);
-            if let Some(instance) = table.get_mut(slot) {
-                instance.trail.push_back(touch);
+    /// Keeps what was worked off, for corrections.
+    fn keep(&mut self, world: &World<'_>, touches: impl Iterator<Item = (Addressed, Option<Handle>)>) {
+        for (addressed, owner) in touches {
+            let Some(owner) = owner else { continue };
+            let epoch = world.epochs.of(addressed.ts());
+            if let Some(instance) = self.tables[owner.rule as usize].resolve(owner) {
+                self.log.append(epoch, owner, &mut instance.last_touch, addressed.touch);
             }
         }
     }
 
     /// Puts late touches in their places and runs the instances concerned again.
     fn correct(&mut self, world: &World<'_>, interruptions: &[Interruption], to: Timestamp, said: &mut Said) {
-        let mut again: Vec<(u32, u32)> = Vec::new();
-        for touch in core::mem::take(&mut self.late) {
-            let rule = touch.rule;
-            let slot = match self.tables[rule as usize].find(touch.hash, &touch.key) {
-                Some(slot) => slot,
-                None => self.open(world, rule, &touch.key, touch.hash, Timestamp::ZERO, said),
-            };
-            let table = &mut self.tables[rule as usize];
-            let Some(handle) = table.handle(rule, slot) else { continue };
-            let Some(instance) = table.get_mut(slot) else { continue };
-            let place = instance.trail.partition_point(|known| known.order(&touch).is_lt());
-            let twin = |known: Option<&Touch>| known.is_some_and(|known| known.repeats(&touch));
-            if touch.ts() < instance.base_to
-                || twin(instance.trail.get(place))
-                || (place > 0 && twin(instance.trail.get(place - 1)))
-            {
+        let mut again: Vec<Handle> = Vec::new();
+        for addressed in core::mem::take(&mut self.late) {
+            let (rule, ts) = (addressed.rule, addressed.ts());
+            if ts < world.epochs.floor() {
                 continue;
             }
-            instance.last = instance.last.max(touch.ts());
-            self.trails.push(touch.ts(), handle);
-            instance.trail.insert(place, touch);
-            again.push((rule, slot));
+            let epoch = world.epochs.of(ts);
+            let slot = match self.tables[rule as usize].find(addressed.hash, &addressed.key) {
+                Some(slot) => slot,
+                None => self.open(world, &addressed, epoch, None, said),
+            };
+            let table = &mut self.tables[rule as usize];
+            let handle = table.handle(rule, slot);
+            let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
+            if self.log.insert(epoch, handle, &mut instance.last_touch, addressed.touch) {
+                instance.mark_late(world.epochs, ts);
+                instance.last = instance.last.max(ts);
+                again.push(handle);
+            }
         }
         for interruption in interruptions.iter().filter(|interruption| interruption.late) {
-            let concerned = self.tables[interruption.rule as usize]
+            let table = &mut self.tables[interruption.rule as usize];
+            let concerned: Vec<u32> = table
                 .slots()
                 .filter(|(_, instance)| interruption.concerns(world, &instance.key))
-                .map(|(slot, _)| (interruption.rule, slot));
-            again.extend(concerned);
+                .map(|(slot, _)| slot)
+                .collect();
+            for slot in concerned {
+                let handle = table.handle(interruption.rule, slot);
+                let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
+                if let Some(epoch) = instance.mark_late(world.epochs, interruption.ts()) {
+                    self.log.note(epoch, handle);
+                }
+                again.push(handle);
+            }
         }
         again.sort_unstable();
         again.dedup();
         // What was already judged ends at the frontier as it stood; the rest follows in order.
         let judged_to = world.judged_to.min(to);
-        for (rule, slot) in again {
-            let Some(instance) = self.tables[rule as usize].get_mut(slot) else { continue };
-            rerun(world, rule, instance, judged_to, said);
-            self.arm(world, rule, slot);
+        for handle in again {
+            let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
+            rerun(world, &mut self.log, handle, instance, judged_to, said);
+            self.arm(world, handle.rule, handle.slot);
         }
     }
 
-    /// Lets go of the parts of trails that nothing can correct any more.
-    fn fold(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
-        let floor = world.floor;
-        while let Some((ts, handle)) = self.trails.pop_before(floor) {
-            let table = &mut self.tables[handle.rule as usize];
+    /// Lets go of what instances did in an epoch that ended at `end`: nothing can correct it any more.
+    pub(crate) fn let_go(
+        &mut self,
+        world: &World<'_>,
+        epoch: Epoch,
+        end: Timestamp,
+        to: Timestamp,
+        said: &mut Said,
+    ) {
+        for handle in self.log.actors(epoch) {
+            let Some(table) = self.tables.get_mut(handle.rule as usize) else { continue };
             let Some(instance) = table.resolve(handle) else { continue };
-            if ts < instance.base_to {
+            if instance.marks.first().is_none_or(|mark| mark.epoch > epoch) {
                 continue;
             }
-            // What can be judged by now is said before the base takes it in.
+            // What can be judged by now is said before.
             let ctx = world.ctx(handle.rule, &instance.key);
             instance.now.poll(&ctx);
             drop(ctx);
             if instance.now.is_awake() {
-                rerun(world, handle.rule, instance, to, said);
+                rerun(world, &mut self.log, handle, instance, to, said);
                 self.arm(world, handle.rule, handle.slot);
             }
             let table = &mut self.tables[handle.rule as usize];
             let Some(instance) = table.resolve(handle) else { continue };
-            if instance.changed < floor {
-                instance.base = Some(instance.now.clone());
-                instance.trail = VecDeque::new();
-            } else {
-                let mut state = instance.base.take().unwrap_or_else(|| Automaton::new(world.rule(handle.rule)));
-                let mut ctx = world.ctx(handle.rule, &instance.key);
-                ctx.known = &instance.findings;
-                replay(world, handle.rule, &mut state, &mut ctx, &mut |_, _| {}, &instance.past(), floor);
-                drop(ctx);
-                instance.base = Some(state);
-                while instance.trail.front().is_some_and(|touch| touch.ts() < floor) {
-                    instance.trail.pop_front();
-                }
-            }
-            instance.base_to = floor;
-            // The last one before the base's end may still be said again: its evidence grows, its level recovers.
-            let settled = instance.findings.iter().filter(|finding| finding.found < floor);
-            let last = settled.max_by_key(|finding| finding.found).map(|finding| finding.id);
-            // So may those be that stand for one of which nothing can be said yet.
-            let base = instance.base.as_ref();
-            let revocable: Vec<ViolationId> = base
-                .into_iter()
-                .flat_map(Automaton::revocable)
-                .map(|anchor| world.violation_id(handle.rule, &instance.key, &anchor))
-                .collect();
-            instance.findings.retain(|finding| {
-                finding.found >= floor || Some(finding.id) == last || revocable.contains(&finding.id)
-            });
-            if instance.trail.is_empty() && instance.now.is_idle() && instance.changed < floor {
+            instance.marks.retain(|mark| mark.epoch > epoch);
+            instance.let_go_of_findings(end, |key, anchor| world.violation_id(handle.rule, key, anchor));
+            if instance.marks.is_empty() && instance.now.is_idle() {
                 table.remove(handle.slot);
             }
         }
+        self.log.let_go(epoch);
     }
 
     fn forget(&mut self, world: &World<'_>) {
@@ -405,7 +412,7 @@ impl Partition {
             let table = &mut self.tables[handle.rule as usize];
             let Some(instance) = table.resolve(handle) else { continue };
             let due = world.forget_at(handle.rule, instance.last);
-            if due < world.judged_to && instance.trail.is_empty() {
+            if due < world.judged_to && instance.marks.is_empty() {
                 table.remove(handle.slot);
             } else {
                 self.forget.push(due.max(world.judged_to.plus(world.timing.margin)), handle);
@@ -414,38 +421,35 @@ impl Partition {
     }
 
     /// Gives rules other numbers: `from[new]` is the old number, or none for a new or changed rule.
-    pub(crate) fn renumber(&mut self, from: &[Option<u32>], to: &[Option<u32>]) {
+    pub(crate) fn renumber(&mut self, from: &[Option<RuleIdx>], to: &[Option<RuleIdx>]) {
         let mut old = core::mem::take(&mut self.tables);
         self.tables = from
             .iter()
             .map(|rule| rule.and_then(|rule| old.get_mut(rule as usize)).map(core::mem::take).unwrap_or_default())
             .collect();
-        let number = |rule: u32| to.get(rule as usize).copied().flatten();
-        let rename = |touches: &mut Vec<Touch>| {
-            touches.retain_mut(|touch| match number(touch.rule) {
-                Some(rule) => {
-                    touch.rule = rule;
-                    true
-                }
-                None => false,
-            });
-        };
-        self.buffer.values_mut().for_each(rename);
-        rename(&mut self.late);
+        let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
+        self.buffer.renumber(number);
+        self.late.retain_mut(|touch| number(touch.rule).map(|rule| touch.rule = rule).is_some());
         let change = |handle: Handle| Some(Handle { rule: number(handle.rule)?, ..handle });
         self.timers.rewrite(change);
         self.forget.rewrite(change);
-        self.trails.rewrite(change);
-        for (rule, table) in self.tables.iter_mut().enumerate() {
-            table.renumber(rule as u32);
-        }
+        self.log.renumber(number);
+    }
+}
+
+/// Marks what an instance is before it does something at `ts` that is no touch of its own.
+fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instance, ts: Timestamp) {
+    if !world.offline
+        && let Some(epoch) = instance.mark(world.epochs, ts)
+    {
+        log.note(epoch, handle);
     }
 }
 
 /// What concerns one instance at one time besides its own touches.
-struct Around<'a> {
-    wides: Vec<&'a Touch>,
-    starts: Vec<EventRef>,
+pub(crate) struct Around<'a> {
+    pub(crate) wides: Vec<&'a Touch>,
+    pub(crate) starts: Vec<EventRef>,
 }
 
 impl<'a> Around<'a> {
@@ -463,39 +467,20 @@ impl<'a> Around<'a> {
     }
 
     /// The instance's own touches and those with shorter keys, in one order.
-    fn with(&self, own: &'a [Touch]) -> Vec<&'a Touch> {
-        let mut touches: Vec<&Touch> = own.iter().chain(self.wides.iter().copied()).collect();
+    pub(crate) fn with<'o>(&self, mut own: SmallVec<[&'o Touch; 8]>) -> SmallVec<[&'o Touch; 8]>
+    where
+        'a: 'o,
+    {
         if !self.wides.is_empty() {
-            touches.sort_by(|a, b| a.order_inside(b));
+            own.extend(self.wides.iter().copied());
+            own.sort_by(|a, b| a.order_inside(b));
         }
-        touches
+        own
     }
 
-    fn instant<'i>(&'i self, ts: Timestamp, touches: &'i [&'i Touch]) -> Instant<'i> {
+    pub(crate) fn instant<'i>(&'i self, ts: Timestamp, touches: &'i [&'i Touch]) -> Instant<'i> {
         Instant { ts, touches, restart: self.starts.first().copied(), starts: &self.starts }
     }
-}
-
-/// Judges what falls due strictly before `ts`; returns when the last of it did.
-fn catch_up(
-    world: &World<'_>,
-    rule: u32,
-    instance: &mut Instance,
-    ts: Timestamp,
-    said: &mut Said,
-) -> Option<Timestamp> {
-    let mut last = None;
-    while let Some(due) = world.next_due(rule, &instance.now).filter(|due| *due < ts) {
-        let mut ctx = world.ctx(rule, &instance.key);
-        instance.now.due(&mut ctx, due);
-        let (found, tally) = (core::mem::take(&mut ctx.found), ctx.tally);
-        drop(ctx);
-        instance.changed = instance.changed.max(due);
-        last = Some(due);
-        said.tallies[rule as usize].add(&tally);
-        report(world, rule, instance, found, due, said);
-    }
-    last
 }
 
 /// Feeds one instant and reports what it found.
@@ -504,182 +489,7 @@ fn step(world: &World<'_>, rule: u32, instance: &mut Instance, now: &Instant<'_>
     instance.now.instant(&mut ctx, now);
     let (found, tally) = (core::mem::take(&mut ctx.found), ctx.tally);
     drop(ctx);
-    instance.changed = instance.changed.max(now.ts);
     said.tallies[rule as usize].add(&tally);
     report(world, rule, instance, found, now.ts, said);
 }
 
-/// Says what an instance found at `when`, and remembers it for corrections.
-fn report(world: &World<'_>, rule: u32, instance: &mut Instance, found: Vec<Found>, when: Timestamp, said: &mut Said) {
-    for found in found {
-        let fresh = note(world, rule, &instance.key, &mut instance.findings, &found, when);
-        if fresh {
-            said.tallies[rule as usize].violated += 1;
-        }
-        said.outputs.push(world.output(rule, &instance.key, &found, !fresh));
-    }
-    if world.offline && instance.findings.len() > 1_024 {
-        instance.findings.drain(..512);
-    }
-}
-
-/// Adds a finding to the record; returns whether it is a violation not known before.
-fn note(world: &World<'_>, rule: u32, key: &[u8], findings: &mut Vec<Finding>, found: &Found, when: Timestamp) -> bool {
-    let id = world.violation_id(rule, key, &found.anchor);
-    let known = findings.iter_mut().find(|finding| finding.id == id);
-    match (&found.what, known) {
-        (What::Violated { .. }, Some(known)) => {
-            known.evidence = Finding::digest(found);
-            false
-        }
-        (What::Violated { .. }, None) => {
-            let evidence = Finding::digest(found);
-            findings.push(Finding { id, found: when, evidence, resolved: None, late: None });
-            true
-        }
-        (What::Resolved(at), Some(known)) => {
-            known.resolved = Some(*at);
-            false
-        }
-        (What::Late(_, by), Some(known)) => {
-            known.late = Some(*by);
-            false
-        }
-        (What::Unsaid, Some(_)) => {
-            findings.retain(|finding| finding.id != id);
-            false
-        }
-        (What::Resolved(_) | What::Late(..) | What::Unsaid, None) => false,
-    }
-}
-
-/// Runs an instance again from its base up to `to`, and says what is different.
-fn rerun(world: &World<'_>, rule: u32, instance: &mut Instance, to: Timestamp, said: &mut Said) {
-    let mut state = instance.base.clone().unwrap_or_else(|| Automaton::new(world.rule(rule)));
-    let from = instance.base_to;
-    let old = core::mem::take(&mut instance.findings);
-    // What was found before stands, but what became of it since may be otherwise.
-    let mut findings: Vec<Finding> = old.iter().filter(|finding| finding.found < from).cloned().collect();
-    for finding in &mut findings {
-        finding.resolved = finding.resolved.filter(|at| *at < from);
-    }
-    let mut latest: Vec<Found> = Vec::new();
-    let mut ctx = world.ctx(rule, &instance.key);
-    ctx.known = &old;
-    let mut record = |when: Timestamp, found: Vec<Found>| {
-        for found in found {
-            note(world, rule, &instance.key, &mut findings, &found, when);
-            latest.push(found);
-        }
-    };
-    replay(world, rule, &mut state, &mut ctx, &mut record, &instance.past(), to);
-    drop(ctx);
-    for finding in &old {
-        if !findings.iter().any(|new| new.id == finding.id) {
-            said.tallies[rule as usize].retracted += 1;
-            said.outputs.push(Output::Retracted { id: finding.id, rule });
-        }
-    }
-    let mut again: Vec<ViolationId> = Vec::new();
-    for found in &latest {
-        let id = world.violation_id(rule, &instance.key, &found.anchor);
-        let before = old.iter().find(|finding| finding.id == id);
-        let after = findings.iter().find(|finding| finding.id == id);
-        // A level that was said to have recovered and has not is said again.
-        let relapsed =
-            |before: &Finding| before.resolved.is_some() && after.is_some_and(|after| after.resolved.is_none());
-        let news = match (&found.what, before) {
-            // Of evidence that grew on the way, the last alone.
-            (What::Violated { .. }, before) => {
-                !again.contains(&id)
-                    && after.is_some_and(|after| {
-                        after.evidence == Finding::digest(found)
-                            && before.is_none_or(|before| before.evidence != after.evidence || relapsed(before))
-                    })
-            }
-            (What::Resolved(at), before) => {
-                again.contains(&id) || before.is_none_or(|before| before.resolved != Some(*at))
-            }
-            (What::Late(_, by), before) => again.contains(&id) || before.is_none_or(|before| before.late != Some(*by)),
-            // What is no longer among the findings has been taken back above.
-            (What::Unsaid, _) => false,
-        };
-        if !news {
-            continue;
-        }
-        if matches!(found.what, What::Violated { .. }) {
-            again.push(id);
-            said.tallies[rule as usize].violated += u64::from(before.is_none());
-        }
-        said.outputs.push(world.output(rule, &instance.key, found, before.is_some()));
-    }
-    instance.findings = findings;
-    instance.changed = instance
-        .changed
-        .max(instance.trail.back().map_or(Timestamp::ZERO, Touch::ts))
-        .max(to.minus(core::time::Duration::from_nanos(1)));
-    instance.now = state;
-    instance.armed = Timestamp::MAX;
-}
-
-/// Takes `state` through everything that concerns the instance, from the past's beginning up to `to`; `record` is given
-/// what was found, and when.
-fn replay(
-    world: &World<'_>,
-    rule: u32,
-    state: &mut Automaton,
-    ctx: &mut crate::kind::Ctx<'_>,
-    record: &mut dyn FnMut(Timestamp, Vec<Found>),
-    past: &Past<'_>,
-    to: Timestamp,
-) {
-    ctx.replaying = true;
-    let from = past.from;
-    let mut trail = past.trail.iter().take_while(|touch| touch.ts() < to).peekable();
-    let wides: Vec<&Touch> = world
-        .wides(rule)
-        .iter()
-        .filter(|(touch, partial)| touch.ts() >= from && touch.ts() < to && partial.agrees(past.key))
-        .map(|(touch, _)| touch)
-        .collect();
-    let mut wides = wides.into_iter().peekable();
-    let restarts: Vec<EventRef> = match world.rule(rule).on_restart {
-        OnRestart::Keep => Vec::new(),
-        _ => world.restarts(rule, past.key).filter(|at| at.ts >= from && at.ts < to).collect(),
-    };
-    let mut restarts = restarts.into_iter().peekable();
-    let mut ticks = world.ticks(rule, from, to).into_iter().peekable();
-    loop {
-        let times = [
-            trail.peek().map(|touch| touch.ts()),
-            wides.peek().map(|touch| touch.ts()),
-            restarts.peek().map(|at| at.ts),
-            ticks.peek().copied(),
-        ];
-        let next = times.into_iter().flatten().min();
-        while let Some(due) = world.next_due(rule, state).filter(|due| *due < next.unwrap_or(to)) {
-            state.due(ctx, due);
-            record(due, core::mem::take(&mut ctx.found));
-        }
-        let Some(ts) = next else { return };
-        let mut around = Around { wides: Vec::new(), starts: Vec::new() };
-        let mut touches: Vec<&Touch> = Vec::new();
-        while let Some(touch) = trail.next_if(|touch| touch.ts() == ts) {
-            touches.push(touch);
-        }
-        while let Some(touch) = wides.next_if(|touch| touch.ts() == ts) {
-            around.wides.push(touch);
-        }
-        while let Some(start) = restarts.next_if(|at| at.ts == ts) {
-            around.starts.push(start);
-        }
-        around.starts.sort_unstable();
-        ticks.next_if(|at| *at == ts);
-        if !around.wides.is_empty() {
-            touches.extend(around.wides.iter().copied());
-            touches.sort_by(|a, b| a.order_inside(b));
-        }
-        state.instant(ctx, &around.instant(ts, &touches));
-        record(ts, core::mem::take(&mut ctx.found));
-    }
-}

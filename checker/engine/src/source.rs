@@ -23,6 +23,8 @@ pub struct Timing {
     pub max_delay: Duration,
     /// How long late events still correct verdicts (5 min).
     pub correct_for: Duration,
+    /// How many bytes may be kept for that; at the bound, late events correct verdicts for less long (256 MiB).
+    pub correction_memory: u64,
     /// Events so far ahead of their arrival are not judged (60 s).
     pub future: Duration,
     /// Look-backs past the first event of a node are unknown for so long (5 s).
@@ -41,6 +43,7 @@ impl Default for Timing {
             idle_after: Duration::from_secs(60),
             max_delay: Duration::from_secs(15),
             correct_for: Duration::from_secs(300),
+            correction_memory: 256 << 20,
             future: Duration::from_secs(60),
             settle: Duration::from_secs(5),
             remember: Duration::from_secs(120),

@@ -1,22 +1,80 @@
-//! An event as a rule sees it: the part it plays, its key, and the few values later conditions ask for.
-use alloc::boxed::Box;
-use core::cmp::Ordering;
+//! An event as a rule sees it: the part it plays and the few values that later conditions ask for.
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{cmp::Ordering, ops::Deref};
 use event::{Timestamp, Value};
 
 use crate::{pack::RoleIdx, program::RuleIdx, verdict::EventRef};
 
-/// One event (or one element of it) in one part, owned, on its way through the reorder buffer and in an instance's trail.
+/// One event (or one element of it) in one part: what automata take, and remember.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Touch {
     pub(crate) at: EventRef,
-    pub(crate) rule: RuleIdx,
     pub(crate) role: RoleIdx,
     pub(crate) alternative: u8,
+    /// The role's kept slots.
+    pub(crate) slots: Kept,
+}
+
+/// What an automaton remembers of an event.
+pub(crate) type Seen = Touch;
+
+/// A touch on its way through the reorder buffer to its instance.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Addressed {
+    pub(crate) touch: Touch,
+    pub(crate) rule: RuleIdx,
     /// Stable hash of `key`.
     pub(crate) hash: u64,
     pub(crate) key: Box<[u8]>,
-    /// The role's kept slots.
-    pub(crate) slots: Box<[Option<Value>]>,
+}
+
+/// Values kept of an event, shared by all who remember it. Most events are remembered without any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Option<Arc<[Option<Value>]>>);
+
+impl From<Vec<Option<Value>>> for Kept {
+    fn from(values: Vec<Option<Value>>) -> Self {
+        Kept(if values.is_empty() { None } else { Some(values.into()) })
+    }
+}
+
+impl Deref for Kept {
+    type Target = [Option<Value>];
+
+    fn deref(&self) -> &[Option<Value>] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl serde::Serialize for Kept {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Kept {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Kept::from)
+    }
+}
+
+impl Addressed {
+    pub(crate) fn ts(&self) -> Timestamp {
+        self.touch.at.ts
+    }
+
+    /// Whether both are for the same instance.
+    pub(crate) fn same_instance(&self, other: &Self) -> bool {
+        self.rule == other.rule && self.hash == other.hash && self.key == other.key
+    }
+
+    /// The order in which touches are worked off: by time, then in an order that does not depend on arrival.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        (self.ts(), self.rule, self.hash)
+            .cmp(&(other.ts(), other.rule, other.hash))
+            .then_with(|| self.key.cmp(&other.key))
+            .then_with(|| self.touch.order_inside(&other.touch))
+    }
 }
 
 impl Touch {
@@ -28,15 +86,9 @@ impl Touch {
         self.role
     }
 
-    /// The order in which touches are worked off: by time, then in an order that does not depend on arrival.
+    /// The order among the touches of one instance.
     pub(crate) fn order(&self, other: &Self) -> Ordering {
-        self.at
-            .ts
-            .cmp(&other.at.ts)
-            .then_with(|| self.rule.cmp(&other.rule))
-            .then_with(|| self.hash.cmp(&other.hash))
-            .then_with(|| self.key.cmp(&other.key))
-            .then_with(|| self.order_inside(other))
+        self.ts().cmp(&other.ts()).then_with(|| self.order_inside(other))
     }
 
     /// The order among the touches of one instance at one time.
@@ -46,20 +98,9 @@ impl Touch {
     }
 
     pub(crate) fn seen(&self) -> Seen {
-        Seen { at: self.at, role: self.role(), alternative: self.alternative, slots: self.slots.clone() }
+        self.clone()
     }
-}
 
-/// What an automaton remembers of an event.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Seen {
-    pub(crate) at: EventRef,
-    pub(crate) role: RoleIdx,
-    pub(crate) alternative: u8,
-    pub(crate) slots: Box<[Option<Value>]>,
-}
-
-impl Touch {
     /// Whether it is the very same touch, come again.
     pub(crate) fn repeats(&self, other: &Self) -> bool {
         self.repeats_role(other) && self.alternative == other.alternative

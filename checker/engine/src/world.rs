@@ -6,6 +6,7 @@ use event::{Timestamp, Value};
 use crate::{
     clock::Clocks,
     fact::Facts,
+    history::Epochs,
     key::{self, PartialKey},
     kind::{Anchor, Automaton, Ctx, Found, Part, Tally, What},
     pack::{BEFORE_NAME, Rule},
@@ -33,8 +34,7 @@ pub(crate) struct World<'a> {
     pub(crate) partitions: u64,
     /// Everything before this has been judged already.
     pub(crate) judged_to: Timestamp,
-    /// Nothing before this can be corrected any more.
-    pub(crate) floor: Timestamp,
+    pub(crate) epochs: &'a Epochs,
 }
 
 /// The start of a process that is not its node's first.

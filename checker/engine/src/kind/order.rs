@@ -1,6 +1,6 @@
 //! `order`: steps come in their order. A step needs the earlier ones before it; one that need not come at all may not come
 //! strictly later than a step that follows it.
-use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
+use alloc::{collections::VecDeque, vec, vec::Vec};
 use event::{Timestamp, Value};
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     pack::{Kind, RoleIdx, Rule},
-    touch::{Seen, Touch, same_event},
+    touch::{Kept, Seen, Touch, same_event},
     verdict::{EventRef, Unknown},
 };
 
@@ -95,7 +95,7 @@ impl Order {
         let Kind::Order { steps, .. } = &ctx.rule.kind else { return false };
         let Some(condition) = &steps[place].condition else { return true };
         let seen = |supports: &Supports| supports.last().map(|seen| (seen.role, seen.slots.clone()));
-        let known: Vec<(RoleIdx, Box<[Option<Value>]>)> = self.steps.iter().filter_map(seen).collect();
+        let known: Vec<(RoleIdx, Kept)> = self.steps.iter().filter_map(seen).collect();
         let others: Vec<(RoleIdx, &[Option<Value>])> = known.iter().map(|(role, slots)| (*role, &**slots)).collect();
         let first = self.steps[0].last().map_or(&[][..], |seen| &seen.slots);
         ctx.holds(condition, steps[0].role, first, ts, &others)
