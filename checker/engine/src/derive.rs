@@ -113,7 +113,12 @@ impl Program {
             let Target::Derive { pack, derive } = landing.target else { return None };
             let Landed::Keyed { slots, .. } = landing.what else { return None };
             let (content, declared) = self.derive(pack, derive);
-            let attrs = declared.attrs.iter().cloned().zip(slots.iter().cloned()).filter_map(|(name, value)| Some((name, value?)));
+            let attrs = declared
+                .attrs
+                .iter()
+                .cloned()
+                .zip(slots.iter().cloned())
+                .filter_map(|(name, value)| Some((name, value?)));
             Some(Event {
                 name: declared.name.clone(),
                 identity: identity(origin.identity, &content.name, &declared.name, landing.at.element),

@@ -374,14 +374,7 @@ impl Partition {
     }
 
     /// Lets go of what instances did in an epoch that ended at `end`: nothing can correct it any more.
-    pub(crate) fn let_go(
-        &mut self,
-        world: &World<'_>,
-        epoch: Epoch,
-        end: Timestamp,
-        to: Timestamp,
-        said: &mut Said,
-    ) {
+    pub(crate) fn let_go(&mut self, world: &World<'_>, epoch: Epoch, end: Timestamp, to: Timestamp, said: &mut Said) {
         for handle in self.log.actors(epoch) {
             let Some(table) = self.tables.get_mut(handle.rule as usize) else { continue };
             let Some(instance) = table.resolve(handle) else { continue };
@@ -492,4 +485,3 @@ fn step(world: &World<'_>, rule: u32, instance: &mut Instance, now: &Instant<'_>
     said.tallies[rule as usize].add(&tally);
     report(world, rule, instance, found, now.ts, said);
 }
-

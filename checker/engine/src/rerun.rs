@@ -24,7 +24,14 @@ pub(crate) struct Past<'a> {
 }
 
 /// Says what an instance found at `when`, and remembers it for corrections.
-pub(crate) fn report(world: &World<'_>, rule: RuleIdx, instance: &mut Instance, found: Vec<Found>, when: Timestamp, said: &mut Said) {
+pub(crate) fn report(
+    world: &World<'_>,
+    rule: RuleIdx,
+    instance: &mut Instance,
+    found: Vec<Found>,
+    when: Timestamp,
+    said: &mut Said,
+) {
     for found in found {
         let fresh = note(world, rule, &instance.key, &mut instance.findings, &found, when);
         if fresh {
@@ -38,7 +45,14 @@ pub(crate) fn report(world: &World<'_>, rule: RuleIdx, instance: &mut Instance, 
 }
 
 /// Adds a finding to the record; returns whether it is a violation not known before.
-fn note(world: &World<'_>, rule: RuleIdx, key: &[u8], findings: &mut Vec<Finding>, found: &Found, when: Timestamp) -> bool {
+fn note(
+    world: &World<'_>,
+    rule: RuleIdx,
+    key: &[u8],
+    findings: &mut Vec<Finding>,
+    found: &Found,
+    when: Timestamp,
+) -> bool {
     let id = world.violation_id(rule, key, &found.anchor);
     let known = findings.iter_mut().find(|finding| finding.id == id);
     match (&found.what, known) {
@@ -165,7 +179,6 @@ pub(crate) fn rerun(
 
 /// Takes `state` through everything that concerns the instance, from the past's beginning up to `to`; `record` is given
 /// what was found, and when; `before` what the state is before each thing it does, and when.
-#[expect(clippy::too_many_arguments, reason = "two of them are where it writes to")]
 pub(crate) fn replay(
     world: &World<'_>,
     rule: RuleIdx,
