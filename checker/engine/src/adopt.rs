@@ -1,9 +1,10 @@
 //! State that outlives the program it was made by: other packs are adopted, checkpoints written and taken up again.
 use alloc::{string::String, vec::Vec};
+use hashbrown::HashMap;
 
 use crate::{
     engine::{Engine, EngineState, Input, PARTITIONS},
-    program::{Program, RuleIdx},
+    program::{Column, Program, RuleIdx},
     source::Timing,
 };
 
@@ -20,6 +21,8 @@ impl Engine {
     /// Adopts other packs. Rules and facts that mean the same keep their state, the others start anew.
     pub fn adopt(&mut self, program: Program) {
         let known = self.program.identities();
+        // What waits is for the rules that were in force when it came.
+        self.settle_held();
         let state = core::mem::take(&mut self.state);
         let (timing, offline, enforce) = (self.timing, self.offline, self.enforce_breakers);
         let input = if offline { Input::Offline } else { Input::Live };
@@ -33,7 +36,7 @@ impl Engine {
     /// # Errors
     /// When the state cannot be encoded.
     pub fn checkpoint(&self) -> Result<Vec<u8>, CheckpointError> {
-        let stored = (CHECKPOINT_VERSION, self.program.identities(), &self.state);
+        let stored = (CHECKPOINT_VERSION, self.program.identities(), self.held_columns(), &self.state);
         postcard::to_allocvec(&stored).map_err(|_| CheckpointError::Unreadable)
     }
 
@@ -46,18 +49,20 @@ impl Engine {
         if version != CHECKPOINT_VERSION {
             return Err(CheckpointError::Version(version));
         }
-        let (known, state): (Identities, EngineState) =
+        let (known, columns, state): (Identities, HashMap<String, Vec<Column>, _>, EngineState) =
             postcard::from_bytes(rest).map_err(|_| CheckpointError::Unreadable)?;
         if state.partitions.len() != PARTITIONS {
             return Err(CheckpointError::Unreadable);
         }
         let state = state.renumbered(&known, &program.identities());
-        Ok(Self::with_state(program, timing, Input::Live, state))
+        let mut engine = Self::with_state(program, timing, Input::Live, state);
+        engine.relearn(&columns);
+        Ok(engine)
     }
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 5;
+const CHECKPOINT_VERSION: u32 = 6;
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

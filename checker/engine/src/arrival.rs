@@ -2,15 +2,16 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 use event::{Timestamp, Value};
+use hashbrown::HashSet;
 
 use crate::{
     expr::Val,
     key::{self, PartialKey},
-    pack::{Kind, Pattern},
+    pack::{Kind, Pattern, Rule},
     program::{Program, Route, Target, Traits},
     row::{ELEMENTS_MAX, Row, RowEnv, elements},
     source::SourceState,
-    touch::Kept,
+    touch::{Kept, KeyAt},
     verdict::EventRef,
 };
 
@@ -24,24 +25,49 @@ pub(crate) struct Landing {
 
 pub(crate) enum Landed {
     /// With all parts of the key.
-    Keyed { key: Box<[u8]>, slots: Kept },
+    Keyed { key: KeyAt, slots: Kept },
     /// Sets a fact's row.
-    Fact { key: Box<[u8]>, value: Option<Value>, until: Option<Timestamp> },
+    Fact { key: KeyAt, value: Option<Value>, until: Option<Timestamp> },
     /// With a shorter key.
     Wide { key: PartialKey, slots: Kept },
     /// A part of the key is absent from the event.
     Keyless,
     /// Judged at once: whether it holds, if that can be said.
-    Judged { key: Box<[u8]>, verdict: Option<bool> },
+    Judged { key: KeyAt, verdict: Option<bool> },
 }
 
-impl Landing {
-    /// The key of an event that is judged at once.
-    pub(crate) fn judged(&self) -> Option<&[u8]> {
-        match &self.what {
+/// All parts that one event plays.
+#[derive(Default)]
+pub(crate) struct Landings {
+    pub(crate) list: Vec<Landing>,
+    /// The keys, one after the other.
+    pub(crate) keys: Vec<u8>,
+    /// Keys that several parts share, once they are known; of some an element is absent.
+    shared: Vec<(u16, Option<KeyAt>)>,
+}
+
+impl Landings {
+    /// Forgets all, but for the memory.
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.keys.clear();
+        self.shared.clear();
+    }
+
+    /// An event that several alternatives of a role match is judged once.
+    pub(crate) fn judge_once(&mut self) {
+        let keys = &self.keys;
+        let judged = |landing: &Landing| match landing.what {
             Landed::Judged { key, .. } => Some(key),
             _ => None,
+        };
+        if !self.list.iter().any(|landing| landing.alternative > 0 && judged(landing).is_some()) {
+            return;
         }
+        let mut known: HashSet<(Target, u32, Box<[u8]>), foldhash::fast::FixedState> = HashSet::default();
+        self.list.retain(|landing| {
+            judged(landing).is_none_or(|key| known.insert((landing.target, landing.at.element, key.of(keys).into())))
+        });
     }
 }
 
@@ -54,7 +80,7 @@ pub(crate) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    pub(crate) fn route(&self, route: &Route, landings: &mut Vec<Landing>) {
+    pub(crate) fn route(&self, route: &Route, landings: &mut Landings) {
         let pattern = self.program.pattern(route);
         let mut elements = Vec::new();
         let mut number = 0;
@@ -69,13 +95,13 @@ impl Arrival<'_> {
         depth: usize,
         bound: &mut Vec<(u16, Value)>,
         number: &mut u32,
-        landings: &mut Vec<Landing>,
+        landings: &mut Landings,
     ) {
         let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: bound };
         let Some(each) = pattern.for_each.get(depth) else {
             if env.matches() {
-                let landing = self.landing(route, pattern, &env, *number);
-                landings.push(landing);
+                let landing = self.landing(route, pattern, &env, *number, landings);
+                landings.list.push(landing);
             }
             *number += 1;
             return;
@@ -91,7 +117,14 @@ impl Arrival<'_> {
         }
     }
 
-    fn landing(&self, route: &Route, pattern: &Pattern, env: &RowEnv<'_>, element: u32) -> Landing {
+    fn landing(
+        &self,
+        route: &Route,
+        pattern: &Pattern,
+        env: &RowEnv<'_>,
+        element: u32,
+        landings: &mut Landings,
+    ) -> Landing {
         let row = self.row;
         let at = EventRef { ts: row.ts, identity: row.identity, element, position: row.position };
         let landing = |what| Landing { target: route.target, alternative: route.alternative, at, what };
@@ -99,37 +132,22 @@ impl Arrival<'_> {
             Target::Role { rule, .. } | Target::Scope { rule, .. } => Some(self.program.rule(rule).1),
             _ => None,
         };
-        let with_network = rule.is_none_or(|rule| !rule.across_networks);
-        let full = pattern.key.iter().all(Option::is_some);
-        let mut bytes = Vec::with_capacity(64);
-        let mut parts: Vec<Option<Box<[u8]>>> = Vec::new();
-        if with_network {
-            key::push(&mut bytes, &Val::String(self.source.network.as_str().into()));
-            if !full {
-                parts.push(Some(bytes.as_slice().into()));
-            }
+        if pattern.key.iter().any(Option::is_none) {
+            return landing(match self.partial_key(rule, pattern, env) {
+                Some(key) => Landed::Wide { key, slots: env.kept().into() },
+                None => Landed::Keyless,
+            });
         }
-        for (number, part) in pattern.key.iter().enumerate() {
-            let Some(part) = part else {
-                parts.push(None);
-                continue;
-            };
-            let from = bytes.len();
-            match part.eval(env) {
-                Ok(value) => key::push(&mut bytes, &value),
-                Err(_) if rule.is_some_and(|rule| rule.key.get(number).is_some_and(|part| part.optional)) => {
-                    key::push_absent(&mut bytes);
-                }
-                Err(_) => return landing(Landed::Keyless),
+        let shared = route.key.and_then(|key| landings.shared.iter().find(|(known, _)| *known == key));
+        let key = match shared {
+            Some((_, known)) => *known,
+            None => {
+                let key = self.full_key(rule, pattern, env, &mut landings.keys);
+                landings.shared.extend(route.key.map(|shared| (shared, key)));
+                key
             }
-            if !full {
-                parts.push(Some(bytes[from..].into()));
-            }
-        }
-        if !full {
-            return landing(Landed::Wide { key: PartialKey(parts), slots: env.kept().into() });
-        }
-        let key: Box<[u8]> = bytes.as_slice().into();
+        };
+        let Some(key) = key else { return landing(Landed::Keyless) };
         if let (Target::Role { rule: number, role }, Some(rule)) = (route.target, rule)
             && self.traits[number as usize].stateless
         {
@@ -153,4 +171,53 @@ impl Arrival<'_> {
         }
         landing(Landed::Keyed { key, slots: env.kept().into() })
     }
+
+    /// Writes a key behind the others; none when a part that is not optional is absent.
+    fn full_key(&self, rule: Option<&Rule>, pattern: &Pattern, env: &RowEnv<'_>, keys: &mut Vec<u8>) -> Option<KeyAt> {
+        let from = keys.len();
+        if rule.is_none_or(|rule| !rule.across_networks) {
+            key::push(keys, &Val::String(self.source.network.as_str().into()));
+        }
+        for (number, part) in pattern.key.iter().enumerate() {
+            match part.as_ref()?.eval(env) {
+                Ok(value) => key::push(keys, &value),
+                Err(_) if is_optional(rule, number) => key::push_absent(keys),
+                Err(_) => {
+                    keys.truncate(from);
+                    return None;
+                }
+            }
+        }
+        Some(KeyAt::since(from, keys))
+    }
+
+    fn partial_key(&self, rule: Option<&Rule>, pattern: &Pattern, env: &RowEnv<'_>) -> Option<PartialKey> {
+        let mut parts: Vec<Option<Box<[u8]>>> = Vec::new();
+        let encoded = |value: &Val<'_>| {
+            let mut bytes = Vec::new();
+            key::push(&mut bytes, value);
+            bytes.into_boxed_slice()
+        };
+        if rule.is_none_or(|rule| !rule.across_networks) {
+            parts.push(Some(encoded(&Val::String(self.source.network.as_str().into()))));
+        }
+        for (number, part) in pattern.key.iter().enumerate() {
+            parts.push(match part.as_ref().map(|part| part.eval(env)) {
+                None => None,
+                Some(Ok(value)) => Some(encoded(&value)),
+                Some(Err(_)) if is_optional(rule, number) => {
+                    let mut absent = Vec::new();
+                    key::push_absent(&mut absent);
+                    Some(absent.into())
+                }
+                Some(Err(_)) => return None,
+            });
+        }
+        Some(PartialKey(parts))
+    }
+}
+
+/// Whether that part of the rule's key may be absent.
+fn is_optional(rule: Option<&Rule>, part: usize) -> bool {
+    rule.is_some_and(|rule| rule.key.get(part).is_some_and(|part| part.optional))
 }

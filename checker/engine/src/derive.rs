@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use event::{Event, Identity, Value, ValueRef};
 
 use crate::{
-    arrival::{Arrival, Landed, Landing},
+    arrival::{Arrival, Landed, Landing, Landings},
     engine::Engine,
     pack::Derive,
     program::{Program, Target, Traits},
@@ -49,7 +49,7 @@ impl Engine {
                 slots.get(place)?.as_ref().map(Value::as_ref)
             })
             .collect();
-        self.take(&Row { event, name: &name, identity, columns: &columns, ..*row }, depth + 1);
+        self.arrive(&Row { event, name: &name, identity, columns: &columns, ..*row }, depth + 1);
     }
 }
 
@@ -105,11 +105,11 @@ impl Program {
             columns: &columns,
         };
         let arrival = Arrival { program: self, traits, row: &row, source: &source };
-        let mut landings = Vec::new();
+        let mut landings = Landings::default();
         for route in wanted.routes.iter().filter(|route| matches!(route.target, Target::Derive { .. })) {
             arrival.route(route, &mut landings);
         }
-        let made = landings.into_iter().filter_map(|landing| {
+        let made = landings.list.into_iter().filter_map(|landing| {
             let Target::Derive { pack, derive } = landing.target else { return None };
             let Landed::Keyed { slots, .. } = landing.what else { return None };
             let (content, declared) = self.derive(pack, derive);

@@ -5,22 +5,23 @@ use event::{Timestamp, Value};
 use hashbrown::{HashMap, HashSet};
 
 use crate::{
-    arrival::{Arrival, Landed, Landing},
+    arrival::{Arrival, Landed, Landing, Landings},
     breaker::{Breaker, BreakerChange, Policy, Signal},
     clock::Clocks,
     expr::Val,
     fact::{Facts, Horizon},
     history::Epochs,
+    hold::Hold,
     key::{self, PartialKey},
     kind::{Anchor, Tally},
     pack::{Kind, Mode},
     partition::{Partition, Said},
-    program::{Column, Program, RuleIdx, Target, Traits, Wanted},
+    program::{Column, Program, Route, RuleIdx, Target, Traits, Wanted},
     remembered::Remembered,
     row::{EventIdx, Row},
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
-    touch::{Addressed, Touch},
+    touch::Touch,
     verdict::{Cited, EventRef, Output, Unknown, Violation},
     world::{Interruption, Restart, Why, World, read_key, violation_id},
 };
@@ -77,7 +78,7 @@ pub struct Engine {
     pub(crate) enforce_breakers: bool,
     pub(crate) state: EngineState,
     /// Emptied after each row; kept for its memory.
-    landings: Vec<Landing>,
+    landings: Landings,
 }
 
 /// Breakers by pack and id, then by scope.
@@ -94,6 +95,8 @@ pub(crate) struct EngineState {
     pub(crate) wides: Vec<Vec<(Touch, PartialKey)>>,
     pub(crate) restarts: Vec<Restart>,
     pub(crate) dirty: Vec<Interruption>,
+    /// Events that the frontier has not passed.
+    pub(crate) held: Hold,
     pub(crate) partitions: Vec<Partition>,
     pub(crate) epochs: Epochs,
     /// How many things were logged that instances did, when the running epoch began.
@@ -153,7 +156,7 @@ impl Engine {
             offline: input == Input::Offline,
             enforce_breakers: false,
             state,
-            landings: Vec::new(),
+            landings: Landings::default(),
         };
         let named = engine.program.names();
         for name in named {
@@ -178,7 +181,11 @@ impl Engine {
     }
 
     fn learn(&mut self, name: &str) -> EventIdx {
-        let wanted = self.program.wanted(name);
+        let mut wanted = self.program.wanted(name);
+        for route in &mut wanted.routes {
+            route.at_once = self.is_at_once(route.target);
+        }
+        wanted.waits = wanted.routes.iter().any(|route| !route.at_once);
         if self.wanted.len() > NAMES_MAX {
             // The last place serves all names beyond the bound, one after the other.
             if let Some(last) = self.wanted.last_mut() {
@@ -196,6 +203,18 @@ impl Engine {
             self.names.insert(name.into(), number);
         }
         number
+    }
+
+    /// Whether an event has its effect when it arrives: what is judged alone is said at once, what is derived is an event of
+    /// its own, and breakers live in the time of arrivals.
+    fn is_at_once(&self, target: Target) -> bool {
+        match target {
+            Target::Derive { .. } | Target::Success { .. } => true,
+            Target::Role { rule, role } if self.traits[rule as usize].stateless => {
+                matches!(self.program.rule(rule).1.kind, Kind::Never { of } | Kind::Always { of, .. } if of == role)
+            }
+            _ => false,
+        }
     }
 
     /// What a row of that event must hold.
@@ -259,7 +278,9 @@ impl Engine {
     pub fn size(&self) -> u64 {
         let rules = self.traits.len() as RuleIdx;
         let instances = |partition: &Partition| (0..rules).map(|rule| partition.instance_count(rule)).sum::<u64>();
-        self.state.partitions.iter().map(|partition| instances(partition) + partition.waiting() as u64).sum()
+        let partitions = self.state.partitions.iter();
+        self.state.held.len() as u64
+            + partitions.map(|partition| instances(partition) + partition.waiting() as u64).sum::<u64>()
     }
 
     /// Takes one event.
@@ -299,32 +320,71 @@ impl Engine {
             }
             self.state.census.late += 1;
         }
-        self.take(row, 0);
+        self.arrive(row, 0);
     }
 
-    /// Has a row, or an event derived from one, play its parts.
-    pub(crate) fn take(&mut self, row: &Row<'_>, depth: usize) {
+    /// Has a row, or an event derived from one, play the parts that it plays at once, and keeps it for the others until the
+    /// frontier has passed it.
+    pub(crate) fn arrive(&mut self, row: &Row<'_>, depth: usize) {
+        let Some(wanted) = self.wanted.get(row.event as usize) else { return };
+        let waits = wanted.waits && row.ts >= self.state.judged_to;
+        self.play(row, depth, |route| !waits || route.at_once);
+        if waits {
+            self.state.held.push(row);
+        }
+    }
+
+    /// Has the rows before `to` play the parts for which they waited.
+    fn release(&mut self, to: Timestamp) {
+        let mut held = core::mem::take(&mut self.state.held);
+        held.release(to, |row| self.play(row, 0, |route| !route.at_once));
+        self.state.held = held;
+    }
+
+    /// Gives events of another program their numbers and columns in this one; `known` has the columns that they came with.
+    pub(crate) fn relearn(&mut self, known: &HashMap<String, Vec<Column>, foldhash::fast::FixedState>) {
+        let mut held = core::mem::take(&mut self.state.held);
+        held.release(Timestamp::MAX, |row| {
+            let event = self.event(row.name);
+            let Some(wanted) = self.wanted.get(event as usize).filter(|wanted| wanted.waits) else { return };
+            let came_with = known.get(row.name).map_or(&[][..], Vec::as_slice);
+            let column = |column: &Column| *row.columns.get(came_with.iter().position(|known| known == column)?)?;
+            let columns: Vec<Option<event::ValueRef<'_>>> = wanted.columns.iter().map(column).collect();
+            self.state.held.push(&Row { event, columns: &columns, ..*row });
+        });
+    }
+
+    /// Has the rows that wait play their parts for the rules that are in force.
+    pub(crate) fn settle_held(&mut self) {
+        self.release(Timestamp::MAX);
+    }
+
+    /// The columns of the events that wait, by name.
+    pub(crate) fn held_columns(&self) -> HashMap<String, Vec<Column>, foldhash::fast::FixedState> {
+        let events: HashSet<EventIdx, foldhash::fast::FixedState> = self.state.held.events().collect();
+        let named = self.names.iter().filter(|(_, event)| events.contains(*event));
+        named.map(|(name, event)| (name.clone(), self.columns(*event).to_vec())).collect()
+    }
+
+    /// Has a row play the parts that `plays` chooses.
+    fn play(&mut self, row: &Row<'_>, depth: usize, plays: impl Fn(&Route) -> bool) {
         let mut landings = core::mem::take(&mut self.landings);
         if let Some(source) = self.state.sources.states.get(row.source as usize) {
             let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
             let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
-            for route in routes {
+            for route in routes.iter().filter(|route| plays(route)) {
                 arrival.route(route, &mut landings);
             }
         }
-        if landings.iter().any(|landing| landing.alternative > 0 && landing.judged().is_some()) {
-            // An event that several alternatives of a role match is judged once.
-            let mut known: HashSet<(Target, u32, Box<[u8]>), foldhash::fast::FixedState> = HashSet::default();
-            landings.retain(|landing| {
-                landing.judged().is_none_or(|key| known.insert((landing.target, landing.at.element, key.into())))
-            });
-        }
-        for landing in landings.drain(..) {
+        landings.judge_once();
+        let Landings { list, keys, .. } = &mut landings;
+        for landing in list.drain(..) {
             match landing.target {
                 Target::Derive { pack, derive } => self.derived(pack, derive, &landing, row, depth),
-                _ => self.land(landing, row),
+                _ => self.land(landing, keys, row),
             }
         }
+        landings.clear();
         self.landings = landings;
     }
 
@@ -336,7 +396,7 @@ impl Engine {
     }
 
     /// Gives an event's part its effect.
-    fn land(&mut self, landing: Landing, row: &Row<'_>) {
+    fn land(&mut self, landing: Landing, keys: &[u8], row: &Row<'_>) {
         let late = landing.at.ts < self.state.judged_to;
         let state = &mut self.state;
         match (landing.target, landing.what) {
@@ -352,22 +412,16 @@ impl Engine {
                     None => tally.unknown(Unknown::Absent),
                     Some(false) => {
                         tally.violated += 1;
-                        let violation = self.point_violation(rule, &key, landing.at);
+                        let violation = self.point_violation(rule, key.of(keys), landing.at);
                         self.state.early.push(Output::Violated(violation));
                     }
                 }
             }
             (Target::Role { rule, role }, Landed::Keyed { key, slots }) => {
-                let hash = key::hash(&key);
                 let touch = Touch { at: landing.at, role, alternative: landing.alternative, slots };
-                let touch = Addressed { touch, rule, hash, key };
-                let partition = &mut state.partitions[hash as usize % PARTITIONS];
-                if late {
-                    state.corrections = true;
-                    partition.push_late(touch);
-                } else {
-                    partition.push(touch);
-                }
+                let partition = &mut state.partitions[key.hash as usize % PARTITIONS];
+                state.corrections |= late;
+                partition.push(touch, rule, key, keys, late);
             }
             (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
                 let alternative = landing.alternative;
@@ -389,7 +443,7 @@ impl Engine {
             (Target::Scope { rule, opens }, landed) => {
                 let key = match landed {
                     Landed::Keyed { key, .. } => {
-                        PartialKey(key::parts(&key).map(|part| Some(Box::from(part))).collect())
+                        PartialKey(key::parts(key.of(keys)).map(|part| Some(Box::from(part))).collect())
                     }
                     Landed::Wide { key, .. } => key,
                     Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => return,
@@ -402,7 +456,7 @@ impl Engine {
                 let Some(Some(Value::Int(value))) = slots.first().cloned() else { return };
                 let Some(source) = state.sources.states.get(row.source as usize) else { return };
                 let declared = self.program.clock(clock);
-                let moved = state.clocks.report(clock, declared, &key, landing.at, source.node_idx, value);
+                let moved = state.clocks.report(clock, declared, key.of(keys), landing.at, source.node_idx, value);
                 if moved && late {
                     for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].clocks.contains(&clock)) {
                         let what = Why::Changed(landing.at.ts);
@@ -412,11 +466,12 @@ impl Engine {
             }
             (Target::Set { fact }, Landed::Fact { key, value, until }) => {
                 let keep = self.program.fact(fact).keep;
-                let news = value.is_some_and(|value| state.facts.set(fact, keep, &key, landing.at, value, until));
+                let news =
+                    value.is_some_and(|value| state.facts.set(fact, keep, key.of(keys), landing.at, value, until));
                 self.fact_changed(fact, landing.at.ts, news && late);
             }
             (Target::Unset { fact }, Landed::Keyed { key, .. }) => {
-                let news = state.facts.unset(fact, self.program.fact(fact).keep, &key, landing.at);
+                let news = state.facts.unset(fact, self.program.fact(fact).keep, key.of(keys), landing.at);
                 self.fact_changed(fact, landing.at.ts, news && late);
             }
             (Target::Unset { fact }, Landed::Wide { key, .. }) => {
@@ -433,7 +488,7 @@ impl Engine {
                 }
             }
             (Target::Success { breaker }, Landed::Keyed { key, .. }) => {
-                self.signal(breaker, &key, &Signal::Success, row.arrived, "", "");
+                self.signal(breaker, key.of(keys), &Signal::Success, row.arrived, "", "");
             }
             (
                 Target::Success { .. }
@@ -572,6 +627,7 @@ impl Engine {
         if to == self.state.judged_to && !self.state.corrections && self.state.dirty.is_empty() {
             return;
         }
+        self.release(to);
         let interruptions = self.interruptions(to);
         self.turn_epoch();
         let state = &mut self.state;

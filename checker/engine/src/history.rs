@@ -74,21 +74,34 @@ impl Link {
     pub(crate) const NONE: Link = Link { epoch: 0, place: u32::MAX };
 }
 
-/// What one instance did at one time.
+/// A touch that an instance took.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Entry {
+    touch: Touch,
     who: Handle,
-    /// The touch it took; none: it fell due, or shared its time with something that concerned many.
-    touch: Option<Touch>,
     /// The instance's touch before this one.
     before: Link,
+}
+
+/// What instances did in one epoch.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Deeds {
+    touches: Vec<Entry>,
+    /// Who first did something that was no touch: fell due, or was concerned by what concerned many.
+    others: Vec<Handle>,
+}
+
+impl Deeds {
+    fn len(&self) -> u64 {
+        (self.touches.len() + self.others.len()) as u64
+    }
 }
 
 /// What the instances of a partition did, by epoch. The touches of one instance are linked backwards in order of time.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Log {
     first: Epoch,
-    epochs: VecDeque<Vec<Entry>>,
+    epochs: VecDeque<Deeds>,
     len: u64,
 }
 
@@ -100,60 +113,68 @@ impl Log {
 
     /// How many of them are of one epoch.
     pub(crate) fn len_of(&self, epoch: Epoch) -> u64 {
-        let entries = epoch.checked_sub(self.first).and_then(|number| self.epochs.get(number as usize));
-        entries.map_or(0, |entries| entries.len() as u64)
+        self.deeds(epoch).map_or(0, Deeds::len)
     }
 
-    fn push(&mut self, epoch: Epoch, entry: Entry) -> Link {
+    fn deeds(&self, epoch: Epoch) -> Option<&Deeds> {
+        self.epochs.get(epoch.checked_sub(self.first)? as usize)
+    }
+
+    fn deeds_mut(&mut self, epoch: Epoch) -> &mut Deeds {
         if self.epochs.is_empty() {
             self.first = epoch;
         }
         while epoch < self.first {
-            self.epochs.push_front(Vec::new());
+            self.epochs.push_front(Deeds::default());
             self.first -= 1;
         }
         let number = (epoch - self.first) as usize;
         while self.epochs.len() <= number {
-            self.epochs.push_back(Vec::new());
+            self.epochs.push_back(Deeds::default());
         }
         self.len += 1;
-        let entries = &mut self.epochs[number];
-        entries.push(entry);
-        Link { epoch, place: (entries.len() - 1) as u32 }
+        &mut self.epochs[number]
+    }
+
+    fn push(&mut self, epoch: Epoch, entry: Entry) -> Link {
+        let touches = &mut self.deeds_mut(epoch).touches;
+        touches.push(entry);
+        Link { epoch, place: (touches.len() - 1) as u32 }
     }
 
     fn get(&self, link: Link) -> Option<&Entry> {
-        self.epochs.get(link.epoch.checked_sub(self.first)? as usize)?.get(link.place as usize)
+        self.deeds(link.epoch)?.touches.get(link.place as usize)
     }
 
     fn get_mut(&mut self, link: Link) -> Option<&mut Entry> {
-        self.epochs.get_mut(link.epoch.checked_sub(self.first)? as usize)?.get_mut(link.place as usize)
+        let deeds = self.epochs.get_mut(link.epoch.checked_sub(self.first)? as usize)?;
+        deeds.touches.get_mut(link.place as usize)
     }
 
     /// Notes that an instance did something that was no touch.
     pub(crate) fn note(&mut self, epoch: Epoch, who: Handle) {
-        self.push(epoch, Entry { who, touch: None, before: Link::NONE });
+        self.deeds_mut(epoch).others.push(who);
     }
 
     /// Appends a touch that comes after all others of its instance, whose last one is `last`.
     pub(crate) fn append(&mut self, epoch: Epoch, who: Handle, last: &mut Link, touch: Touch) {
-        *last = self.push(epoch, Entry { who, touch: Some(touch), before: *last });
+        *last = self.push(epoch, Entry { touch, who, before: *last });
     }
 
     /// Puts a late touch in its place among those of its instance, whose last one is `last`; false when it is there already.
     pub(crate) fn insert(&mut self, epoch: Epoch, who: Handle, last: &mut Link, touch: Touch) -> bool {
         let mut after = Link::NONE;
         let mut before = *last;
-        while let Some((known, further)) = self.touch(before) {
-            if known.repeats(&touch) {
+        while let Some(known) = self.get(before) {
+            if known.touch.repeats(&touch) {
                 return false;
             }
-            if known.order(&touch).is_lt() {
+            if known.touch.order(&touch).is_lt() {
                 break;
             }
-            (after, before) = (before, further);
+            (after, before) = (before, known.before);
         }
-        let new = self.push(epoch, Entry { who, touch: Some(touch), before });
+        let new = self.push(epoch, Entry { touch, who, before });
         match self.get_mut(after) {
             Some(entry) => entry.before = new,
             None => *last = new,
@@ -161,42 +182,41 @@ impl Log {
         true
     }
 
-    fn touch(&self, link: Link) -> Option<(&Touch, Link)> {
-        let entry = self.get(link)?;
-        Some((entry.touch.as_ref()?, entry.before))
-    }
-
     /// The touches that are kept of an instance whose last one is `last`, in order.
     pub(crate) fn trail(&self, last: Link) -> Vec<&Touch> {
         let mut trail = Vec::new();
         let mut next = last;
-        while let Some((touch, before)) = self.touch(next) {
-            trail.push(touch);
-            next = before;
+        while let Some(entry) = self.get(next) {
+            trail.push(&entry.touch);
+            next = entry.before;
         }
         trail.reverse();
         trail
     }
 
-    /// Takes who did something in an epoch, and lets go of what they did.
+    /// Who did something in an epoch; some may be named twice.
     pub(crate) fn actors(&self, epoch: Epoch) -> Vec<Handle> {
-        let entries = epoch.checked_sub(self.first).and_then(|number| self.epochs.get(number as usize));
-        entries.into_iter().flatten().map(|entry| entry.who).collect()
+        let Some(deeds) = self.deeds(epoch) else { return Vec::new() };
+        // The first touch of each speaks for the others.
+        let first = |entry: &&Entry| entry.before.epoch != epoch || entry.before == Link::NONE;
+        deeds.touches.iter().filter(first).map(|entry| entry.who).chain(deeds.others.iter().copied()).collect()
     }
 
     /// Lets go of everything up to an epoch.
     pub(crate) fn let_go(&mut self, epoch: Epoch) {
         while self.first <= epoch {
             let Some(gone) = self.epochs.pop_front() else { return };
-            self.len -= gone.len() as u64;
+            self.len -= gone.len();
             self.first += 1;
         }
     }
 
     /// Gives rules other numbers.
     pub(crate) fn renumber(&mut self, number: impl Fn(RuleIdx) -> Option<RuleIdx>) {
-        for entry in self.epochs.iter_mut().flatten() {
-            entry.who = number(entry.who.rule).map_or(Handle::NOBODY, |rule| Handle { rule, ..entry.who });
+        let change = |who: &mut Handle| *who = number(who.rule).map_or(Handle::NOBODY, |rule| Handle { rule, ..*who });
+        for deeds in &mut self.epochs {
+            deeds.touches.iter_mut().for_each(|entry| change(&mut entry.who));
+            deeds.others.iter_mut().for_each(change);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! That is what makes late evidence count: a late event is put in its place, the automaton runs again from the state it
 //! had before, and the difference between old and new findings is the correction.
-use alloc::{boxed::Box, collections::BinaryHeap, vec::Vec};
+use alloc::{collections::BinaryHeap, vec::Vec};
 use core::cmp::Reverse;
 use event::Timestamp;
 use hashbrown::HashTable;
@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     history::{Epoch, Epochs, Link},
+    key::Key,
     kind::{Anchor, Automaton, Found, What},
     program::RuleIdx,
     verdict::{EventRef, ViolationId},
@@ -31,7 +32,7 @@ impl Handle {
 /// A rule applied to one key.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Instance {
-    pub(crate) key: Box<[u8]>,
+    pub(crate) key: Key,
     pub(crate) hash: u64,
     pub(crate) generation: u32,
     /// The state at the frontier.
@@ -189,7 +190,11 @@ impl Table {
 
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
         self.index
-            .find(hash, |&slot| self.slots[slot as usize].as_ref().is_some_and(|instance| *instance.key == *key))
+            .find(hash, |&slot| {
+                self.slots[slot as usize]
+                    .as_ref()
+                    .is_some_and(|instance| instance.hash == hash && instance.key[..] == *key)
+            })
             .copied()
     }
 
@@ -210,7 +215,7 @@ impl Table {
         self.get_mut(handle.slot).filter(|instance| instance.generation == handle.generation)
     }
 
-    pub(crate) fn insert(&mut self, key: Box<[u8]>, hash: u64, now: Automaton) -> u32 {
+    pub(crate) fn insert(&mut self, key: Key, hash: u64, now: Automaton) -> u32 {
         self.generation = self.generation.wrapping_add(1);
         let instance = Instance {
             key,

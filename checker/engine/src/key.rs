@@ -182,6 +182,9 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 
+/// An encoded key. Most are short enough to need no memory of their own.
+pub(crate) type Key = smallvec::SmallVec<[u8; 40]>;
+
 /// A key of which only some parts are bound, as a pattern with a shorter key supplies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct PartialKey(pub(crate) Vec<Option<Box<[u8]>>>);

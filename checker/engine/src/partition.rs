@@ -1,20 +1,20 @@
-//! One virtual partition: a reorder buffer, the instances behind it, and their deadlines.
+//! One virtual partition: its instances and their deadlines.
 //!
-//! Touches wait in the buffer until the frontier has passed them, then instances take them in order of time. A touch that
-//! comes when the frontier has passed it already is put among those that its instance took, and the instance runs again.
+//! Instances take touches in order of time, when the frontier has passed them. A touch that comes later is put among
+//! those that its instance took, and the instance runs again.
 use alloc::vec::Vec;
 use event::Timestamp;
 use smallvec::SmallVec;
 
 use crate::{
-    buffer::Buffer,
     history::{Epoch, Log},
     instance::{Handle, Instance, Mark, Table},
+    key::Key,
     kind::{Automaton, Instant, Tally},
     program::RuleIdx,
     rerun::{Past, replay, report, rerun},
     timer::Timers,
-    touch::{Addressed, Touch},
+    touch::{Addressed, KeyAt, Touch},
     verdict::{EventRef, Output},
     world::{Interruption, Why, World},
 };
@@ -22,8 +22,11 @@ use crate::{
 /// See the module.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Partition {
-    buffer: Buffer,
+    /// On their way to their instances, in any order.
+    waiting: Vec<Addressed>,
     late: Vec<Addressed>,
+    /// The keys of both.
+    keys: Vec<u8>,
     tables: Vec<Table>,
     timers: Timers,
     /// What instances did that may still be corrected.
@@ -39,9 +42,7 @@ pub(crate) struct Said {
     pub(crate) tallies: Vec<Tally>,
     /// Instances that can judge now what they had left open.
     awake: Vec<Handle>,
-    /// What the frontier has passed; empty between partitions, kept for its memory.
-    ready: Vec<Addressed>,
-    /// Whose each of those is.
+    /// Whose the touches at hand are; empty between partitions, kept for its memory.
     owners: Vec<Option<Handle>>,
 }
 
@@ -56,13 +57,19 @@ impl Partition {
         Partition { tables: (0..rules).map(|_| Table::default()).collect(), ..Partition::default() }
     }
 
-    pub(crate) fn push(&mut self, touch: Addressed) {
-        self.buffer.push(touch);
-    }
-
-    /// Takes a touch that the frontier has already passed.
-    pub(crate) fn push_late(&mut self, touch: Addressed) {
-        self.late.push(touch);
+    /// Takes a touch; `late`: the frontier has already passed it.
+    pub(crate) fn push(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, keys: &[u8], late: bool) {
+        let to = if late { &mut self.late } else { &mut self.waiting };
+        let known = to.last().map(|last| last.key).filter(|last| last.hash == key.hash);
+        let key = match known.filter(|known| known.of(&self.keys) == key.of(keys)) {
+            Some(known) => known,
+            None => {
+                let from = self.keys.len();
+                self.keys.extend_from_slice(key.of(keys));
+                KeyAt::since(from, &self.keys)
+            }
+        };
+        to.push(Addressed { touch, rule, key });
     }
 
     pub(crate) fn instances(&self, rule: RuleIdx) -> impl Iterator<Item = &Instance> {
@@ -74,7 +81,7 @@ impl Partition {
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.buffer.len() + self.timers.len()
+        self.waiting.len() + self.timers.len()
     }
 
     /// How many things are kept that instances did.
@@ -89,8 +96,8 @@ impl Partition {
 
     /// Whether nothing happens before `to`.
     fn rests(&self, to: Timestamp) -> bool {
-        let next = [self.buffer.first(), self.timers.first(), self.forget.first()];
-        self.late.is_empty() && next.into_iter().flatten().all(|next| next >= to)
+        let next = [self.timers.first(), self.forget.first()];
+        self.late.is_empty() && self.waiting.is_empty() && next.into_iter().flatten().all(|next| next >= to)
     }
 
     /// Judges everything before `to`.
@@ -105,8 +112,8 @@ impl Partition {
             return;
         }
         self.correct(world, interruptions, to, said);
-        let (mut ready, mut owners) = (core::mem::take(&mut said.ready), core::mem::take(&mut said.owners));
-        self.buffer.take(to, &mut ready);
+        let (mut ready, keys) = (self.take_ready(to), core::mem::take(&mut self.keys));
+        let mut owners = core::mem::take(&mut said.owners);
         let mut touches = ready.as_slice();
         let mut breaks = interruptions.iter().filter(|known| !known.late && known.ts() < to).peekable();
         loop {
@@ -120,8 +127,8 @@ impl Partition {
                 concerned.push(interruption);
             }
             let mut seen: Vec<(RuleIdx, u32)> = Vec::new();
-            for group in instant.chunk_by(Addressed::same_instance) {
-                let owner = self.touched(world, group, &concerned, said);
+            for group in instant.chunk_by(|a, b| a.same_instance(b, &keys)) {
+                let owner = self.touched(world, group, &keys, &concerned, said);
                 owners.extend(group.iter().map(|_| owner));
                 if let Some(owner) = owner.filter(|_| !concerned.is_empty()) {
                     seen.push((owner.rule, owner.slot));
@@ -140,7 +147,20 @@ impl Partition {
         self.forget(world);
         ready.clear();
         owners.clear();
-        (said.ready, said.owners) = (ready, owners);
+        self.keys = keys;
+        if self.waiting.is_empty() {
+            (self.waiting, said.owners) = (ready, owners);
+            self.keys.clear();
+        }
+    }
+
+    /// Takes what the frontier has passed, in order. Other rules may have left some that it has not.
+    fn take_ready(&mut self, to: Timestamp) -> Vec<Addressed> {
+        let mut ready = core::mem::take(&mut self.waiting);
+        let keys = &self.keys;
+        ready.sort_unstable_by(|a, b| a.order(b, keys));
+        self.waiting = ready.split_off(ready.partition_point(|touch| touch.ts() < to));
+        ready
     }
 
     /// Feeds one instance the touches of one instant.
@@ -148,14 +168,16 @@ impl Partition {
         &mut self,
         world: &World<'_>,
         group: &[Addressed],
+        keys: &[u8],
         concerned: &[&Interruption],
         said: &mut Said,
     ) -> Option<Handle> {
         let first = group.first()?;
         let (rule, ts) = (first.rule, first.ts());
-        let slot = match self.tables[rule as usize].find(first.hash, &first.key) {
+        let (key, hash) = (first.key.of(keys), first.key.hash);
+        let slot = match self.tables[rule as usize].find(hash, key) {
             Some(slot) => slot,
-            None => self.open(world, first, world.epochs.of(ts), Some(ts), said),
+            None => self.open(world, rule, key, hash, world.epochs.of(ts), Some(ts), said),
         };
         self.caught_up(world, rule, slot, ts, said);
         let table = &mut self.tables[rule as usize];
@@ -181,12 +203,13 @@ impl Partition {
     fn open(
         &mut self,
         world: &World<'_>,
-        first: &Addressed,
+        rule: RuleIdx,
+        key: &[u8],
+        hash: u64,
         epoch: Epoch,
         seen: Option<Timestamp>,
         said: &mut Said,
     ) -> u32 {
-        let rule = first.rule;
         let limit = usize::try_from(world.rule(rule).max_keys / world.partitions).unwrap_or(usize::MAX).max(1);
         let table = &mut self.tables[rule as usize];
         if table.len() >= limit
@@ -197,13 +220,13 @@ impl Partition {
         }
         let mut now = Automaton::new(world.rule(rule));
         if let Some(ts) = seen
-            && world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(&first.key))
+            && world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(key))
         {
-            let mut ctx = world.ctx(rule, &first.key);
-            let past = Past { key: &first.key, from: Timestamp::ZERO, trail: &[] };
+            let mut ctx = world.ctx(rule, key);
+            let past = Past { key, from: Timestamp::ZERO, trail: &[] };
             replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
-        let slot = table.insert(first.key.clone(), first.hash, now);
+        let slot = table.insert(Key::from_slice(key), hash, now);
         if let Some(instance) = table.get_mut(slot).filter(|_| !world.offline) {
             instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
         }
@@ -327,15 +350,17 @@ impl Partition {
     /// Puts late touches in their places and runs the instances concerned again.
     fn correct(&mut self, world: &World<'_>, interruptions: &[Interruption], to: Timestamp, said: &mut Said) {
         let mut again: Vec<Handle> = Vec::new();
+        let keys = core::mem::take(&mut self.keys);
         for addressed in core::mem::take(&mut self.late) {
             let (rule, ts) = (addressed.rule, addressed.ts());
+            let (key, hash) = (addressed.key.of(&keys), addressed.key.hash);
             if ts < world.epochs.floor() {
                 continue;
             }
             let epoch = world.epochs.of(ts);
-            let slot = match self.tables[rule as usize].find(addressed.hash, &addressed.key) {
+            let slot = match self.tables[rule as usize].find(hash, key) {
                 Some(slot) => slot,
-                None => self.open(world, &addressed, epoch, None, said),
+                None => self.open(world, rule, key, hash, epoch, None, said),
             };
             let table = &mut self.tables[rule as usize];
             let handle = table.handle(rule, slot);
@@ -346,6 +371,7 @@ impl Partition {
                 again.push(handle);
             }
         }
+        self.keys = keys;
         for interruption in interruptions.iter().filter(|interruption| interruption.late) {
             let table = &mut self.tables[interruption.rule as usize];
             let concerned: Vec<u32> = table
@@ -421,8 +447,9 @@ impl Partition {
             .map(|rule| rule.and_then(|rule| old.get_mut(rule as usize)).map(core::mem::take).unwrap_or_default())
             .collect();
         let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
-        self.buffer.renumber(number);
-        self.late.retain_mut(|touch| number(touch.rule).map(|rule| touch.rule = rule).is_some());
+        for touches in [&mut self.waiting, &mut self.late] {
+            touches.retain_mut(|touch| number(touch.rule).map(|rule| touch.rule = rule).is_some());
+        }
         let change = |handle: Handle| Some(Handle { rule: number(handle.rule)?, ..handle });
         self.timers.rewrite(change);
         self.forget.rewrite(change);

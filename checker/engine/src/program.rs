@@ -57,17 +57,62 @@ pub(crate) struct Route {
     /// The alternative's number in its role.
     pub(crate) alternative: u8,
     pub(crate) kept: u16,
+    /// Parts of one event with the same number have the same key; none: it has to be computed.
+    pub(crate) key: Option<u16>,
+    /// It has its effect when it arrives, not when the frontier has passed it.
+    pub(crate) at_once: bool,
     /// For each slot that reads the row, the column.
     pub(crate) columns: Box<[Option<u16>]>,
 }
 
 /// An attribute that some pattern reads from events of one name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Column {
     /// The attribute's name.
     pub name: String,
     /// Whether it is one of the resource's.
     pub of_resource: bool,
+}
+
+/// A key of values that stand in the event.
+#[derive(PartialEq)]
+struct PlainKey<'a> {
+    across_networks: bool,
+    /// With whether they may be absent.
+    parts: Vec<(Plain<'a>, bool)>,
+}
+
+/// A value that stands in the event.
+#[derive(Clone, Copy, PartialEq)]
+enum Plain<'a> {
+    Attr(&'a str, bool),
+    Resource(&'a str),
+    Name,
+    Node,
+    Component,
+    Network,
+    Ts,
+    Severity,
+    Body,
+    TraceId,
+}
+
+impl<'a> Plain<'a> {
+    fn of(slot: &'a Slot) -> Option<Self> {
+        Some(match slot {
+            Slot::Attr { name, int } => Plain::Attr(name, *int),
+            Slot::Resource(name) => Plain::Resource(name),
+            Slot::Name => Plain::Name,
+            Slot::Node => Plain::Node,
+            Slot::Component => Plain::Component,
+            Slot::Network => Plain::Network,
+            Slot::Ts => Plain::Ts,
+            Slot::Severity => Plain::Severity,
+            Slot::Body => Plain::Body,
+            Slot::TraceId => Plain::TraceId,
+            Slot::Let(_) | Slot::Element | Slot::Captured(_) => return None,
+        })
+    }
 }
 
 /// All that the program wants of events of one name.
@@ -76,6 +121,8 @@ pub struct Wanted {
     /// What a row of such an event holds, in this order.
     pub columns: Vec<Column>,
     pub(crate) routes: Vec<Route>,
+    /// Whether some part waits for the frontier.
+    pub(crate) waits: bool,
 }
 
 impl Program {
@@ -138,16 +185,40 @@ impl Program {
     #[must_use]
     pub fn wanted(&self, name: &str) -> Wanted {
         let mut wanted = Wanted::default();
+        let mut keys: Vec<PlainKey<'_>> = Vec::new();
         for (target, pack, role) in self.targets() {
             for (number, pattern) in role.alternatives.iter().enumerate() {
                 if pattern.name.matches(name) {
                     let columns = pattern.slots.iter().map(|slot| wanted.column(slot)).collect();
-                    wanted.routes.push(Route { target, pack, alternative: number as u8, kept: role.kept, columns });
+                    let key = self.plain_key(target, pattern).map(|key| {
+                        keys.iter().position(|known| *known == key).unwrap_or_else(|| {
+                            keys.push(key);
+                            keys.len() - 1
+                        }) as u16
+                    });
+                    let alternative = number as u8;
+                    let kept = role.kept;
+                    wanted.routes.push(Route { target, pack, alternative, kept, key, at_once: false, columns });
                 }
             }
         }
         wanted.routes.sort_by_key(|route| route.target);
         wanted
+    }
+
+    /// What a key is made of, where that is only what stands in the event.
+    fn plain_key<'a>(&'a self, target: Target, pattern: &'a Pattern) -> Option<PlainKey<'a>> {
+        let rule = match target {
+            Target::Role { rule, .. } | Target::Scope { rule, .. } => Some(self.rule(rule).1),
+            _ => None,
+        };
+        let parts = pattern.key.iter().enumerate().map(|(number, part)| {
+            let Some(Expr::Slot(slot)) = part else { return None };
+            let optional = rule.is_some_and(|rule| rule.key.get(number).is_some_and(|part| part.optional));
+            Some((Plain::of(pattern.slots.get(*slot as usize)?)?, optional))
+        });
+        let parts = parts.collect::<Option<Vec<_>>>()?;
+        Some(PlainKey { across_networks: rule.is_some_and(|rule| rule.across_networks), parts })
     }
 
     /// Whether some pattern could match a name that none names in full. Asked for every event that none names.

@@ -14,7 +14,7 @@ pub(crate) struct Remembered {
 impl Remembered {
     /// Remembers it; false when it was known.
     pub(crate) fn insert(&mut self, identity: Identity) -> bool {
-        !self.previous.contains(&identity.0) && self.current.insert(identity.0)
+        !self.previous.contains(&{ identity.0 }) && self.current.insert(identity.0)
     }
 
     /// Forgets what is older than twice `span`.

@@ -1,9 +1,9 @@
 //! An event as a rule sees it: the part it plays and the few values that later conditions ask for.
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::{cmp::Ordering, ops::Deref};
 use event::{Timestamp, Value};
 
-use crate::{pack::RoleIdx, program::RuleIdx, verdict::EventRef};
+use crate::{key, pack::RoleIdx, program::RuleIdx, verdict::EventRef};
 
 /// One event (or one element of it) in one part: what automata take, and remember.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -18,14 +18,34 @@ pub(crate) struct Touch {
 /// What an automaton remembers of an event.
 pub(crate) type Seen = Touch;
 
-/// A touch on its way through the reorder buffer to its instance.
+/// A touch on its way to its instance.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Addressed {
     pub(crate) touch: Touch,
     pub(crate) rule: RuleIdx,
-    /// Stable hash of `key`.
+    pub(crate) key: KeyAt,
+}
+
+/// Where an encoded key stands in the memory that keys share on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct KeyAt {
+    from: u32,
+    len: u32,
+    /// Stable hash of the key.
     pub(crate) hash: u64,
-    pub(crate) key: Box<[u8]>,
+}
+
+impl KeyAt {
+    /// The key that has been written to the end of `keys`, from `from` on.
+    pub(crate) fn since(from: usize, keys: &[u8]) -> Self {
+        let written = &keys[from..];
+        KeyAt { from: from as u32, len: written.len() as u32, hash: key::hash(written) }
+    }
+
+    pub(crate) fn of(self, keys: &[u8]) -> &[u8] {
+        let from = self.from as usize;
+        keys.get(from..from + self.len as usize).unwrap_or_default()
+    }
 }
 
 /// Values kept of an event, shared by all who remember it. Most events are remembered without any.
@@ -64,15 +84,15 @@ impl Addressed {
     }
 
     /// Whether both are for the same instance.
-    pub(crate) fn same_instance(&self, other: &Self) -> bool {
-        self.rule == other.rule && self.hash == other.hash && self.key == other.key
+    pub(crate) fn same_instance(&self, other: &Self, keys: &[u8]) -> bool {
+        self.rule == other.rule && self.key.hash == other.key.hash && self.key.of(keys) == other.key.of(keys)
     }
 
     /// The order in which touches are worked off: by time, then in an order that does not depend on arrival.
-    pub(crate) fn order(&self, other: &Self) -> Ordering {
-        (self.ts(), self.rule, self.hash)
-            .cmp(&(other.ts(), other.rule, other.hash))
-            .then_with(|| self.key.cmp(&other.key))
+    pub(crate) fn order(&self, other: &Self, keys: &[u8]) -> Ordering {
+        (self.ts(), self.rule, self.key.hash)
+            .cmp(&(other.ts(), other.rule, other.key.hash))
+            .then_with(|| self.key.of(keys).cmp(other.key.of(keys)))
             .then_with(|| self.touch.order_inside(&other.touch))
     }
 }

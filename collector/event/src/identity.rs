@@ -8,10 +8,11 @@ use core::fmt;
 /// on every machine and in every version, because identities reach the disk. It is not proof against someone who forges
 /// collisions: whoever may send events may also send wrong ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(Rust, packed(8))]
 pub struct Identity(pub u128);
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", { self.0 })
     }
 }

@@ -45,7 +45,8 @@ use crate::{
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Automaton {
     state: State,
-    mute: mute::Mute,
+    /// Only where the rule holds violations back.
+    mute: Option<Box<mute::Mute>>,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -529,7 +530,7 @@ impl Automaton {
             Kind::Exclusive { .. } => State::Exclusive(Box::default()),
             Kind::Aggregate(definition) => State::Aggregate(Box::new(aggregate::Aggregate::new(definition))),
         };
-        Automaton { state, mute: mute::Mute::default() }
+        Automaton { state, mute: None }
     }
 
     /// Works off one instant.
@@ -559,7 +560,7 @@ impl Automaton {
             }
             _ => self.feed(ctx, &now),
         }
-        self.mute.sift(ctx, (now.ts, false), self.state.has_left_open());
+        self.sift(ctx, (now.ts, false));
     }
 
     fn feed(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
@@ -628,12 +629,20 @@ impl Automaton {
             State::Expected(state) => state.due(ctx, due),
             State::Poll(state) => state.due(ctx, due),
         }
-        self.mute.sift(ctx, (due, true), self.state.has_left_open());
+        self.sift(ctx, (due, true));
+    }
+
+    /// Holds back what the rule does not want said again.
+    fn sift(&mut self, ctx: &mut Ctx<'_>, certain: mute::Certain) {
+        if ctx.rule.report_first || ctx.rule.quiet.is_some() {
+            let open = self.state.has_left_open();
+            self.mute.get_or_insert_default().sift(ctx, certain, open);
+        }
     }
 
     /// The violations that were said and that what was left open may yet take back.
     pub(crate) fn revocable(&self) -> impl Iterator<Item = Anchor> {
-        self.mute.revocable()
+        self.mute.iter().flat_map(|mute| mute.revocable())
     }
 
     /// Sees whether something that was left open can be judged by now.
@@ -678,7 +687,7 @@ impl Automaton {
 
     /// Whether it is as if it had never been touched.
     pub(crate) fn is_idle(&self) -> bool {
-        self.mute.is_idle()
+        self.mute.as_ref().is_none_or(|mute| mute.is_idle())
             && match &self.state {
                 State::Point => true,
                 State::Response(state) => state.is_idle(),

@@ -60,9 +60,6 @@ impl Mute {
     /// open before apart; `open`: the automaton has left something open.
     pub(super) fn sift(&mut self, ctx: &mut Ctx<'_>, certain: Certain, open: bool) {
         let woken = core::mem::take(&mut ctx.woken);
-        if !ctx.rule.report_first && ctx.rule.quiet.is_none() {
-            return;
-        }
         if self.unsure.is_none() && (open || !woken.is_empty()) {
             self.unsure = Some(Box::new(Unsure { settled: self.reported, found: VecDeque::new() }));
         }

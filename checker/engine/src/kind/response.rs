@@ -1,7 +1,9 @@
 //! `response`: each `when` is answered by a `then` within a time, or before a marker.
-use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::time::Duration;
 use event::{Int, Timestamp};
+use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld};
 use crate::{
@@ -24,13 +26,13 @@ const EARLY_MAX: usize = 1_024;
 /// The obligations of one key, by deadline.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Response {
-    pending: VecDeque<Obligation>,
-    asleep: Vec<Asleep>,
+    pending: SmallVec<[Obligation; 1]>,
+    asleep: ThinVec<Asleep>,
     /// Something asleep can be judged by now.
     awake: bool,
-    overdue: VecDeque<Seen>,
+    overdue: ThinVec<Seen>,
     /// Answers of the last `slack`, which a question may still come for.
-    early: VecDeque<Seen>,
+    early: ThinVec<Seen>,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -39,9 +41,9 @@ struct Obligation {
     span: Span,
     /// The last time that is in time; once broken, the end of the grace.
     deadline: Timestamp,
-    broken: Option<(RoleIdx, EventRef)>,
+    broken: Option<Box<(RoleIdx, EventRef)>>,
     /// How its deadline is counted in ticks, while that has not passed.
-    ticking: Option<Ticking>,
+    ticking: Option<Box<Ticking>>,
 }
 
 /// An obligation whose deadline passed while nothing was heard of its node.
@@ -122,12 +124,12 @@ impl Response {
                         ctx.unknown(Unknown::Absent);
                         continue;
                     };
-                    ticking = Some(Ticking {
+                    ticking = Some(Box::new(Ticking {
                         key: key.into(),
                         over: None,
                         least: now.ts.plus(ticks.and.unwrap_or_default()),
                         stalled_at: ticks.or.map_or(Timestamp::MAX, |or| now.ts.plus(or)),
-                    });
+                    }));
                 }
                 if self.answered_early(ctx, &when, *pair) {
                     ctx.tally.held += 1;
@@ -201,9 +203,8 @@ impl Response {
     /// Whether an answer of the last `slack` is the one.
     fn answered_early(&mut self, ctx: &Ctx<'_>, when: &Seen, pair: bool) -> bool {
         let oldest = when.at.ts.minus(ctx.rule.slack);
-        while self.early.front().is_some_and(|then| then.at.ts < oldest) {
-            self.early.pop_front();
-        }
+        let passed = self.early.iter().take_while(|then| then.at.ts < oldest).count();
+        self.early.drain(..passed);
         let fits = |then: &Seen| !same_event(&when.at, &then.at) && ctx.fits(when, then);
         let Some(place) = self.early.iter().position(fits) else { return false };
         if pair {
@@ -218,9 +219,9 @@ impl Response {
             return;
         }
         if self.early.len() == EARLY_MAX {
-            self.early.pop_front();
+            self.early.remove(0);
         }
-        self.early.push_back(then.clone());
+        self.early.push(then.clone());
     }
 
     /// Takes an answer that may answer many.
@@ -268,9 +269,8 @@ impl Response {
                 .find(|asleep| asleep.late.is_none() && answers(ctx, &asleep.obligation.when, then))
             {
                 asleep.late = Some((then.role, then.at));
-            } else if let Some(place) = self.overdue.iter().position(|when| answers(ctx, when, then))
-                && let Some(when) = self.overdue.remove(place)
-            {
+            } else if let Some(place) = self.overdue.iter().position(|when| answers(ctx, when, then)) {
+                let when = self.overdue.remove(place);
                 ctx.find(Anchor::Event(when.at), What::Late(then.role, then.at));
             }
         }
@@ -311,7 +311,7 @@ impl Response {
                 && ctx.fits(&obligation.when, breaker)
                 && !ctx.span_ended(&obligation.span, breaker.at.ts)
             {
-                obligation.broken = Some((breaker.role, breaker.at));
+                obligation.broken = Some(Box::new((breaker.role, breaker.at)));
                 obligation.deadline = breaker.at.ts.plus(grace);
                 obligation.ticking = None;
             }
@@ -368,7 +368,7 @@ impl Response {
     /// Reports an obligation whose grace or deadline is over.
     fn conclude(&mut self, ctx: &mut Ctx<'_>, then: RoleIdx, obligation: Obligation) {
         let mut evidence = vec![(Part::Role(obligation.when.role), obligation.when.at)];
-        let at = match obligation.broken {
+        let at = match obligation.broken.as_deref().copied() {
             Some((role, breaker)) => {
                 evidence.push((Part::Role(role), breaker));
                 breaker.ts
@@ -388,9 +388,9 @@ impl Response {
     ) {
         ctx.violated(Anchor::Event(when.at), at, evidence, missing);
         if self.overdue.len() == OVERDUE_MAX {
-            self.overdue.pop_front();
+            self.overdue.remove(0);
         }
-        self.overdue.push_back(when);
+        self.overdue.push(when);
     }
 
     /// Looks again at what was left open. What can be judged now is concluded where all is judged in order of time;
@@ -439,14 +439,15 @@ impl Response {
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let again = self.asleep.iter().map(|asleep| asleep.again).min().filter(|again| *again < Timestamp::MAX);
-        self.pending.front().map(Obligation::due).into_iter().chain(again).min()
+        self.pending.first().map(Obligation::due).into_iter().chain(again).min()
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Kind::Response { then, .. } = ctx.rule.kind else { return };
         self.wake(ctx, then, due);
-        while self.pending.front().is_some_and(|open| open.due() <= due) {
-            let Some(open) = self.pending.pop_front() else { return };
+        let passed = self.pending.iter().take_while(|open| open.due() <= due).count();
+        let passed: SmallVec<[Obligation; 1]> = self.pending.drain(..passed).collect();
+        for open in passed {
             if open.broken.is_none() && ctx.span_ended(&open.span, open.deadline.min(open.due())) {
                 continue;
             }
