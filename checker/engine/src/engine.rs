@@ -441,14 +441,13 @@ impl Engine {
                 }
             }
             (Target::Scope { rule, opens }, landed) => {
-                let key = match landed {
-                    Landed::Keyed { key, .. } => {
-                        PartialKey(key::parts(key.of(keys)).map(|part| Some(Box::from(part))).collect())
-                    }
-                    Landed::Wide { key, .. } => key,
-                    Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => return,
+                let scope = &mut state.scopes[rule as usize];
+                let news = match &landed {
+                    Landed::Keyed { key, .. } => scope.insert(opens, key.of(keys), landing.at),
+                    Landed::Wide { key, .. } => scope.insert_wide(opens, key, landing.at),
+                    Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => false,
                 };
-                if state.scopes[rule as usize].insert(opens, key, landing.at) && late {
+                if news && late {
                     state.dirty.push(Interruption { rule, what: Why::Changed(landing.at.ts), late });
                 }
             }

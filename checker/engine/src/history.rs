@@ -130,7 +130,9 @@ impl Log {
         }
         let number = (epoch - self.first) as usize;
         while self.epochs.len() <= number {
-            self.epochs.push_back(Deeds::default());
+            // Another epoch mostly brings about as much.
+            let expected = self.epochs.back().map_or(0, |last| last.touches.len());
+            self.epochs.push_back(Deeds { touches: Vec::with_capacity(expected), others: Vec::new() });
         }
         self.len += 1;
         &mut self.epochs[number]

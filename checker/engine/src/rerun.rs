@@ -33,11 +33,12 @@ pub(crate) fn report(
     said: &mut Said,
 ) {
     for found in found {
-        let fresh = note(world, rule, &instance.key, &mut instance.findings, &found, when);
+        let id = world.violation_id(rule, &instance.key, &found.anchor);
+        let fresh = note(&mut instance.findings, id, &found, when);
         if fresh {
             said.tallies[rule as usize].violated += 1;
         }
-        said.outputs.push(world.output(rule, &instance.key, &found, !fresh));
+        said.outputs.push(world.output(rule, &instance.key, id, &found, !fresh));
     }
     if world.offline && instance.findings.len() > 1_024 {
         instance.findings.drain(..512);
@@ -45,15 +46,7 @@ pub(crate) fn report(
 }
 
 /// Adds a finding to the record; returns whether it is a violation not known before.
-fn note(
-    world: &World<'_>,
-    rule: RuleIdx,
-    key: &[u8],
-    findings: &mut Vec<Finding>,
-    found: &Found,
-    when: Timestamp,
-) -> bool {
-    let id = world.violation_id(rule, key, &found.anchor);
+fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Timestamp) -> bool {
     let known = findings.iter_mut().find(|finding| finding.id == id);
     match (&found.what, known) {
         (What::Violated { .. }, Some(known)) => {
@@ -107,13 +100,14 @@ pub(crate) fn rerun(
     for finding in &mut findings {
         finding.resolved = finding.resolved.filter(|at| *at < from);
     }
-    let mut latest: Vec<Found> = Vec::new();
+    let mut latest: Vec<(ViolationId, Found)> = Vec::new();
     let mut ctx = world.ctx(rule, &instance.key);
     ctx.known = &old;
     let mut record = |when: Timestamp, found: Vec<Found>| {
         for found in found {
-            note(world, rule, &instance.key, &mut findings, &found, when);
-            latest.push(found);
+            let id = world.violation_id(rule, &instance.key, &found.anchor);
+            note(&mut findings, id, &found, when);
+            latest.push((id, found));
         }
     };
     let trail = log.trail(instance.last_touch);
@@ -140,8 +134,8 @@ pub(crate) fn rerun(
         }
     }
     let mut again: Vec<ViolationId> = Vec::new();
-    for found in &latest {
-        let id = world.violation_id(rule, &instance.key, &found.anchor);
+    for (id, found) in &latest {
+        let id = *id;
         let before = old.iter().find(|finding| finding.id == id);
         let after = findings.iter().find(|finding| finding.id == id);
         // A level that was said to have recovered and has not is said again.
@@ -170,7 +164,7 @@ pub(crate) fn rerun(
             again.push(id);
             said.tallies[rule as usize].violated += u64::from(before.is_none());
         }
-        said.outputs.push(world.output(rule, &instance.key, found, before.is_some()));
+        said.outputs.push(world.output(rule, &instance.key, id, found, before.is_some()));
     }
     instance.findings = findings;
     instance.now = state;

@@ -1,11 +1,12 @@
 //! `during`: the spans of time to which a rule is restricted, kept apart from its instances because a span may open
 //! before the instance it covers exists.
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 use event::Timestamp;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::{
-    key::{self, PartialKey},
+    key::{self, Key, PartialKey},
     pack::During,
     verdict::EventRef,
 };
@@ -19,10 +20,12 @@ pub(crate) struct Scope {
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Edges {
-    /// Which parts edges bind; patterns of one role may differ.
-    masks: Vec<Vec<bool>>,
-    by_key: HashMap<PartialKey, Vec<EventRef>, foldhash::fast::FixedState>,
+    /// By which parts edges bind; patterns of one role may differ.
+    by_mask: Vec<(Vec<bool>, Bound)>,
 }
+
+/// Edges in order of time, by the bound parts of their keys. Most keys have one.
+type Bound = HashMap<Key, SmallVec<[EventRef; 1]>, foldhash::fast::FixedState>;
 
 /// The span that covers a time: its opener, or none when it is open from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -38,12 +41,13 @@ impl Span {
 }
 
 impl Edges {
-    fn insert(&mut self, key: PartialKey, at: EventRef) -> bool {
-        let mask: Vec<bool> = key.0.iter().map(Option::is_some).collect();
-        if !self.masks.contains(&mask) {
-            self.masks.push(mask);
-        }
-        let edges = self.by_key.entry(key).or_default();
+    /// `mask` says which parts of the key `bound` holds.
+    fn insert(&mut self, mask: &[bool], bound: Key, at: EventRef) -> bool {
+        let place = self.by_mask.iter().position(|(known, _)| known == mask).unwrap_or_else(|| {
+            self.by_mask.push((mask.into(), HashMap::default()));
+            self.by_mask.len() - 1
+        });
+        let edges = self.by_mask[place].1.entry(bound).or_default();
         match edges.binary_search(&at) {
             Ok(_) => false,
             Err(place) => {
@@ -55,15 +59,19 @@ impl Edges {
 
     /// The edges of all keys that agree with this one.
     fn of(&self, key: &[u8]) -> impl Iterator<Item = &[EventRef]> {
-        self.masks.iter().filter_map(move |mask| {
-            let bound = |(bound, part): (&bool, &[u8])| bound.then(|| Box::from(part));
-            let projected = PartialKey(mask.iter().zip(key::parts(key)).map(bound).collect());
-            self.by_key.get(&projected).map(Vec::as_slice)
+        self.by_mask.iter().filter_map(move |(mask, edges)| {
+            if mask.iter().all(|bound| *bound) {
+                return edges.get(key).map(SmallVec::as_slice);
+            }
+            let mut bound = Key::new();
+            let parts = mask.iter().zip(key::parts(key)).filter(|(bound, _)| **bound);
+            parts.for_each(|(_, part)| bound.extend_from_slice(part));
+            edges.get(&bound[..]).map(SmallVec::as_slice)
         })
     }
 
     fn prune(&mut self, floor: Timestamp, oldest: Timestamp) {
-        self.by_key.retain(|_, edges| {
+        let retained = |_: &Key, edges: &mut SmallVec<[EventRef; 1]>| {
             // Of those before the floor, all of the last time stay: an opener does not close its own span, its twin does.
             let passed = edges.partition_point(|edge| edge.ts < floor);
             if let Some(last) = edges[..passed].last().map(|edge| edge.ts) {
@@ -71,14 +79,30 @@ impl Edges {
                 edges.drain(..keep_from);
             }
             edges.last().is_some_and(|edge| edge.ts >= oldest)
-        });
+        };
+        for (_, edges) in &mut self.by_mask {
+            edges.retain(retained);
+        }
     }
 }
 
 impl Scope {
     /// Records an opener or a closer. Returns whether it is news.
-    pub(crate) fn insert(&mut self, opens: bool, key: PartialKey, at: EventRef) -> bool {
-        if opens { self.opens.insert(key, at) } else { self.closes.insert(key, at) }
+    pub(crate) fn insert(&mut self, opens: bool, key: &[u8], at: EventRef) -> bool {
+        let mask: SmallVec<[bool; 8]> = key::parts(key).map(|_| true).collect();
+        self.edges(opens).insert(&mask, Key::from_slice(key), at)
+    }
+
+    /// The same for one with a shorter key.
+    pub(crate) fn insert_wide(&mut self, opens: bool, key: &PartialKey, at: EventRef) -> bool {
+        let mask: SmallVec<[bool; 8]> = key.0.iter().map(Option::is_some).collect();
+        let mut bound = Key::new();
+        key.0.iter().flatten().for_each(|part| bound.extend_from_slice(part));
+        self.edges(opens).insert(&mask, bound, at)
+    }
+
+    fn edges(&mut self, opens: bool) -> &mut Edges {
+        if opens { &mut self.opens } else { &mut self.closes }
     }
 
     /// The span that `ts` lies strictly inside of; the end that `within` sets still belongs to it.

@@ -2,6 +2,7 @@
 //! work side by side.
 use alloc::{string::String, vec::Vec};
 use event::{Timestamp, Value};
+use smallvec::SmallVec;
 
 use crate::{
     clock::Clocks,
@@ -170,8 +171,7 @@ impl<'a> World<'a> {
     }
 
     /// What the engine says of a finding.
-    pub(crate) fn output(&self, rule: RuleIdx, key: &[u8], found: &Found, grown: bool) -> Output {
-        let id = self.violation_id(rule, key, &found.anchor);
+    pub(crate) fn output(&self, rule: RuleIdx, key: &[u8], id: ViolationId, found: &Found, grown: bool) -> Output {
         match &found.what {
             What::Unsaid => Output::Retracted { id, rule },
             What::Resolved(at) => Output::Resolved { id, rule, at: *at },
@@ -229,25 +229,33 @@ impl<'a> World<'a> {
 
 /// A hash of pack, rule, key and anchor.
 pub(crate) fn violation_id(pack: &str, rule: &str, key: &[u8], anchor: &Anchor) -> ViolationId {
-    let mut hasher = blake3::Hasher::new();
+    let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
     for part in [pack.as_bytes(), rule.as_bytes(), key] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
     }
-    match anchor {
-        Anchor::Key => hasher.update(&[0]),
-        Anchor::Event(event) => {
-            hasher.update(&[1]).update(&event.identity.0.to_le_bytes()).update(&event.element.to_le_bytes())
-        }
-        Anchor::Time(ts) => hasher.update(&[2]).update(&ts.0.to_le_bytes()),
-        Anchor::Member(event, member) => hasher
-            .update(&[3])
-            .update(&event.identity.0.to_le_bytes())
-            .update(&event.element.to_le_bytes())
-            .update(&member.to_le_bytes()),
+    let event = |bytes: &mut SmallVec<[u8; 256]>, event: &EventRef| {
+        bytes.extend_from_slice(&event.identity.0.to_le_bytes());
+        bytes.extend_from_slice(&event.element.to_le_bytes());
     };
+    match anchor {
+        Anchor::Key => bytes.push(0),
+        Anchor::Event(of) => {
+            bytes.push(1);
+            event(&mut bytes, of);
+        }
+        Anchor::Time(ts) => {
+            bytes.push(2);
+            bytes.extend_from_slice(&ts.0.to_le_bytes());
+        }
+        Anchor::Member(of, member) => {
+            bytes.push(3);
+            event(&mut bytes, of);
+            bytes.extend_from_slice(&member.to_le_bytes());
+        }
+    }
     let mut id = [0; 16];
-    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    id.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
     ViolationId(id)
 }
 

@@ -1,7 +1,7 @@
 //! `agreement`: all voters give one value for a key. Keeps each distinct value once, never a join.
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{Anchor, Ctx, Instant, Late, Part};
+use super::{Anchor, Ctx, Instant, Late, Part, slim};
 use crate::{
     key,
     pack::Kind,
@@ -91,7 +91,8 @@ impl Agreement {
         let ballot = match place {
             Some(place) => &mut self.values[place],
             None if self.values.len() < VALUES_MAX => {
-                self.values.push(Ballot { value: value.into(), voters: Vec::new(), cited: Vec::new() });
+                let ballot = Ballot { value: value.into(), voters: Vec::new(), cited: Vec::new() };
+                slim::push(&mut self.values, ballot);
                 let last = self.values.len() - 1;
                 &mut self.values[last]
             }

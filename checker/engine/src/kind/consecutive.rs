@@ -1,7 +1,7 @@
 //! `consecutive`: the n-th failure in a row, with no success between.
 use alloc::vec::Vec;
 
-use super::{Anchor, Ctx, Instant, Part};
+use super::{Anchor, Ctx, Instant, Part, slim};
 use crate::{
     pack::{Kind, OnRestart},
     scope::Span,
@@ -65,7 +65,7 @@ impl Consecutive {
         let Kind::Consecutive { fail: role, .. } = ctx.rule.kind else { return };
         self.length = self.length.saturating_add(1);
         if self.row.len() < EVIDENCE_MAX || self.length == count {
-            self.row.push(fail);
+            slim::push(&mut self.row, fail);
         }
         if self.length == count && !self.reported {
             self.reported = true;

@@ -2,7 +2,7 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use event::Timestamp;
 
-use super::{Anchor, Ctx, Instant, Part, What, Withheld};
+use super::{Anchor, Ctx, Instant, Part, What, Withheld, slim};
 use crate::{
     pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule},
     scope::Span,
@@ -85,7 +85,7 @@ impl Count {
             let limit = usize::try_from(max).unwrap_or(usize::MAX).saturating_add(1).saturating_add(EXCESS_MAX);
             let grown = self.seen.len() < limit;
             if grown {
-                self.seen.push_back(touch.seen());
+                slim::push_back(&mut self.seen, touch.seen());
             }
             if self.total <= max {
                 ctx.tally.held += 1;
@@ -184,7 +184,8 @@ impl Count {
             let earlier = distinct(earlier.map(|seen| seen.at));
             let end = within.map_or(Timestamp::MAX, |within| now.ts.plus(within));
             let total = earlier.len() as u64;
-            self.open.push(Opened { opener, span, counted: earlier, total, loose: 0, end, reported: false });
+            let opened = Opened { opener, span, counted: earlier, total, loose: 0, end, reported: false };
+            slim::push(&mut self.open, opened);
         }
         let restarted = now.restart.filter(|_| ctx.rule.on_restart != OnRestart::Keep);
         let min = min.unwrap_or(0);

@@ -5,7 +5,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 
-use super::{Anchor, Ctx, Instant, Late, Part};
+use super::{Anchor, Ctx, Instant, Late, Part, slim};
 use crate::{
     key,
     pack::{Kind, OnRestart},
@@ -105,7 +105,7 @@ impl Exclusive {
             if self.holds.len() == HOLDERS_MAX {
                 self.holds.remove(0);
             }
-            self.holds.push(Hold { holder, entered: touch.at, until });
+            slim::push(&mut self.holds, Hold { holder, entered: touch.at, until });
         }
     }
 

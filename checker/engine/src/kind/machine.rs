@@ -6,7 +6,7 @@
 use alloc::{borrow::Cow, string::ToString, vec, vec::Vec};
 use event::Timestamp;
 
-use super::{Anchor, Ctx, Instant, Late, Part, What};
+use super::{Anchor, Ctx, Instant, Late, Part, What, slim};
 use crate::{
     expr::Val,
     pack::{Kind, MachineState, OnRestart, RoleIdx, Rule, StateRead},
@@ -148,7 +148,7 @@ impl Machine {
             match self.paths.iter_mut().find(|known| known.state == path.state) {
                 Some(known) if known.entered < path.entered => *known = path,
                 Some(_) => {}
-                None => self.paths.push(path),
+                None => slim::push(&mut self.paths, path),
             }
         }
     }

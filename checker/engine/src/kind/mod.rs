@@ -21,6 +21,7 @@ mod poll;
 mod precedence;
 mod response;
 mod sequence;
+mod slim;
 mod support;
 mod term;
 

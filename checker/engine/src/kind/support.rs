@@ -3,7 +3,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 use event::Timestamp;
 
-use super::Ctx;
+use super::{Ctx, slim};
 use crate::{
     pack::RoleIdx,
     touch::{Seen, Touch, same_event},
@@ -40,7 +40,7 @@ impl Supports {
                 self.0.pop_front();
             }
         }
-        self.0.push_back(touch.seen());
+        slim::push_back(&mut self.0, touch.seen());
     }
 
     /// The latest one from `from` on that an event may lean on, never that event itself.
