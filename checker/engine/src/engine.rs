@@ -259,11 +259,7 @@ impl Engine {
         Health {
             tally: self.state.tallies.get(rule as usize).copied().unwrap_or_default(),
             instances: partitions.iter().map(|partition| partition.instance_count(rule)).sum(),
-            open: partitions
-                .iter()
-                .flat_map(|partition| partition.instances(rule))
-                .map(|instance| instance.now.open(self.program.rule(rule).1))
-                .sum(),
+            open: partitions.iter().map(|partition| partition.open_count(rule, self.program.rule(rule).1)).sum(),
         }
     }
 

@@ -2,10 +2,8 @@
 //!
 //! That is what makes late evidence count: a late event is put in its place, the automaton runs again from the state it
 //! had before, and the difference between old and new findings is the correction.
-use alloc::{collections::BinaryHeap, vec::Vec};
-use core::cmp::Reverse;
+use alloc::vec::Vec;
 use event::Timestamp;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::{
@@ -60,6 +58,20 @@ pub(crate) struct Mark {
 }
 
 impl Instance {
+    pub(crate) fn new(key: Key, hash: u64, generation: u32, now: Automaton) -> Self {
+        Instance {
+            key,
+            hash,
+            generation,
+            now,
+            marks: SmallVec::new(),
+            last_touch: Link::NONE,
+            findings: Vec::new(),
+            last: Timestamp::ZERO,
+            armed: Timestamp::MAX,
+        }
+    }
+
     /// Marks what it is before it does something at `ts`. Returns whether it did nothing else in that epoch.
     pub(crate) fn mark(&mut self, epochs: &Epochs, ts: Timestamp) -> Option<Epoch> {
         // Most do several things in the running epoch.
@@ -136,151 +148,5 @@ impl Finding {
         }
         bytes.extend_from_slice(&(found.from.len() as u64).to_le_bytes());
         crate::key::hash(&bytes)
-    }
-}
-
-/// All instances of one rule in one partition.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
-pub(crate) struct Table {
-    index: HashTable<u32>,
-    slots: Vec<Option<Instance>>,
-    free: Vec<u32>,
-    generation: u32,
-    /// Instances by the time of their last touch, which may be later by now. Kept from when there first are too many.
-    by_age: Option<BinaryHeap<Reverse<(Timestamp, u32, u32)>>>,
-}
-
-/// A table without what is made again.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Stored {
-    slots: Vec<Option<Instance>>,
-    free: Vec<u32>,
-    generation: u32,
-}
-
-impl From<Table> for Stored {
-    fn from(table: Table) -> Self {
-        Stored { slots: table.slots, free: table.free, generation: table.generation }
-    }
-}
-
-impl From<Stored> for Table {
-    fn from(stored: Stored) -> Self {
-        let Stored { slots, free, generation } = stored;
-        let mut table = Table { slots, free, generation, ..Table::default() };
-        for (slot, instance) in table.slots.iter().enumerate() {
-            if let Some(instance) = instance {
-                let slots = &table.slots;
-                table.index.insert_unique(instance.hash, slot as u32, |&slot| hash_of(slots, slot));
-            }
-        }
-        table
-    }
-}
-
-fn hash_of(slots: &[Option<Instance>], slot: u32) -> u64 {
-    slots[slot as usize].as_ref().map_or(0, |instance| instance.hash)
-}
-
-impl Table {
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index
-            .find(hash, |&slot| {
-                self.slots[slot as usize]
-                    .as_ref()
-                    .is_some_and(|instance| instance.hash == hash && instance.key[..] == *key)
-            })
-            .copied()
-    }
-
-    pub(crate) fn get(&self, slot: u32) -> Option<&Instance> {
-        self.slots.get(slot as usize)?.as_ref()
-    }
-
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Instance> {
-        self.slots.get_mut(slot as usize)?.as_mut()
-    }
-
-    pub(crate) fn handle(&self, rule: RuleIdx, slot: u32) -> Option<Handle> {
-        self.get(slot).map(|instance| Handle { rule, slot, generation: instance.generation })
-    }
-
-    /// The instance a handle names, if it is still that one.
-    pub(crate) fn resolve(&mut self, handle: Handle) -> Option<&mut Instance> {
-        self.get_mut(handle.slot).filter(|instance| instance.generation == handle.generation)
-    }
-
-    pub(crate) fn insert(&mut self, key: Key, hash: u64, now: Automaton) -> u32 {
-        self.generation = self.generation.wrapping_add(1);
-        let instance = Instance {
-            key,
-            hash,
-            generation: self.generation,
-            now,
-            marks: SmallVec::new(),
-            last_touch: Link::NONE,
-            findings: Vec::new(),
-            last: Timestamp::ZERO,
-            armed: Timestamp::MAX,
-        };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Some(instance);
-                slot
-            }
-            None => {
-                self.slots.push(Some(instance));
-                (self.slots.len() - 1) as u32
-            }
-        };
-        let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&slot| hash_of(slots, slot));
-        if let Some(by_age) = &mut self.by_age {
-            by_age.push(Reverse((Timestamp::ZERO, slot, self.generation)));
-        }
-        slot
-    }
-
-    /// The instance whose last touch is the oldest.
-    pub(crate) fn oldest(&mut self) -> Option<u32> {
-        let slots = &self.slots;
-        let by_age = self.by_age.get_or_insert_with(|| {
-            let aged = slots.iter().enumerate().filter_map(|(slot, instance)| Some((slot as u32, instance.as_ref()?)));
-            aged.map(|(slot, instance)| Reverse((instance.last, slot, instance.generation))).collect()
-        });
-        while let Some(Reverse((last, slot, generation))) = by_age.pop() {
-            let instance = slots.get(slot as usize).and_then(Option::as_ref);
-            let Some(instance) = instance.filter(|instance| instance.generation == generation) else { continue };
-            by_age.push(Reverse((instance.last, slot, generation)));
-            if instance.last == last {
-                return Some(slot);
-            }
-        }
-        None
-    }
-
-    pub(crate) fn remove(&mut self, slot: u32) {
-        let Some(instance) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
-        if let Ok(entry) = self.index.find_entry(instance.hash, |&known| known == slot) {
-            entry.remove();
-        }
-        self.free.push(slot);
-        // A table that has fallen silent gives its memory back.
-        if self.index.is_empty() {
-            *self = Table { generation: self.generation, ..Table::default() };
-        } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
-            let slots = &self.slots;
-            self.index.shrink_to(self.index.len() * 2, |&slot| hash_of(slots, slot));
-        }
-    }
-
-    /// The slots in use, in order of slot.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Instance)> {
-        self.slots.iter().enumerate().filter_map(|(slot, instance)| Some((slot as u32, instance.as_ref()?)))
     }
 }

@@ -30,6 +30,7 @@ mod rerun;
 mod row;
 mod scope;
 mod source;
+mod table;
 mod timer;
 mod touch;
 mod verdict;

@@ -8,11 +8,13 @@ use smallvec::SmallVec;
 
 use crate::{
     history::{Epoch, Log},
-    instance::{Handle, Instance, Mark, Table},
+    instance::{Handle, Instance, Mark},
     key::Key,
     kind::{Automaton, Instant, Tally},
+    pack::Rule,
     program::RuleIdx,
     rerun::{Past, replay, report, rerun},
+    table::Table,
     timer::Timers,
     touch::{Addressed, KeyAt, Touch},
     verdict::{EventRef, Output},
@@ -72,8 +74,10 @@ impl Partition {
         to.push(Addressed { touch, rule, key });
     }
 
-    pub(crate) fn instances(&self, rule: RuleIdx) -> impl Iterator<Item = &Instance> {
-        self.tables.get(rule as usize).into_iter().flat_map(Table::slots).map(|(_, instance)| instance)
+    /// How many obligations and levels of a rule are open.
+    pub(crate) fn open_count(&self, rule: RuleIdx, definition: &Rule) -> u64 {
+        let Some(table) = self.tables.get(rule as usize) else { return 0 };
+        table.keys().map(|(slot, _)| table.open(slot, definition)).sum()
     }
 
     pub(crate) fn instance_count(&self, rule: RuleIdx) -> u64 {
@@ -251,14 +255,15 @@ impl Partition {
         for rule in rules {
             let own: Vec<&Interruption> =
                 concerned.iter().copied().filter(|interruption| interruption.rule == rule).collect();
-            let slots: Vec<u32> = self.tables[rule as usize]
-                .slots()
-                .filter(|(slot, instance)| {
+            let table = &self.tables[rule as usize];
+            let slots: Vec<u32> = table
+                .keys()
+                .filter(|(slot, key)| {
                     own.iter().any(|interruption| {
-                        interruption.concerns(world, &instance.key)
+                        interruption.concerns(world, key)
                             // A clock's tick is for those who wait for it.
                             && (!matches!(interruption.what, Why::Ticked(_))
-                                || instance.now.open(world.rule(rule)) > 0)
+                                || table.open(*slot, world.rule(rule)) > 0)
                     }) && seen.binary_search(&(rule, *slot)).is_err()
                 })
                 .map(|(slot, _)| slot)
@@ -313,8 +318,7 @@ impl Partition {
 
     fn fall_due(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
         while let Some((due, handle)) = self.timers.pop_before(to) {
-            let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
-            if instance.armed == due {
+            if self.tables[handle.rule as usize].head_of(handle).is_some_and(|head| head.armed == due) {
                 self.caught_up(world, handle.rule, handle.slot, to, said);
                 if let Some(instance) = self.tables[handle.rule as usize].resolve(handle) {
                     instance.armed = Timestamp::MAX;
@@ -374,11 +378,8 @@ impl Partition {
         self.keys = keys;
         for interruption in interruptions.iter().filter(|interruption| interruption.late) {
             let table = &mut self.tables[interruption.rule as usize];
-            let concerned: Vec<u32> = table
-                .slots()
-                .filter(|(_, instance)| interruption.concerns(world, &instance.key))
-                .map(|(slot, _)| slot)
-                .collect();
+            let concerned: Vec<u32> =
+                table.keys().filter(|(_, key)| interruption.concerns(world, key)).map(|(slot, _)| slot).collect();
             for slot in concerned {
                 let handle = table.handle(interruption.rule, slot);
                 let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
@@ -419,8 +420,13 @@ impl Partition {
             let Some(instance) = table.resolve(handle) else { continue };
             instance.marks.retain(|mark| mark.epoch > epoch);
             instance.let_go_of_findings(end, |key, anchor| world.violation_id(handle.rule, key, anchor));
-            if instance.marks.is_empty() && instance.now.is_idle() {
-                table.remove(handle.slot);
+            if instance.marks.is_empty() {
+                if instance.now.is_idle() {
+                    table.remove(handle.slot);
+                } else {
+                    let open = instance.now.open(world.rule(handle.rule));
+                    table.rest(handle.slot, open);
+                }
             }
         }
         self.log.let_go(epoch);
@@ -429,9 +435,9 @@ impl Partition {
     fn forget(&mut self, world: &World<'_>) {
         while let Some((_, handle)) = self.forget.pop_before(world.judged_to) {
             let table = &mut self.tables[handle.rule as usize];
-            let Some(instance) = table.resolve(handle) else { continue };
-            let due = world.forget_at(handle.rule, instance.last);
-            if due < world.judged_to && instance.marks.is_empty() {
+            let Some(head) = table.head_of(handle) else { continue };
+            let due = world.forget_at(handle.rule, head.last);
+            if due < world.judged_to && !head.correctable {
                 table.remove(handle.slot);
             } else {
                 self.forget.push(due.max(world.judged_to.plus(world.timing.margin)), handle);

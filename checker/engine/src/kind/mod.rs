@@ -510,6 +510,12 @@ impl State {
 }
 
 impl Automaton {
+    /// One that remembers nothing.
+    #[cfg(test)]
+    pub(crate) fn blank() -> Self {
+        Automaton { state: State::Point, mute: None }
+    }
+
     pub(crate) fn new(rule: &Rule) -> Self {
         let state = match &rule.kind {
             Kind::Always { .. } if rule.hold.is_some() => State::Gauge(Box::default()),

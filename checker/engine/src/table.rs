@@ -1,0 +1,338 @@
+//! The instances of one rule in one partition.
+//!
+//! Most instances did what they did long ago and wait: for a deadline far off, for a second event that must not come.
+//! Those are kept as bytes, a third of what they take while they are at work.
+use alloc::{boxed::Box, collections::BinaryHeap, vec::Vec};
+use core::cmp::Reverse;
+use event::Timestamp;
+use hashbrown::HashTable;
+
+use crate::{
+    instance::{Handle, Instance},
+    key::Key,
+    kind::Automaton,
+    pack::Rule,
+    program::RuleIdx,
+};
+
+/// See the module.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub(crate) struct Table {
+    index: HashTable<u32>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    generation: u32,
+    /// Instances by the time of their last touch, which may be later by now. Kept from when there first are too many.
+    by_age: Option<BinaryHeap<Reverse<(Timestamp, u32, u32)>>>,
+}
+
+/// Where an instance may be.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+enum Slot {
+    #[default]
+    Empty,
+    AtWork(Box<Instance>),
+    AtRest(AtRest),
+}
+
+/// An instance that did nothing that can still be corrected, as bytes: a [`Head`], its key, and its state.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct AtRest(Box<[u8]>);
+
+/// What is asked of an instance without waking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) hash: u64,
+    pub(crate) generation: u32,
+    /// The time of its last touch.
+    pub(crate) last: Timestamp,
+    /// The earliest due time that is queued.
+    pub(crate) armed: Timestamp,
+    /// Whether it did something that can still be corrected.
+    pub(crate) correctable: bool,
+}
+
+/// The bytes of a [`Head`], of the number of open obligations and of the key's length.
+const HEAD: usize = 36;
+
+impl AtRest {
+    fn new(instance: &Instance, open: u64) -> Option<Self> {
+        let Instance { key, hash, generation, now, findings, last, armed, .. } = instance;
+        let mut bytes = Vec::with_capacity(HEAD + key.len() + 96);
+        bytes.extend_from_slice(&hash.to_le_bytes());
+        bytes.extend_from_slice(&last.0.to_le_bytes());
+        bytes.extend_from_slice(&armed.0.to_le_bytes());
+        bytes.extend_from_slice(&generation.to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(open).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(key.len()).ok()?.to_le_bytes());
+        bytes.extend_from_slice(key);
+        let bytes = postcard::to_extend(&(now, findings), bytes).ok()?;
+        Some(AtRest(bytes.into()))
+    }
+
+    fn wake(&self) -> Option<Instance> {
+        let (now, findings) = postcard::from_bytes(self.0.get(HEAD + self.key().len()..)?).ok()?;
+        let Head { hash, generation, last, armed, .. } = self.head();
+        Some(Instance { findings, last, armed, ..Instance::new(Key::from_slice(self.key()), hash, generation, now) })
+    }
+
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.0.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+    }
+
+    fn head(&self) -> Head {
+        Head {
+            hash: u64::from_le_bytes(self.array(0)),
+            last: Timestamp(u64::from_le_bytes(self.array(8))),
+            armed: Timestamp(u64::from_le_bytes(self.array(16))),
+            generation: u32::from_le_bytes(self.array(24)),
+            correctable: false,
+        }
+    }
+
+    fn open(&self) -> u64 {
+        u32::from_le_bytes(self.array(28)).into()
+    }
+
+    fn key(&self) -> &[u8] {
+        let len = u32::from_le_bytes(self.array(32)) as usize;
+        self.0.get(HEAD..HEAD + len).unwrap_or_default()
+    }
+}
+
+impl Slot {
+    fn head(&self) -> Option<Head> {
+        match self {
+            Slot::Empty => None,
+            Slot::AtWork(instance) => Some(Head {
+                hash: instance.hash,
+                generation: instance.generation,
+                last: instance.last,
+                armed: instance.armed,
+                correctable: !instance.marks.is_empty(),
+            }),
+            Slot::AtRest(rest) => Some(rest.head()),
+        }
+    }
+
+    fn key(&self) -> &[u8] {
+        match self {
+            Slot::Empty => &[],
+            Slot::AtWork(instance) => &instance.key,
+            Slot::AtRest(rest) => rest.key(),
+        }
+    }
+}
+
+/// A table without what is made again.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Stored {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    generation: u32,
+}
+
+impl From<Table> for Stored {
+    fn from(table: Table) -> Self {
+        Stored { slots: table.slots, free: table.free, generation: table.generation }
+    }
+}
+
+impl From<Stored> for Table {
+    fn from(stored: Stored) -> Self {
+        let Stored { slots, free, generation } = stored;
+        let mut table = Table { slots, free, generation, ..Table::default() };
+        for (slot, instance) in table.slots.iter().enumerate() {
+            if let Some(head) = instance.head() {
+                let slots = &table.slots;
+                table.index.insert_unique(head.hash, slot as u32, |&slot| hash_of(slots, slot));
+            }
+        }
+        table
+    }
+}
+
+fn hash_of(slots: &[Slot], slot: u32) -> u64 {
+    slots[slot as usize].head().map_or(0, |head| head.hash)
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            let slot = &self.slots[*slot as usize];
+            slot.head().is_some_and(|head| head.hash == hash) && slot.key() == key
+        };
+        self.index.find(hash, is_it).copied()
+    }
+
+    /// The instance in a slot, at work.
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Instance> {
+        let place = self.slots.get_mut(slot as usize)?;
+        if let Slot::AtRest(rest) = place {
+            *place = Slot::AtWork(Box::new(rest.wake()?));
+        }
+        match place {
+            Slot::AtWork(instance) => Some(instance),
+            Slot::Empty | Slot::AtRest(_) => None,
+        }
+    }
+
+    /// What is known of the instance in a slot without waking it.
+    pub(crate) fn head(&self, slot: u32) -> Option<Head> {
+        self.slots.get(slot as usize)?.head()
+    }
+
+    pub(crate) fn handle(&self, rule: RuleIdx, slot: u32) -> Option<Handle> {
+        self.head(slot).map(|head| Handle { rule, slot, generation: head.generation })
+    }
+
+    /// What is known of the instance that a handle names, if it is still that one.
+    pub(crate) fn head_of(&self, handle: Handle) -> Option<Head> {
+        self.head(handle.slot).filter(|head| head.generation == handle.generation)
+    }
+
+    /// The instance a handle names, at work, if it is still that one.
+    pub(crate) fn resolve(&mut self, handle: Handle) -> Option<&mut Instance> {
+        self.head_of(handle)?;
+        self.get_mut(handle.slot)
+    }
+
+    pub(crate) fn insert(&mut self, key: Key, hash: u64, now: Automaton) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        let instance = Slot::AtWork(Box::new(Instance::new(key, hash, self.generation, now)));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = instance;
+                slot
+            }
+            None => {
+                self.slots.push(instance);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let slots = &self.slots;
+        self.index.insert_unique(hash, slot, |&slot| hash_of(slots, slot));
+        if let Some(by_age) = &mut self.by_age {
+            by_age.push(Reverse((Timestamp::ZERO, slot, self.generation)));
+        }
+        slot
+    }
+
+    /// Puts an instance that did nothing that can still be corrected, and of which so much is open, to rest.
+    pub(crate) fn rest(&mut self, slot: u32, open: u64) {
+        let Some(place) = self.slots.get_mut(slot as usize) else { return };
+        if let Slot::AtWork(instance) = place
+            && let Some(rest) = AtRest::new(instance, open)
+        {
+            *place = Slot::AtRest(rest);
+        }
+    }
+
+    /// The instance whose last touch is the oldest.
+    pub(crate) fn oldest(&mut self) -> Option<u32> {
+        let slots = &self.slots;
+        let by_age = self.by_age.get_or_insert_with(|| {
+            let aged = slots.iter().enumerate().filter_map(|(slot, instance)| Some((slot as u32, instance.head()?)));
+            aged.map(|(slot, head)| Reverse((head.last, slot, head.generation))).collect()
+        });
+        while let Some(Reverse((last, slot, generation))) = by_age.pop() {
+            let head = slots.get(slot as usize).and_then(Slot::head);
+            let Some(head) = head.filter(|head| head.generation == generation) else { continue };
+            by_age.push(Reverse((head.last, slot, generation)));
+            if head.last == last {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(place) = self.slots.get_mut(slot as usize) else { return };
+        let Some(head) = core::mem::take(place).head() else { return };
+        if let Ok(entry) = self.index.find_entry(head.hash, |&known| known == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+        // A table that has fallen silent gives its memory back.
+        if self.index.is_empty() {
+            *self = Table { generation: self.generation, ..Table::default() };
+        } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
+            let slots = &self.slots;
+            self.index.shrink_to(self.index.len() * 2, |&slot| hash_of(slots, slot));
+        }
+    }
+
+    /// The slots in use with their keys, in order of slot.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let used = self.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot, Slot::Empty));
+        used.map(|(number, slot)| (number as u32, slot.key()))
+    }
+
+    /// How many obligations and levels of an instance are open.
+    pub(crate) fn open(&self, slot: u32, rule: &Rule) -> u64 {
+        match self.slots.get(slot as usize) {
+            Some(Slot::AtWork(instance)) => instance.now.open(rule),
+            Some(Slot::AtRest(rest)) => rest.open(),
+            Some(Slot::Empty) | None => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::Finding;
+    use crate::verdict::ViolationId;
+
+    #[test]
+    fn what_rests_wakes_as_it_was() {
+        let mut table = Table::default();
+        let key = Key::from_slice(&[7; 90]);
+        let slot = table.insert(key.clone(), 42, Automaton::blank());
+        let finding = Finding {
+            id: ViolationId([3; 16]),
+            found: Timestamp(5),
+            evidence: 9,
+            resolved: Some(Timestamp(6)),
+            late: None,
+        };
+        let instance = table.get_mut(slot).unwrap();
+        (instance.last, instance.armed) = (Timestamp(11), Timestamp(12));
+        instance.findings.push(finding.clone());
+        let before = table.head(slot);
+        table.rest(slot, 2);
+        assert_eq!(table.slots[slot as usize].key(), &key[..]);
+        assert!(matches!(table.slots[slot as usize], Slot::AtRest(_)));
+        assert_eq!(table.head(slot), before);
+        assert_eq!(table.find(42, &key), Some(slot));
+        assert_eq!(table.find(42, &[7; 89]), None);
+        assert_eq!(table.keys().collect::<Vec<_>>(), [(slot, &key[..])]);
+        let instance = table.get_mut(slot).unwrap();
+        assert_eq!(
+            (instance.last, instance.armed, &instance.findings[..]),
+            (Timestamp(11), Timestamp(12), &[finding][..])
+        );
+        assert_eq!(instance.key, key);
+    }
+
+    #[test]
+    fn the_oldest_is_found_though_its_age_has_changed() {
+        let mut table = Table::default();
+        let slots: Vec<u32> =
+            (0..4).map(|n| table.insert(Key::from_slice(&[n]), n.into(), Automaton::blank())).collect();
+        for (slot, last) in slots.iter().zip([4, 3, 2, 5]) {
+            table.get_mut(*slot).unwrap().last = Timestamp(last);
+        }
+        assert_eq!(table.oldest(), Some(slots[2]));
+        table.get_mut(slots[2]).unwrap().last = Timestamp(9);
+        table.rest(slots[1], 0);
+        assert_eq!(table.oldest(), Some(slots[1]));
+        table.remove(slots[1]);
+        assert_eq!(table.oldest(), Some(slots[0]));
+    }
+}
