@@ -1,29 +1,28 @@
 //! The engine: takes rows and ticks, keeps the shared state, and has partitions judge.
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec, vec::Vec};
 use core::time::Duration;
-use event::{Timestamp, Value};
-use hashbrown::{HashMap, HashSet};
+use event::Timestamp;
+use hashbrown::HashMap;
 
 use crate::{
-    arrival::{Arrival, Landed, Landing, Landings},
-    breaker::{Breaker, BreakerChange, Policy, Signal},
+    arrival::Landings,
+    breaker::Breaker,
     clock::Clocks,
-    expr::Val,
     fact::{Facts, Horizon},
     history::Epochs,
     hold::Hold,
-    key::{self, PartialKey},
-    kind::{Anchor, Tally},
-    pack::{Kind, Mode},
+    key::PartialKey,
+    kind::Tally,
+    pack::Kind,
     partition::{Partition, Said},
-    program::{Column, Program, Route, RuleIdx, Target, Traits, Wanted},
+    program::{Column, Program, RuleIdx, Target, Traits, Wanted},
     remembered::Remembered,
-    row::{EventIdx, Row},
+    row::EventIdx,
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
     touch::Touch,
-    verdict::{Cited, EventRef, Output, Unknown, Violation},
-    world::{Interruption, Restart, Why, World, read_key, violation_id},
+    verdict::Output,
+    world::{Interruption, Restart, Why, World},
 };
 
 /// The number of virtual partitions. Fixed, so that neither threads nor machines can change a verdict.
@@ -32,11 +31,11 @@ pub(crate) const PARTITIONS: usize = 256;
 /// How many event names are told apart before names that only globs match are looked up anew each time.
 const NAMES_MAX: usize = 65_536;
 
-/// How many events with shorter keys are kept per rule.
-const WIDES_MAX: usize = 65_536;
-
 /// Into how many parts the time is cut for which late events correct verdicts.
 const EPOCHS: u32 = 4;
+
+/// How many events are judged in one go: what they need on their way is not needed for a whole backlog at once.
+const SLICE: usize = 1 << 14;
 
 /// What keeping one thing that an instance did is taken to cost; fixed, so that memory's layout cannot change a verdict.
 const LOGGED_BYTES: u64 = 160;
@@ -68,17 +67,17 @@ pub struct Census {
 /// See the crate.
 pub struct Engine {
     pub(crate) program: Program,
-    traits: Vec<Traits>,
+    pub(crate) traits: Vec<Traits>,
     /// How long each fact's history is needed.
     horizons: Vec<Horizon>,
-    names: HashMap<String, EventIdx, foldhash::fast::FixedState>,
-    wanted: Vec<Wanted>,
+    pub(crate) names: HashMap<String, EventIdx, foldhash::fast::FixedState>,
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) timing: Timing,
     pub(crate) offline: bool,
     pub(crate) enforce_breakers: bool,
     pub(crate) state: EngineState,
     /// Emptied after each row; kept for its memory.
-    landings: Landings,
+    pub(crate) landings: Landings,
 }
 
 /// Breakers by pack and id, then by scope.
@@ -279,289 +278,6 @@ impl Engine {
             + partitions.map(|partition| instances(partition) + partition.waiting() as u64).sum::<u64>()
     }
 
-    /// Takes one event.
-    pub fn row(&mut self, row: &Row<'_>) {
-        self.state.census.events += 1;
-        if !self.state.remembered.insert(row.identity) {
-            self.state.census.duplicates += 1;
-            return;
-        }
-        if !self.offline && row.ts > row.arrived.plus(self.timing.future) {
-            self.state.census.future += 1;
-            self.state.sources.missed(row.source, row.ts, Unknown::Future);
-            return;
-        }
-        self.state.last_ts = self.state.last_ts.max(row.ts);
-        let live = self.state.sources.heard(&self.timing, row.source, row.ts, row.sent, row.arrived);
-        if let Some(from) = live.filter(|from| *from < self.state.judged_to) {
-            for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].reads_live) {
-                let what = Why::Changed(from);
-                self.state.dirty.push(Interruption { rule: rule as RuleIdx, what, late: true });
-            }
-        }
-        if let Some(process) = row.process {
-            let at = EventRef { ts: row.ts, identity: row.identity, element: 0, position: row.position };
-            if let Some(node) = self.state.sources.process(row.source, process, at) {
-                self.processes_changed(node, at.ts);
-            }
-        }
-        if row.event == 0 {
-            return;
-        }
-        if row.ts < self.state.judged_to {
-            if row.ts < self.floor() {
-                self.state.census.too_late += 1;
-                self.state.sources.missed(row.source, row.ts, Unknown::TooLate);
-                return;
-            }
-            self.state.census.late += 1;
-        }
-        self.arrive(row, 0);
-    }
-
-    /// Has a row, or an event derived from one, play the parts that it plays at once, and keeps it for the others until the
-    /// frontier has passed it.
-    pub(crate) fn arrive(&mut self, row: &Row<'_>, depth: usize) {
-        let Some(wanted) = self.wanted.get(row.event as usize) else { return };
-        let waits = wanted.waits && row.ts >= self.state.judged_to;
-        self.play(row, depth, |route| !waits || route.at_once);
-        if waits {
-            self.state.held.push(row);
-        }
-    }
-
-    /// Has the rows before `to` play the parts for which they waited.
-    fn release(&mut self, to: Timestamp) {
-        let mut held = core::mem::take(&mut self.state.held);
-        held.release(to, |row| self.play(row, 0, |route| !route.at_once));
-        self.state.held = held;
-    }
-
-    /// Gives events of another program their numbers and columns in this one; `known` has the columns that they came with.
-    pub(crate) fn relearn(&mut self, known: &HashMap<String, Vec<Column>, foldhash::fast::FixedState>) {
-        let mut held = core::mem::take(&mut self.state.held);
-        held.release(Timestamp::MAX, |row| {
-            let event = self.event(row.name);
-            let Some(wanted) = self.wanted.get(event as usize).filter(|wanted| wanted.waits) else { return };
-            let came_with = known.get(row.name).map_or(&[][..], Vec::as_slice);
-            let column = |column: &Column| *row.columns.get(came_with.iter().position(|known| known == column)?)?;
-            let columns: Vec<Option<event::ValueRef<'_>>> = wanted.columns.iter().map(column).collect();
-            self.state.held.push(&Row { event, columns: &columns, ..*row });
-        });
-    }
-
-    /// Has the rows that wait play their parts for the rules that are in force.
-    pub(crate) fn settle_held(&mut self) {
-        self.release(Timestamp::MAX);
-    }
-
-    /// The columns of the events that wait, by name.
-    pub(crate) fn held_columns(&self) -> HashMap<String, Vec<Column>, foldhash::fast::FixedState> {
-        let events: HashSet<EventIdx, foldhash::fast::FixedState> = self.state.held.events().collect();
-        let named = self.names.iter().filter(|(_, event)| events.contains(*event));
-        named.map(|(name, event)| (name.clone(), self.columns(*event).to_vec())).collect()
-    }
-
-    /// Has a row play the parts that `plays` chooses.
-    fn play(&mut self, row: &Row<'_>, depth: usize, plays: impl Fn(&Route) -> bool) {
-        let mut landings = core::mem::take(&mut self.landings);
-        if let Some(source) = self.state.sources.states.get(row.source as usize) {
-            let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
-            let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
-            for route in routes.iter().filter(|route| plays(route)) {
-                arrival.route(route, &mut landings);
-            }
-        }
-        landings.judge_once();
-        let Landings { list, keys, .. } = &mut landings;
-        for landing in list.drain(..) {
-            match landing.target {
-                Target::Derive { pack, derive } => self.derived(pack, derive, &landing, row, depth),
-                _ => self.land(landing, keys, row),
-            }
-        }
-        landings.clear();
-        self.landings = landings;
-    }
-
-    fn floor(&self) -> Timestamp {
-        if self.offline {
-            return self.state.judged_to;
-        }
-        self.state.judged_to.minus(self.timing.correct_for).max(self.state.epochs.floor())
-    }
-
-    /// Gives an event's part its effect.
-    fn land(&mut self, landing: Landing, keys: &[u8], row: &Row<'_>) {
-        let late = landing.at.ts < self.state.judged_to;
-        let state = &mut self.state;
-        match (landing.target, landing.what) {
-            (Target::Role { rule, .. } | Target::Scope { rule, .. }, Landed::Keyless) => {
-                state.tallies[rule as usize].keyless += 1;
-            }
-            (_, Landed::Keyless) => {}
-            (Target::Role { rule, .. }, Landed::Judged { key, verdict }) => {
-                let tally = &mut state.tallies[rule as usize];
-                tally.exercised = tally.exercised.max(landing.at.ts);
-                match verdict {
-                    Some(true) => tally.held += 1,
-                    None => tally.unknown(Unknown::Absent),
-                    Some(false) => {
-                        tally.violated += 1;
-                        let violation = self.point_violation(rule, key.of(keys), landing.at);
-                        self.state.early.push(Output::Violated(violation));
-                    }
-                }
-            }
-            (Target::Role { rule, role }, Landed::Keyed { key, slots }) => {
-                let touch = Touch { at: landing.at, role, alternative: landing.alternative, slots };
-                let partition = &mut state.partitions[key.hash as usize % PARTITIONS];
-                state.corrections |= late;
-                partition.push(touch, rule, key, keys, late);
-            }
-            (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
-                let alternative = landing.alternative;
-                let touch = Touch { at: landing.at, role, alternative, slots };
-                let wides = &mut state.wides[rule as usize];
-                let place = wides.partition_point(|(known, _)| known.order(&touch).is_lt());
-                if wides.get(place).is_some_and(|(known, at)| known.repeats(&touch) && *at == key) {
-                    return;
-                }
-                if late {
-                    let what = Why::Wide(touch.clone(), key.clone());
-                    state.dirty.push(Interruption { rule, what, late });
-                }
-                wides.insert(place, (touch, key));
-                if wides.len() > WIDES_MAX {
-                    wides.remove(0);
-                }
-            }
-            (Target::Scope { rule, opens }, landed) => {
-                let scope = &mut state.scopes[rule as usize];
-                let news = match &landed {
-                    Landed::Keyed { key, .. } => scope.insert(opens, key.of(keys), landing.at),
-                    Landed::Wide { key, .. } => scope.insert_wide(opens, key, landing.at),
-                    Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => false,
-                };
-                if news && late {
-                    state.dirty.push(Interruption { rule, what: Why::Changed(landing.at.ts), late });
-                }
-            }
-            (Target::Tick { clock }, Landed::Keyed { key, slots }) => {
-                let Some(Some(Value::Int(value))) = slots.first().cloned() else { return };
-                let Some(source) = state.sources.states.get(row.source as usize) else { return };
-                let declared = self.program.clock(clock);
-                let moved = state.clocks.report(clock, declared, key.of(keys), landing.at, source.node_idx, value);
-                if moved && late {
-                    for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].clocks.contains(&clock)) {
-                        let what = Why::Changed(landing.at.ts);
-                        state.dirty.push(Interruption { rule: rule as RuleIdx, what, late });
-                    }
-                }
-            }
-            (Target::Set { fact }, Landed::Fact { key, value, until }) => {
-                let keep = self.program.fact(fact).keep;
-                let news =
-                    value.is_some_and(|value| state.facts.set(fact, keep, key.of(keys), landing.at, value, until));
-                self.fact_changed(fact, landing.at.ts, news && late);
-            }
-            (Target::Unset { fact }, Landed::Keyed { key, .. }) => {
-                let news = state.facts.unset(fact, self.program.fact(fact).keep, key.of(keys), landing.at);
-                self.fact_changed(fact, landing.at.ts, news && late);
-            }
-            (Target::Unset { fact }, Landed::Wide { key, .. }) => {
-                state.facts.unset_wide(fact, self.program.fact(fact).keep, key, landing.at);
-                self.fact_changed(fact, landing.at.ts, late);
-            }
-            (Target::Started { pack, .. }, _) => {
-                let Some(source) = state.sources.states.get(row.source as usize) else { return };
-                let restart = Restart { at: landing.at, node: source.node_idx, pack: Some(pack) };
-                let place = state.restarts.partition_point(|known| *known < restart);
-                state.restarts.insert(place, restart.clone());
-                if late {
-                    self.restart_changed(&restart);
-                }
-            }
-            (Target::Success { breaker }, Landed::Keyed { key, .. }) => {
-                self.signal(breaker, key.of(keys), &Signal::Success, row.arrived, "", "");
-            }
-            (
-                Target::Success { .. }
-                | Target::Set { .. }
-                | Target::Unset { .. }
-                | Target::Role { .. }
-                | Target::Derive { .. }
-                | Target::Tick { .. },
-                _,
-            ) => {}
-        }
-    }
-
-    fn point_violation(&self, rule: RuleIdx, key: &[u8], at: EventRef) -> Violation {
-        let (pack, definition) = self.program.rule(rule);
-        let of = match definition.kind {
-            Kind::Always { of, .. } | Kind::Never { of } => of,
-            _ => 0,
-        };
-        let (network, parts) = read_key(definition, key);
-        let role = definition.roles.get(of as usize).map(|role| role.name.clone()).unwrap_or_default();
-        Violation {
-            id: violation_id(&pack.name, &definition.id, key, &Anchor::Event(at)),
-            rule,
-            network,
-            key: parts,
-            at: at.ts,
-            evidence: vec![Cited { role, event: at }],
-            missing: None,
-            values: Vec::new(),
-            level: false,
-            grown: false,
-        }
-    }
-
-    /// Has the rules that read a fact judge again what its change concerns.
-    fn fact_changed(&mut self, fact: u32, from: Timestamp, late: bool) {
-        if !late {
-            return;
-        }
-        for (rule, traits) in self.traits.iter().enumerate() {
-            if traits.reads.contains(&fact) {
-                let rule = rule as RuleIdx;
-                self.state.dirty.push(Interruption { rule, what: Why::Changed(from), late });
-            }
-        }
-    }
-
-    /// Makes the node's restarts anew from the first events of its processes.
-    fn processes_changed(&mut self, node: u32, from: Timestamp) {
-        let state = &mut self.state;
-        state.restarts.retain(|restart| restart.node != node || restart.pack.is_some());
-        let starts: Vec<EventRef> = state.sources.process_starts(node).collect();
-        for at in starts {
-            let restart = Restart { at, node, pack: None };
-            let place = state.restarts.partition_point(|known| *known < restart);
-            state.restarts.insert(place, restart);
-        }
-        if from < state.judged_to {
-            let at = EventRef {
-                ts: from,
-                identity: event::Identity::default(),
-                element: 0,
-                position: event::Position::default(),
-            };
-            self.restart_changed(&Restart { at, node, pack: None });
-        }
-    }
-
-    fn restart_changed(&mut self, restart: &Restart) {
-        for rule in 0..self.traits.len() as RuleIdx {
-            if self.program.knows(&self.traits[rule as usize], rule, restart.pack) {
-                let what = Why::Restart(restart.at, restart.node);
-                self.state.dirty.push(Interruption { rule, what, late: true });
-            }
-        }
-    }
-
     /// Invar was away, or never there, until this arrival stamp. Senders may have kept events for it: the frontier follows
     /// what they deliver from where it stood, so that a backlog is judged and not thrown away as too late.
     pub fn returned(&mut self, arrived: Timestamp) {
@@ -616,6 +332,13 @@ impl Engine {
     }
 
     fn advance(&mut self, to: Timestamp, completing: bool, arrived: Timestamp, out: &mut Vec<Output>) {
+        while let Some(next) = self.state.held.slice(SLICE).filter(|next| *next < to) {
+            self.step(next, false, arrived, out);
+        }
+        self.step(to, completing, arrived, out);
+    }
+
+    fn step(&mut self, to: Timestamp, completing: bool, arrived: Timestamp, out: &mut Vec<Output>) {
         let to = to.max(self.state.judged_to);
         let early = core::mem::take(&mut self.state.early);
         self.say(early, arrived, out);
@@ -749,137 +472,8 @@ impl Engine {
         }
     }
 
-    /// Tells the breakers of a violated rule.
-    fn trip(&mut self, violation: &Violation, arrived: Timestamp) {
-        let (_, rule) = self.program.rule(violation.rule);
-        if rule.mode != Mode::Active || self.offline {
-            return;
-        }
-        let mut tripped: Vec<(u32, Vec<u8>)> = Vec::new();
-        for &breaker in &self.traits[violation.rule as usize].trips {
-            let (_, definition) = self.program.breaker(breaker);
-            let mut key = Vec::new();
-            key::push(&mut key, &Val::String(violation.network.as_str().into()));
-            for name in &definition.per {
-                let part = rule.key.iter().position(|part| part.name == *name);
-                match part.and_then(|part| violation.key.get(part)?.as_ref()) {
-                    Some(value) => key::push(&mut key, &Val::from(value)),
-                    None => key::push_absent(&mut key),
-                }
-            }
-            tripped.push((breaker, key));
-        }
-        let reason = rule.id.clone();
-        for (breaker, key) in tripped {
-            self.signal(breaker, &key, &Signal::Violated(violation.at), arrived, &reason, "");
-        }
-    }
-
-    fn move_breakers(&mut self, arrived: Timestamp) {
-        for breaker in 0..self.program.breakers().count() as u32 {
-            let (pack, definition) = self.program.breaker(breaker);
-            let name = (pack.name.clone(), definition.id.clone());
-            let due: Vec<Box<[u8]>> = self.state.breakers.get(&name).map_or_else(Vec::new, |scopes| {
-                let is_due = |breaker: &Breaker| breaker.due().is_some_and(|due| due <= arrived);
-                scopes.iter().filter(|(_, breaker)| is_due(breaker)).map(|(key, _)| key.clone()).collect()
-            });
-            for key in due {
-                self.signal(breaker, &key, &Signal::Tick, arrived, "its rest is over", "");
-            }
-        }
-    }
-
-    /// Moves one breaker and says so when nodes must be told something new.
-    fn signal(&mut self, breaker: u32, key: &[u8], signal: &Signal, now: Timestamp, reason: &str, by: &str) {
-        let (pack, definition) = self.program.breaker(breaker);
-        let policy = Policy {
-            trip_count: definition.trip_count,
-            trip_within: definition.trip_within,
-            half_open_after: definition.half_open_after,
-            close_count: definition.close_count,
-        };
-        let scopes = self.state.breakers.entry((pack.name.clone(), definition.id.clone())).or_default();
-        let before = match scopes.get(key) {
-            Some(breaker) => breaker.clone(),
-            // A success says nothing to a breaker that no violation ever touched.
-            None if *signal == Signal::Success => return,
-            None => Breaker::default(),
-        };
-        let (state, until) = (before.state(), before.due());
-        let after = before.next(&policy, signal, now);
-        let changed = after.state() != state || (!by.is_empty() && after.due() != until);
-        if changed {
-            let mut parts = key::parts(key);
-            let network = parts.next().and_then(key::text).unwrap_or_default();
-            let reason = match signal {
-                Signal::Success => "it succeeded again",
-                _ => reason,
-            };
-            self.state.early.push(Output::Breaker(BreakerChange {
-                pack: pack.name.clone(),
-                id: definition.id.clone(),
-                network: network.into(),
-                scope: definition.per.iter().cloned().zip(parts.map(key::decode)).collect(),
-                state: after.state(),
-                enforcing: definition.enforcing || self.enforce_breakers,
-                since: now,
-                until: after.due(),
-                reason: reason.into(),
-                by: by.into(),
-            }));
-        }
-        scopes.insert(key.into(), after);
-    }
-
-    /// What a person did to a breaker: `scope` gives its `per` parts by name.
-    ///
-    /// # Errors
-    /// When no pack has such a breaker.
-    pub fn force_breaker(&mut self, forced: &Forced<'_>, now: Timestamp) -> Result<(), UnknownBreaker> {
-        let (breaker, _, definition) = self
-            .program
-            .breakers()
-            .find(|(_, pack, breaker)| {
-                breaker.id == forced.breaker && (forced.pack.is_empty() || pack.name == forced.pack)
-            })
-            .ok_or(UnknownBreaker)?;
-        let mut key = Vec::new();
-        key::push(&mut key, &Val::String(forced.network.into()));
-        for name in &definition.per {
-            match forced.scope.iter().find(|(part, _)| part == name) {
-                Some((_, value)) => key::push(&mut key, &Val::String(value.as_str().into())),
-                None => key::push_absent(&mut key),
-            }
-        }
-        self.signal(breaker, &key, &forced.signal, now, forced.reason, forced.by);
-        Ok(())
-    }
-
     /// Makes every breaker one that nodes must obey, whatever its pack says.
     pub fn enforce_breakers(&mut self, enforce: bool) {
         self.enforce_breakers = enforce;
     }
-}
-
-/// No pack has such a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownBreaker;
-
-/// What a person did to a breaker.
-#[derive(Clone, Debug)]
-pub struct Forced<'a> {
-    /// The pack; empty: the only one that has such a breaker.
-    pub pack: &'a str,
-    /// The breaker's id.
-    pub breaker: &'a str,
-    /// The network.
-    pub network: &'a str,
-    /// The scope's other parts, by name.
-    pub scope: &'a [(String, String)],
-    /// [`Signal::Trip`] or [`Signal::Reset`].
-    pub signal: Signal,
-    /// Why.
-    pub reason: &'a str,
-    /// Who.
-    pub by: &'a str,
 }

@@ -97,6 +97,17 @@ impl Hold {
         }
     }
 
+    /// A time before which no more than about `rows` wait, and before which some do; none when fewer wait in all.
+    pub(crate) fn slice(&self, rows: usize) -> Option<Timestamp> {
+        let open = (self.until, self.open.rows.len());
+        let later = self.later.iter().map(|(number, bucket)| (number + 1, bucket.rows.len()));
+        let mut waiting = 0;
+        core::iter::once(open).chain(later).find_map(|(end, len)| {
+            waiting += len;
+            (waiting > rows).then_some(Timestamp(end << BUCKET_BITS))
+        })
+    }
+
     /// How many rows wait.
     pub(crate) fn len(&self) -> usize {
         self.open.rows.len() + self.later.values().map(|bucket| bucket.rows.len()).sum::<usize>()
@@ -286,6 +297,9 @@ mod tests {
         hold.release(Timestamp(6), |row| taken(row, &mut out));
         assert_eq!(out, [3, 3, 4, 4, 5]);
         assert_eq!(hold.len(), 3);
+        assert_eq!(hold.slice(3), None);
+        assert_eq!(hold.slice(2), Some(Timestamp((1 << 30) + (1 << BUCKET_BITS))));
+        assert_eq!(hold.slice(0), Some(Timestamp(1 << BUCKET_BITS)));
         hold.release(Timestamp::MAX, |row| taken(row, &mut out));
         assert_eq!(out[5..], [6, 1 << 25, 1 << 30]);
         assert_eq!(hold.len(), 0);

@@ -123,6 +123,8 @@ pub struct Wanted {
     pub(crate) routes: Vec<Route>,
     /// Whether some part waits for the frontier.
     pub(crate) waits: bool,
+    pub(crate) reads_body: bool,
+    pub(crate) reads_trace_id: bool,
 }
 
 impl Program {
@@ -189,6 +191,9 @@ impl Program {
         for (target, pack, role) in self.targets() {
             for (number, pattern) in role.alternatives.iter().enumerate() {
                 if pattern.name.matches(name) {
+                    let reads = |what: fn(&Slot) -> bool| pattern.slots.iter().any(what);
+                    wanted.reads_body |= pattern.body.is_some() || reads(|slot| matches!(slot, Slot::Body));
+                    wanted.reads_trace_id |= reads(|slot| matches!(slot, Slot::TraceId));
                     let columns = pattern.slots.iter().map(|slot| wanted.column(slot)).collect();
                     let key = self.plain_key(target, pattern).map(|key| {
                         keys.iter().position(|known| *known == key).unwrap_or_else(|| {

@@ -45,6 +45,7 @@ fn replay(text: &str, file: &str) -> String {
     while let Some(line) = lines.next_if(|line| *line != "---") {
         let _ = writeln!(out, "{line}");
         match line.strip_prefix("set ").map(|set| set.split_once(' ').expect("`set NAME TIME`")) {
+            Some(("correction_memory", bytes)) => timing.correction_memory = bytes.parse().expect("a number of bytes"),
             Some((name, value)) => set(&mut timing, name, duration(value)),
             None => {
                 yaml.push_str(line);
