@@ -3,10 +3,19 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice, Seek, SeekFrom, Write},
-    os::unix::fs::FileExt,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// How much is written in one go where much is.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What direct writes are multiples of, in memory and in the file; no disk asks for more.
+const SECTOR_BYTES: usize = 4096;
 
 /// A file that is read and written at offsets.
 pub trait SegmentFile: Send + Sync {
@@ -20,6 +29,21 @@ pub trait SegmentFile: Send + Sync {
     }
     /// Makes what was written durable, and what is needed to read it back.
     fn sync_data(&self) -> io::Result<()>;
+    /// Writes zeros from one offset to another.
+    fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
+        let zeros = vec![0; CHUNK_BYTES];
+        let mut at = from;
+        while at < to {
+            let chunk = (to - at).min(CHUNK_BYTES as u64);
+            self.write_all_at(&zeros[..chunk as usize], at)?;
+            at += chunk;
+        }
+        Ok(())
+    }
+    /// Makes the file so many zeros, in the cheapest way. Durable only after [`SegmentFile::sync_data`].
+    fn fill(&self, bytes: u64) -> io::Result<()> {
+        self.write_zeros(0, bytes)
+    }
     /// Size in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Whether it has no bytes.
@@ -67,6 +91,27 @@ impl OsDisk {
 
 struct OsFile(File);
 
+/// Writes zeros past the page cache, which would take a copy of each page and hold it: they are not read again before they
+/// are written over. Returns how many were written; a file system that has no direct writes takes none.
+fn write_zeros_directly(file: &File, bytes: u64) -> io::Result<u64> {
+    let again = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
+    let Ok(direct) = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(again) else { return Ok(0) };
+    let buffer = vec![0_u8; CHUNK_BYTES + SECTOR_BYTES];
+    let zeros = &buffer[buffer.as_ptr().align_offset(SECTOR_BYTES)..][..CHUNK_BYTES];
+    let mut at = 0;
+    loop {
+        let chunk = (bytes - at).min(CHUNK_BYTES as u64) / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
+        if chunk == 0 {
+            return Ok(at);
+        }
+        match direct.write_all_at(&zeros[..chunk as usize], at) {
+            Ok(()) => at += chunk,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(at),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 impl SegmentFile for OsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
@@ -101,6 +146,11 @@ impl SegmentFile for OsFile {
             }
         }
         Ok(())
+    }
+
+    fn fill(&self, bytes: u64) -> io::Result<()> {
+        let written = write_zeros_directly(&self.0, bytes)?;
+        self.write_zeros(written, bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -12,7 +12,6 @@ use std::{
 };
 
 const RESERVE: &str = "reserve";
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// A segment file that is ready for its first frame.
 pub(crate) struct Prepared {
@@ -170,12 +169,6 @@ fn take_spare(disk: &dyn Disk, bytes: u64) -> io::Result<Option<(String, Arc<dyn
 }
 
 fn fill(file: &dyn SegmentFile, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; CHUNK_BYTES];
-    let mut at = 0;
-    while at < bytes {
-        let chunk = (bytes - at).min(CHUNK_BYTES as u64);
-        file.write_all_at(&zeros[..chunk as usize], at)?;
-        at += chunk;
-    }
+    file.fill(bytes)?;
     file.sync_data()
 }

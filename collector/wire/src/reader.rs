@@ -21,19 +21,27 @@ impl<'a> Reader<'a> {
         Self { rest: message }
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Result<(u32, Wire<'a>), Fault> {
         let key = self.varint()?;
-        let number = u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(Fault::FieldNumber)?;
+        // Keys of one byte, which nearly all are, need no further look at their number than that it is none.
+        let number = if (8..0x80).contains(&key) {
+            (key >> 3) as u32
+        } else {
+            u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n)).ok_or(Fault::FieldNumber)?
+        };
         let value = match (key & 7) as u8 {
-            0 => Wire::Varint(self.varint()?),
-            1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
             2 => {
-                let len = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
-                let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Fault::Truncated)?;
+                let len = self.varint()?;
+                if len > self.rest.len() as u64 {
+                    return Err(Fault::Truncated);
+                }
+                let (bytes, rest) = self.rest.split_at(len as usize);
                 self.rest = rest;
                 Wire::Bytes(bytes)
             }
+            0 => Wire::Varint(self.varint()?),
+            1 => Wire::Fixed64(u64::from_le_bytes(self.array()?)),
             5 => {
                 self.array::<4>()?;
                 Wire::Fixed32
@@ -43,24 +51,30 @@ impl<'a> Reader<'a> {
         Ok((number, value))
     }
 
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Fault::Truncated)?;
         self.rest = rest;
         Ok(*head)
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Fault> {
-        // Keys and most lengths take one byte.
-        match self.rest.split_first() {
-            Some((byte, rest)) if *byte < 0x80 => {
+        // Keys and most lengths take one byte, records two.
+        match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => {
                 self.rest = rest;
-                Ok(u64::from(*byte))
+                Ok(u64::from(byte))
+            }
+            [low, high, ref rest @ ..] if high < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
             _ => self.long_varint(),
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
@@ -80,7 +94,7 @@ impl<'a> Reader<'a> {
 impl<'a> Iterator for Reader<'a> {
     type Item = Result<(u32, Wire<'a>), Fault>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
