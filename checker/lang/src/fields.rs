@@ -120,6 +120,24 @@ impl<'n> Fields<'n> {
         if self.has(name) { self.take(name) } else { self.need(name, report) }
     }
 
+    /// Takes out a field that nobody knows and that was meant as one of these, which none is; says so, and which one.
+    pub(crate) fn take_misspelt(
+        &mut self,
+        meant: &[&'static str],
+        what: &str,
+        report: &mut Report<'_>,
+    ) -> Option<(&'static str, &'n Node)> {
+        let of = |name: &str| {
+            let candidate = suggest::nearly(name, meant.iter().copied())?;
+            meant.iter().copied().find(|known| *known == candidate)
+        };
+        let (place, name) = self.left.iter().enumerate().find_map(|(place, (key, _))| Some((place, of(&key.name)?)))?;
+        let (key, node) = self.left.remove(place);
+        let message = format!("`{}` is no {what}", key.name);
+        report.error_help(Code::UnknownField, &key.span, message, format!("did you mean `{name}`?"));
+        Some((name, node))
+    }
+
     /// Whether a field is there, without taking it.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.left.iter().any(|(key, _)| key.name == name)

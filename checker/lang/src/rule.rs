@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use engine::{
-    CountSpan, During, Grade, Hold, KeyPart, Kind, Limit, Mode, OnRestart, ROLES_MAX, RoleIdx, Rule, Severity, Ties,
-    Type, expr::Expr,
+    CountSpan, During, KeyPart, Kind, Limit, Mode, OnRestart, ROLES_MAX, RoleIdx, Rule, Severity, Ties, Type,
+    expr::Expr,
 };
 
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
     diagnostic::Code,
     expected,
     fields::{self, Fields, Report, text, texts},
-    kind as kinds, names,
+    kind as kinds, modifiers, names,
     pattern::{self, Context, Layout, Parsed, WrittenRole},
-    suggest, switch, template,
+    severity, suggest, switch, template,
     yaml::{Node, Yaml},
 };
 
@@ -35,29 +35,6 @@ const KINDS: &[&str] = &[
     "aggregate",
 ];
 
-/// Kinds in which the order of events inside an instant can decide, so that `strict` has a meaning.
-const ORDERED: &[&str] = &[
-    "response",
-    "precedence",
-    "consecutive",
-    "monotonic",
-    "state_machine",
-    "order",
-    "sequence",
-    "exclusive",
-    "aggregate",
-    "always",
-];
-
-/// Kinds that test an order between events, which `slack` may soften.
-const SOFT: &[&str] = &["response", "precedence", "order"];
-
-/// Kinds with a level that must last.
-const LASTING: &[&str] = &["always", "count", "aggregate"];
-
-/// How long a gauge's sample stands where nothing else is said.
-const STALE_AFTER: Duration = Duration::from_secs(60);
-
 /// What the patterns of an aggregate's terms are called inside; outside they go by the terms' names.
 pub(crate) const TERMS: &[&str] = &[
     "term1", "term2", "term3", "term4", "term5", "term6", "term7", "term8", "term9", "term10", "term11", "term12",
@@ -76,7 +53,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) struct Roles<'n> {
     written: Vec<WrittenRole<'n>>,
     /// What orders the events of an instant, where the kind was given it.
-    by: Option<&'n Node>,
+    pub(crate) by: Option<&'n Node>,
 }
 
 impl<'n> Roles<'n> {
@@ -179,6 +156,11 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
     let reference = fields.take("ref").and_then(|node| text(node, report));
     let severity_node = fields.take("severity");
+    let one_severity = match severity_node {
+        None => Some(Severity::default()),
+        Some(Node { value: Yaml::List(_), .. }) => None,
+        Some(node) => severity::severity(node, cx, report),
+    };
     let across_networks = fields.take("across_networks").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
     let key = fields.take("key").map(|node| key_parts(node, report)).unwrap_or_default();
     let mut roles = Roles { written: Vec::new(), by: None };
@@ -225,10 +207,10 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let forget_after = fields.take("forget_after").and_then(|node| cx.params.duration(node, report)).unwrap_or(DAY);
     let max_keys = fields.take("max_keys").and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
     let on_restart = fields.take("on_restart");
-    let strict = strict(&mut fields, word, cx, report);
-    let slack = slack(&mut fields, word, strict, cx, report);
-    let by = by(&mut fields, &mut roles, strict, report);
-    let hold = hold(&mut fields, word, cx, report);
+    let strict = modifiers::strict(&mut fields, word, cx, report);
+    let slack = modifiers::slack(&mut fields, word, strict, cx, report);
+    let by = modifiers::by(&mut fields, &mut roles, strict, report);
+    let hold = modifiers::hold(&mut fields, word, cx, report);
     fields.not_yet(&["emits", "on_silence", "settle"], report);
     fields.finish(report);
 
@@ -255,7 +237,7 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     }
     let scopes = [during.as_ref().and_then(|d| d.after), during.as_ref().and_then(|d| d.until)];
     let ties = match by {
-        Some(by) => ordered_by(&by, &mut layout, &scopes, report),
+        Some(by) => modifiers::ordered_by(&by, &mut layout, &scopes, report),
         None if strict => Ties::Strict,
         None => Ties::Favourable,
     };
@@ -277,9 +259,8 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let names: Vec<(String, &'static str)> = layout.roles.iter().map(|role| (role.name.clone(), role.word)).collect();
     let message = message.and_then(|node| template::compile(node, &names, cx.params, report));
     let severity = match severity_node {
-        None => Some((Severity::default(), Vec::new())),
-        Some(Node { value: Yaml::List(items), span }) => grades(items, span, &names, cx, report),
-        Some(node) => severity(node, cx, report).map(|severity| (severity, Vec::new())),
+        Some(Node { value: Yaml::List(items), span }) => severity::grades(items, span, &names, cx, report),
+        _ => one_severity.map(|severity| (severity, Vec::new())),
     };
     let (id, kind, (severity, grades)) = (id?, kind?, severity?);
     let default = match &kind {
@@ -353,57 +334,6 @@ pub(crate) fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn severity(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Severity> {
-    let found = cx.params.follow(node, report)?.scalar().and_then(|text| Severity::parse(&text));
-    if found.is_none() {
-        report.error(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info");
-    }
-    found
-}
-
-/// `[{where: condition, is: high}, {is: medium}]`: the first that matches, the last matching whatever is left.
-fn grades(
-    items: &[Node],
-    span: &std::ops::Range<usize>,
-    names: &[(String, &'static str)],
-    cx: &Context<'_>,
-    report: &mut Report<'_>,
-) -> Option<(Severity, Vec<Grade>)> {
-    let mut grades = Vec::new();
-    let mut rest = None;
-    for (place, item) in items.iter().enumerate() {
-        let mut fields = Fields::of(item, "severity", report)?;
-        let condition = fields.take("where");
-        let is = fields.need("is", report).and_then(|node| severity(node, cx, report));
-        fields.finish(report);
-        match condition {
-            Some(node) => {
-                let parsed = Parsed::of(node, 0, report)?;
-                let (condition, slots) = template::condition(&parsed, names, cx.params, report)?;
-                grades.extend(is.map(|is| Grade { condition, slots, is }));
-            }
-            None if place + 1 < items.len() => {
-                report.error_help(
-                    Code::Shape,
-                    &item.span,
-                    "what follows this severity never counts",
-                    "only the last one stands without `where`",
-                );
-            }
-            None => rest = is,
-        }
-    }
-    if rest.is_none() {
-        report.error_help(
-            Code::MissingField,
-            &(span.start..span.start + 1),
-            "nothing says how severe it is when no condition holds",
-            "end with an entry that has only `is`",
-        );
-    }
-    Some((rest?, grades))
-}
-
 /// `[node, batch.id, worker?]`; the network is a part of every key and need not be named.
 pub(crate) fn key_parts(node: &Node, report: &mut Report<'_>) -> Vec<KeyPart> {
     texts(node, report)
@@ -440,6 +370,12 @@ fn kind<'n>(
 ) -> Option<Draft<'n>> {
     let present: Vec<&'static str> = KINDS.iter().copied().filter(|kind| fields.has(kind)).collect();
     let start = fields.span().start..fields.span().start + 1;
+    if present.is_empty()
+        && let Some((kind, node)) = fields.take_misspelt(KINDS, "kind of rule", report)
+    {
+        // What else is wrong with it is said as well.
+        return draft(kind, node, roles, cx, report);
+    }
     let [kind] = present[..] else {
         let (message, help) = if present.is_empty() {
             ("this rule has no kind".to_owned(), format!("a rule has exactly one of: {}", KINDS.join(", ")))
@@ -452,7 +388,17 @@ fn kind<'n>(
         }
         return None;
     };
-    let node = fields.take(kind)?;
+    draft(kind, fields.take(kind)?, roles, cx, report)
+}
+
+/// Reads what stands under the kind's name.
+fn draft<'n>(
+    kind: &str,
+    node: &'n Node,
+    roles: &mut Roles<'n>,
+    cx: &Context<'n>,
+    report: &mut Report<'_>,
+) -> Option<Draft<'n>> {
     match kind {
         "never" => Some(Draft::Done(Kind::Never { of: roles.add(node, "event", cx, report) })),
         "always" => {
@@ -498,106 +444,6 @@ fn kind<'n>(
         }
         other => kinds::read(other, node, roles, cx, report).map(Draft::Other),
     }
-}
-
-/// `strict: true`, where the kind has an order to be strict about.
-fn strict(fields: &mut Fields<'_>, kind: &str, cx: &Context<'_>, report: &mut Report<'_>) -> bool {
-    let Some(node) = fields.take("strict") else { return false };
-    let strict = cx.params.bool(node, report).unwrap_or(false);
-    // Of an `always`, only a gauge has an order.
-    let ordered = ORDERED.contains(&kind) && (kind != "always" || fields.has("for"));
-    if strict && !ordered && !kind.is_empty() {
-        report.error_help(
-            Code::Shape,
-            &node.span,
-            format!("`strict` decides about the order inside an instant, and `{kind}` asks for none"),
-            format!("kinds that do: {}", ORDERED.join(", ")),
-        );
-    }
-    strict
-}
-
-/// `for: 30s` and `stale_after: 1m`, where the kind is a level or a gauge.
-fn hold(fields: &mut Fields<'_>, kind: &str, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Hold> {
-    let node = fields.take("for");
-    let stale = fields.take("stale_after");
-    let stale_after = stale.and_then(|node| cx.params.duration(node, report)).unwrap_or(STALE_AFTER);
-    if let (Some(stale), true) = (stale, node.is_none() || kind != "always") {
-        report.error_help(
-            Code::Shape,
-            &stale.span,
-            "`stale_after` says how long a sample of a gauge stands, and this rule has no gauge",
-            "a gauge is an `always` with `for`",
-        );
-    }
-    let node = node?;
-    let lasts = cx.params.duration(node, report)?;
-    if !LASTING.contains(&kind) && !kind.is_empty() {
-        report.error_help(
-            Code::Shape,
-            &node.span,
-            format!("`for` is how long a level must last, and `{kind}` has none that it could judge"),
-            format!("kinds that do: {}", LASTING.join(", ")),
-        );
-    }
-    Some(Hold { lasts, stale_after })
-}
-
-/// `slack: 50ms`, where the kind tests an order.
-fn slack(fields: &mut Fields<'_>, kind: &str, strict: bool, cx: &Context<'_>, report: &mut Report<'_>) -> Duration {
-    let Some(node) = fields.take("slack") else { return Duration::ZERO };
-    let slack = cx.params.duration(node, report).unwrap_or_default();
-    if !SOFT.contains(&kind) && !kind.is_empty() {
-        report.error_help(
-            Code::Shape,
-            &node.span,
-            format!("`slack` forgives disorder between events, and `{kind}` does not test any that could be forgiven"),
-            format!("kinds that do: {}", SOFT.join(", ")),
-        );
-    } else if strict {
-        report.error(Code::Shape, &node.span, "`strict` and `slack` ask for opposites: give one of them");
-    }
-    slack
-}
-
-/// `by: expression`, of the rule or of its kind.
-fn by<'n>(fields: &mut Fields<'n>, roles: &mut Roles<'n>, strict: bool, report: &mut Report<'_>) -> Option<Parsed<'n>> {
-    let own = fields.take("by");
-    if let (Some(node), Some(_)) = (own, roles.by) {
-        report.error(Code::Shape, &node.span, "`by` stands in the kind already");
-    }
-    let node = roles.by.or(own)?;
-    if strict {
-        report.error(
-            Code::Shape,
-            &node.span,
-            "`by` gives the order inside an instant: nothing is left to be `strict` about",
-        );
-    }
-    Parsed::of(node, 0, report)
-}
-
-/// The order inside an instant, for each role that has what it asks for.
-fn ordered_by(
-    by: &Parsed<'_>,
-    layout: &mut Layout<'_, '_>,
-    scopes: &[Option<RoleIdx>],
-    report: &mut Report<'_>,
-) -> Ties {
-    let played = |role: usize| !scopes.contains(&Some(role as RoleIdx));
-    let knowing: Vec<bool> = (0..layout.roles.len()).map(|role| played(role) && layout.knows(role, &by.tree)).collect();
-    for role in (0..layout.roles.len()).filter(|role| knowing[*role]) {
-        layout.mark(role, &by.tree);
-    }
-    if !knowing.contains(&true) {
-        // Whatever the first role has to say against it is the mistake.
-        let _ = layout.late(0, by, report);
-        return Ties::Favourable;
-    }
-    let order = |role: usize, report: &mut Report<'_>| {
-        knowing[role].then(|| layout.late(role, by, report).map(|(expr, _)| expr)).flatten()
-    };
-    Ties::By((0..layout.roles.len()).map(|role| order(role, report)).collect())
 }
 
 /// `expect: fact.members`: the events that set and unset the fact begin and end what a heartbeat expects.

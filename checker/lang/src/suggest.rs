@@ -2,7 +2,15 @@
 
 /// The closest of the known names, if it is close enough to be meant.
 pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = 1 + name.chars().count() / 4;
+    within(name, 1 + name.chars().count() / 4, known)
+}
+
+/// The one that is all but certainly meant.
+pub(crate) fn nearly<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    within(name, 1 + name.chars().count() / 8, known)
+}
+
+fn within<'a>(name: &str, allowed: usize, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))

@@ -370,3 +370,24 @@ fn mistakes_in_clocks_are_explained() {
     "#]],
     );
 }
+
+#[test]
+fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
+    check(
+        "rules:\n  - id: r\n    severity: critcal\n    key: [who]\n    respnse:\n      when: a.askd\n      then: a.set\n      within: 5 parsecs\n",
+        expect![[r#"
+            I103 `critcal`: `severity` is critical, high, medium, low or info (did you mean `critical`?)
+            I101 `respnse`: `respnse` is no kind of rule (did you mean `response`?)
+            I203 `a.askd`: unknown event `a.askd` (did you mean `a.asked`?)
+            I201 `5 parsecs`: there is no clock `parsecs` (declare it under `clocks:`)
+        "#]],
+    );
+    check(
+        "rules:\n  - id: r\n    owner: core\n    severity: bad\n    key: [who]\n    whenever: a.asked\n",
+        expect![[r#"
+            I102 `i`: this rule has no kind (a rule has exactly one of: never, always, response, precedence, count, agreement, consecutive, heartbeat, monotonic, state_machine, order, sequence, exclusive, aggregate)
+            I103 `bad`: `severity` is critical, high, medium, low or info (from the worst: critical, high, medium, low, info)
+            I101 `whenever`: a rule has no field `whenever` (fields are: id, about, ref, severity, across_networks, key, during, quiet, report, mode, enabled, message, runbook_url, runbook, owner, labels, group_by, forget_after, max_keys, on_restart, strict, slack, by, for, stale_after, emits, on_silence, settle)
+        "#]],
+    );
+}

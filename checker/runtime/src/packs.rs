@@ -3,6 +3,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use engine::{Pack, Program};
@@ -111,6 +112,23 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
         }
     }
     Ok(Loaded { files: compile_all(texts) })
+}
+
+/// What packs' files look like from outside: where each is, when it was written, how long it is. Another look that is the
+/// same means that nobody has touched them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look(Vec<(PathBuf, Option<SystemTime>, u64)>);
+
+/// Looks at packs without reading them.
+///
+/// # Errors
+/// When a path cannot be read or a folder holds no pack.
+pub fn look(path: &Path) -> Result<Look, LoadError> {
+    let seen = pack_files(path)?.into_iter().map(|path| {
+        let metadata = fs::metadata(&path).map_err(|source| io_error(&path, source))?;
+        Ok((path, metadata.modified().ok(), metadata.len()))
+    });
+    seen.collect::<Result<_, _>>().map(Look)
 }
 
 /// Compiles packs, each with the overrides among the texts that extend it. What is wrong with an override is said of its

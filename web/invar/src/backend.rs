@@ -13,12 +13,15 @@ use journal::Journal;
 use runtime::{checker::Shared, clock, control::Control, json, search};
 use serde_json::{Value as Json, json};
 use store::{IncidentRow, Planner, Store, StoreError};
+use tokio::sync::watch;
 use ui::{AdoptError, EventQuery, Force, Receiver};
 
 use crate::{adoption, metrics::Metrics};
 
 /// The node behind the pages.
 pub(crate) struct Node {
+    /// Why the rules on disk are not in force, if they are not.
+    pub(crate) rules_trouble: watch::Receiver<Option<String>>,
     pub(crate) journal: Journal,
     pub(crate) store: Store,
     pub(crate) planner: Arc<dyn Planner>,
@@ -161,6 +164,10 @@ impl ui::Backend for Node {
         }
         let healthy = self.shared.status.read().is_ok_and(|status| status.healthy);
         (!healthy).then(|| "verdicts cannot be written: look at the disk under the database".to_owned())
+    }
+
+    fn rules_trouble(&self) -> Option<String> {
+        self.rules_trouble.borrow().clone()
     }
 
     async fn metrics(&self) -> (String, String) {

@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     attempts: IntCounterVec,
     pending: Gauge,
     commits: Histogram,
+    rules_refused: Gauge,
 }
 
 impl Metrics {
@@ -75,6 +76,10 @@ impl Metrics {
             in_flight: gauge("invar_ingest_in_flight_bytes", "Bytes of requests not yet answered.")?,
             connections: gauge("invar_ingest_connections", "Connections open.")?,
             events: counter("invar_checker_events_total", "Events judged or set aside.", &["outcome"])?,
+            rules_refused: gauge(
+                "invar_rules_files_refused",
+                "1 while the rules on disk have mistakes and those in force stay, else 0.",
+            )?,
             lag: gauge("invar_checker_lag_seconds", "How far the frontier is behind the latest arrival.")?,
             frontier: gauge(
                 "invar_checker_frontier_timestamp_seconds",
@@ -120,6 +125,7 @@ impl Metrics {
     /// Brings the numbers that others keep up to date.
     async fn collect(&self, node: &Node) {
         let set = |counter: prometheus::IntCounter, value: u64| counter.inc_by(value.saturating_sub(counter.get()));
+        self.rules_refused.set(f64::from(u8::from(node.rules_trouble.borrow().is_some())));
         let counters = node.otlp.counters();
         for endpoint in Endpoint::ALL {
             for transport in [Transport::Grpc, Transport::HttpProtobuf, Transport::HttpJson] {

@@ -18,7 +18,11 @@ use runtime::{
     pages::Pages,
 };
 use store::{Planner, Store};
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -101,7 +105,9 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     let shared = checker.shared();
     // From here on senders are heard; before it, they may have kept what they could not send.
     adoption::journal_control(&journal, &Control::Started).await?;
-    adoption::adopt_files(config, &journal, &store).await?;
+    if let Some(rules) = &config.rules {
+        adoption::adopt_files(rules, &journal, &store).await?;
+    }
     adoption::reconcile(&shared, &journal, &store).await?;
 
     let (refusals, ledger) = mpsc::channel(REFUSALS_WAITING_MAX);
@@ -158,7 +164,13 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         alerts_stop.clone(),
     ));
     let retaining = tokio::spawn(retain(journal.clone(), checkpoints, config.clone(), pages_stop.clone()));
+    let (rules_trouble, rules_trouble_seen) = watch::channel(None);
+    if let Some(rules) = config.rules.clone() {
+        let (journal, store, stop) = (journal.clone(), store.clone(), pages_stop.clone());
+        tokio::spawn(adoption::follow_files(rules, journal, store, rules_trouble, stop));
+    }
     let node = Arc::new(Node {
+        rules_trouble: rules_trouble_seen,
         journal: journal.clone(),
         store: store.clone(),
         planner,

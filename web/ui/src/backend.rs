@@ -82,6 +82,8 @@ pub trait Backend: Send + Sync + 'static {
     fn packs(&self) -> Arc<[Arc<Pack>]>;
     /// Why it cannot accept and store now, if it cannot.
     fn trouble(&self) -> Option<String>;
+    /// Why the rules on disk are not in force, if they are not.
+    fn rules_trouble(&self) -> Option<String>;
     /// Prometheus' text format: content type and body.
     async fn metrics(&self) -> (String, String);
     /// The component that was last seen to send an event of that name, where it can be found quickly.

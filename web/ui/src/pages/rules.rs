@@ -48,6 +48,8 @@ struct Rules {
     shown: usize,
     all: usize,
     asked: Asked,
+    /// Why the rules on disk are not in force, if they are not.
+    trouble: String,
 }
 
 pub(super) fn routes() -> Router<App> {
@@ -117,5 +119,6 @@ async fn list(State(app): State<App>, visitor: Visitor, Query(asked): Query<Aske
         all: packs.iter().map(|pack| pack.rules.len()).sum(),
         packs: listed,
         asked,
+        trouble: app.backend.rules_trouble().unwrap_or_default(),
     })
 }

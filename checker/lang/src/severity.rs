@@ -1,0 +1,66 @@
+//! How bad it is: one word, or the first of several conditions that holds.
+use engine::{Grade, Severity};
+
+use crate::{
+    diagnostic::Code,
+    fields::{Fields, Report},
+    pattern::{Context, Parsed},
+    suggest, template,
+    yaml::Node,
+};
+
+pub(crate) fn severity(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Severity> {
+    let found = cx.params.follow(node, report)?.scalar().and_then(|text| Severity::parse(&text));
+    if found.is_none() {
+        let known = ["critical", "high", "medium", "low", "info"];
+        let help = match suggest::closest(&node.scalar().unwrap_or_default(), known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "from the worst: critical, high, medium, low, info".to_owned(),
+        };
+        report.error_help(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info", help);
+    }
+    found
+}
+
+/// `[{where: condition, is: high}, {is: medium}]`: the first that matches, the last matching whatever is left.
+pub(crate) fn grades(
+    items: &[Node],
+    span: &std::ops::Range<usize>,
+    names: &[(String, &'static str)],
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Option<(Severity, Vec<Grade>)> {
+    let mut grades = Vec::new();
+    let mut rest = None;
+    for (place, item) in items.iter().enumerate() {
+        let mut fields = Fields::of(item, "severity", report)?;
+        let condition = fields.take("where");
+        let is = fields.need("is", report).and_then(|node| severity(node, cx, report));
+        fields.finish(report);
+        match condition {
+            Some(node) => {
+                let parsed = Parsed::of(node, 0, report)?;
+                let (condition, slots) = template::condition(&parsed, names, cx.params, report)?;
+                grades.extend(is.map(|is| Grade { condition, slots, is }));
+            }
+            None if place + 1 < items.len() => {
+                report.error_help(
+                    Code::Shape,
+                    &item.span,
+                    "what follows this severity never counts",
+                    "only the last one stands without `where`",
+                );
+            }
+            None => rest = is,
+        }
+    }
+    if rest.is_none() {
+        report.error_help(
+            Code::MissingField,
+            &(span.start..span.start + 1),
+            "nothing says how severe it is when no condition holds",
+            "end with an entry that has only `is`",
+        );
+    }
+    Some((rest?, grades))
+}
