@@ -213,6 +213,15 @@ pub struct Rule {
     pub line: u32,
 }
 
+impl Rule {
+    /// How long after its last event an instance is remembered: as long as the rule says, less where older events cannot
+    /// count, more where something may still end by itself.
+    #[must_use]
+    pub fn remembered_for(&self) -> Duration {
+        crate::kind::Automaton::horizon(self)
+    }
+}
+
 /// Events of one timestamp are one instant without inner order. Where that order would decide, this decides.
 #[derive(Clone, Debug, Default)]
 pub enum Ties {

@@ -356,7 +356,7 @@ fn breaker(node: &Node, rules: &[String], cx: &Context<'_>, report: &mut Report<
         let span = trip.span().clone();
         for (rule, span) in trip.take("rules").map(|node| texts(node, report)).unwrap_or_default() {
             if !rules.contains(&rule) {
-                let help = match rule::closest_rule(&rule, rules.iter().map(String::as_str)) {
+                let help = match suggest::closest(&rule, rules.iter().map(String::as_str)) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("rules of this pack: {}", rules.join(", ")),
                 };

@@ -26,3 +26,4 @@ mod yaml;
 pub use compile::{Options, compile};
 pub use diagnostic::{Code, Diagnostic, Level, render};
 pub use extend::{extended, extends, pack_name};
+pub use suggest::closest;

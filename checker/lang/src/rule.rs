@@ -13,7 +13,7 @@ use crate::{
     fields::{self, Fields, Report, text, texts},
     kind as kinds, modifiers, names,
     pattern::{self, Context, Layout, Parsed, WrittenRole},
-    severity, suggest, switch, template,
+    severity, switch, template,
     yaml::{Node, Yaml},
 };
 
@@ -726,8 +726,3 @@ fn finish<'n>(draft: Draft<'n>, layout: &Layout<'_, 'n>, key: &[KeyPart], report
 
 /// What `assert` of an agreement may speak of besides the first vote.
 const POLLED: &[&str] = &["values", "dissent", "voters"];
-
-/// What a breaker or test may mean by a rule's name.
-pub(crate) fn closest_rule<'r>(name: &str, rules: impl IntoIterator<Item = &'r str>) -> Option<&'r str> {
-    suggest::closest(name, rules)
-}

@@ -1,7 +1,8 @@
 //! "Did you mean …?": the known name that is fewest edits away.
 
 /// The closest of the known names, if it is close enough to be meant.
-pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     within(name, 1 + name.chars().count() / 4, known)
 }
 

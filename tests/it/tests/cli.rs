@@ -20,6 +20,7 @@ fn help_teaches_by_example() {
         ("demo", &["--no-faults", "--seconds", "127.0.0.1:8080"]),
         ("check", &["invar check rules/", "--format"]),
         ("test", &["invar test rules/"]),
+        ("explain", &["invar explain announced-batch-is-tracked", "PACK/ID"]),
         ("replay", &["invar replay --rules", "--complete", "--fail-on", "[possible values: text, json]"]),
     ] {
         let help = invar(&[name, "--help"], b"").expect(0).stdout;
@@ -181,4 +182,19 @@ fn the_demo_shows_an_address_a_fault_and_pages() {
         (place("Open  http://127.0.0.1:"), place("  fault   "), place("  page    PagerDuty paged"));
     assert!(address.is_some() && address < fault && fault < page, "{printed}\n{log}");
     assert!(place("  page    webhook verified").is_some(), "{printed}\n{log}");
+}
+
+#[test]
+fn every_shipped_rule_is_explained_and_a_misspelt_one_is_offered() {
+    let rules = root().join("rules");
+    let path = rules.to_str().unwrap();
+    let all = invar(&["explain", "--rules", path], b"").expect(0).stdout;
+    let listed = all.lines().filter(|line| !line.starts_with(' ') && line.contains('/')).count();
+    assert!(listed > 200, "{listed} rules are explained");
+    let one = invar(&["explain", "APT-1b", "--rules", path], b"").expect(0).stdout;
+    for said in ["aptos-quorum-store/announced-batch-is-tracked", "within 5 s", "silent", "24 h", "the breaker"] {
+        assert!(one.contains(said), "{said:?} is not in:\n{one}");
+    }
+    let none = invar(&["explain", "anounced-batch-is-traked", "--rules", path], b"").expect(2);
+    assert!(none.stderr.contains("did you mean `announced-batch-is-tracked`?"), "{}", none.stderr);
 }

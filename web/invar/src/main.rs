@@ -36,6 +36,8 @@ enum Command {
     Test(cmd::test::Arguments),
     /// Judge recorded events offline
     Replay(cmd::replay::Arguments),
+    /// Say in words what a rule means, what it keeps and what follows from it
+    Explain(cmd::explain::Arguments),
     /// Try an expression against one event
     Eval(cmd::eval::Arguments),
 }
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => cmd::check::run(&arguments),
         Command::Test(arguments) => cmd::test::run(&arguments),
         Command::Replay(arguments) => cmd::replay::run(&arguments),
+        Command::Explain(arguments) => cmd::explain::run(&arguments),
         Command::Eval(arguments) => cmd::eval::run(&arguments),
     };
     match outcome {

@@ -11,7 +11,7 @@ mod stream;
 mod text;
 mod timeline;
 mod visitor;
-mod words;
+pub mod words;
 
 use std::sync::Arc;
 

@@ -1,6 +1,9 @@
 //! A rule in plain words, for those who did not write it. Reads what was compiled, so it says what is judged, whatever the
 //! comment above the rule says. Expressions are not turned back into text: the rule as written stands beside it.
 mod kinds;
+mod meaning;
+
+pub use meaning::{Side, explain};
 
 use engine::{CountSpan, Kind, Limit, OnRestart, RoleIdx, Rule};
 
@@ -60,7 +63,8 @@ fn body(rule: &Rule) -> String {
         let until = match limit {
             Limit::Within(within) => format!("within {}", span(*within)),
             Limit::By(marker) => format!("before {}", name(*marker)),
-            _ => "within a time that the rule works out".to_owned(),
+            Limit::Ticks(ticks) => format!("within {} ticks of a clock", ticks.count),
+            Limit::Computed(_) => "within a time that the rule works out".to_owned(),
         };
         let mut said = format!("each {} must be followed by {} {until}", name(*when), name(*then));
         if *pair {
@@ -76,6 +80,16 @@ fn body(rule: &Rule) -> String {
             }
         }
         return said;
+    }
+    if let Kind::Expected { when, then, within, quorum, unless, .. } = &rule.kind {
+        let who = if quorum.is_some() { "by enough of those expected" } else { "by each that is expected" };
+        let unless = unless.map(|unless| format!(", unless {} comes", name(unless)));
+        let (when, then) = (name(*when), name(*then));
+        return format!(
+            "each {when} must be followed by {then} within {}, {who}{}",
+            span(*within),
+            unless.unwrap_or_default()
+        );
     }
     if let Kind::Precedence { event, requires, all, within, since, unless, .. } = &rule.kind {
         let supports: Vec<String> = requires.iter().map(|role| name(*role)).collect();

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod demo;
 pub mod eval;
+pub mod explain;
 pub mod replay;
 pub mod serve;
 pub mod test;

@@ -30,7 +30,7 @@ struct Shown {
     frame: Frame,
     pack: String,
     row: rules::Row,
-    words: String,
+    sides: Vec<words::Side>,
     written: String,
     key: String,
     roles: Vec<(String, String)>,
@@ -64,7 +64,7 @@ async fn show(State(app): State<App>, visitor: Visitor, Path((pack, id)): Path<(
     let trips = found.breakers.iter().filter(|breaker| breaker.trip_rules.contains(&id));
     draw(&Shown {
         frame: Frame::of(&app, &visitor, "/rules", &id).await?,
-        words: words::rule(rule),
+        sides: words::explain(found, rule),
         written: words::as_written(yaml, rule.line),
         key: key.join(", "),
         roles: rule.roles.iter().map(|role| (role.name.clone(), role.label.clone())).collect(),
