@@ -76,8 +76,7 @@ impl Partition {
 
     /// How many obligations and levels of a rule are open.
     pub(crate) fn open_count(&self, rule: RuleIdx, definition: &Rule) -> u64 {
-        let Some(table) = self.tables.get(rule as usize) else { return 0 };
-        table.keys().map(|(slot, _)| table.open(slot, definition)).sum()
+        self.tables.get(rule as usize).map_or(0, |table| table.open_of_all(definition))
     }
 
     pub(crate) fn instance_count(&self, rule: RuleIdx) -> u64 {

@@ -23,6 +23,8 @@ pub(crate) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     generation: u32,
+    /// How much is open of those at rest.
+    open_at_rest: u64,
     /// Instances by the time of their last touch, which may be later by now. Kept from when there first are too many.
     by_age: Option<BinaryHeap<Reverse<(Timestamp, u32, u32)>>>,
 }
@@ -144,6 +146,9 @@ impl From<Stored> for Table {
         let Stored { slots, free, generation } = stored;
         let mut table = Table { slots, free, generation, ..Table::default() };
         for (slot, instance) in table.slots.iter().enumerate() {
+            if let Slot::AtRest(rest) = instance {
+                table.open_at_rest += rest.open();
+            }
             if let Some(head) = instance.head() {
                 let slots = &table.slots;
                 table.index.insert_unique(head.hash, slot as u32, |&slot| hash_of(slots, slot));
@@ -174,7 +179,9 @@ impl Table {
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Instance> {
         let place = self.slots.get_mut(slot as usize)?;
         if let Slot::AtRest(rest) = place {
-            *place = Slot::AtWork(Box::new(rest.wake()?));
+            let instance = rest.wake()?;
+            self.open_at_rest -= rest.open();
+            *place = Slot::AtWork(Box::new(instance));
         }
         match place {
             Slot::AtWork(instance) => Some(instance),
@@ -229,6 +236,7 @@ impl Table {
         if let Slot::AtWork(instance) = place
             && let Some(rest) = AtRest::new(instance, open)
         {
+            self.open_at_rest += rest.open();
             *place = Slot::AtRest(rest);
         }
     }
@@ -253,7 +261,11 @@ impl Table {
 
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(place) = self.slots.get_mut(slot as usize) else { return };
-        let Some(head) = core::mem::take(place).head() else { return };
+        let gone = core::mem::take(place);
+        let Some(head) = gone.head() else { return };
+        if let Slot::AtRest(rest) = &gone {
+            self.open_at_rest -= rest.open();
+        }
         if let Ok(entry) = self.index.find_entry(head.hash, |&known| known == slot) {
             entry.remove();
         }
@@ -271,6 +283,15 @@ impl Table {
     pub(crate) fn keys(&self) -> impl Iterator<Item = (u32, &[u8])> {
         let used = self.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot, Slot::Empty));
         used.map(|(number, slot)| (number as u32, slot.key()))
+    }
+
+    /// How many obligations and levels of all instances are open.
+    pub(crate) fn open_of_all(&self, rule: &Rule) -> u64 {
+        let at_work = self.slots.iter().filter_map(|slot| match slot {
+            Slot::AtWork(instance) => Some(instance.now.open(rule)),
+            Slot::Empty | Slot::AtRest(_) => None,
+        });
+        self.open_at_rest + at_work.sum::<u64>()
     }
 
     /// How many obligations and levels of an instance are open.

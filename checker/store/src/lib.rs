@@ -94,6 +94,15 @@ impl Store {
             .await?)
     }
 
+    /// Whether changes after that number have been dropped by now: who knows no more than that must look anew.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn has_dropped_changes_since(&self, after: i64) -> Result<bool, StoreError> {
+        let oldest: Option<i64> = sqlx::query_scalar("select min(id) from changes").fetch_one(&self.reader).await?;
+        Ok(oldest.is_some_and(|oldest| oldest > after + 1))
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.reader.close().await;
@@ -109,6 +118,10 @@ impl Store {
     }
 }
 
+/// How many changes are kept for readers of the live stream that come back, and how often the others are dropped.
+const CHANGES_KEPT: i64 = 65_536;
+const CHANGES_PRUNED_EVERY: i64 = 1_024;
+
 /// Notes a change inside a transaction; returns its number.
 async fn note_change(
     connection: &mut sqlx::SqliteConnection,
@@ -120,7 +133,11 @@ async fn note_change(
         .bind(topic)
         .bind(subject)
         .bind(at)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(done.last_insert_rowid())
+    let id = done.last_insert_rowid();
+    if id % CHANGES_PRUNED_EVERY == 0 {
+        sqlx::query("delete from changes where id <= ?").bind(id - CHANGES_KEPT).execute(connection).await?;
+    }
+    Ok(id)
 }

@@ -22,8 +22,15 @@ pub(crate) fn routes() -> Router<App> {
 async fn changes(State(app): State<App>, headers: HeaderMap) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut watch = app.store.watch();
     let known = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
-    let start = known.unwrap_or_else(|| *watch.borrow_and_update());
-    let state = (app, watch, start, Vec::new().into_iter());
+    let newest = *watch.borrow_and_update();
+    // Whoever was away for longer than changes are kept is told to look anew.
+    let lost = match known {
+        Some(known) => app.store.has_dropped_changes_since(known).await.unwrap_or(false),
+        None => false,
+    };
+    let start = known.filter(|_| !lost).unwrap_or(newest);
+    let reset = lost.then(|| (newest, "reset".to_owned(), String::new()));
+    let state = (app, watch, start, Vec::from_iter(reset).into_iter());
     let stream = stream::unfold(state, |(app, mut watch, mut last, mut batch)| async move {
         loop {
             if let Some((id, topic, subject)) = batch.next() {

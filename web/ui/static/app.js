@@ -106,7 +106,7 @@
   };
   if (window.EventSource && main) {
     const stream = new EventSource("/api/v1/stream");
-    for (const topic of ["incident", "breaker", "pack", "delivery"]) stream.addEventListener(topic, () => { wanted = true; });
+    for (const topic of ["incident", "breaker", "pack", "delivery", "reset"]) stream.addEventListener(topic, () => { wanted = true; });
     stream.onopen = () => { last = Date.now(); say("live", "● live"); };
     setInterval(() => {
       refresh(false);

@@ -75,3 +75,40 @@ async fn changes_are_numbered_without_a_gap_and_watchers_wake() {
     assert_eq!(numbers, (before + 1..=before + changes.len() as i64).collect::<Vec<_>>());
     assert!(changes.iter().all(|(_, topic, _)| topic == "incident" || topic == "delivery"), "{changes:?}");
 }
+
+#[tokio::test]
+async fn old_changes_are_dropped_and_whoever_missed_them_can_tell() {
+    let mut desk = Desk::new().await;
+    let start = *desk.store.watch().borrow();
+    desk.violate("a").await;
+    assert!(!desk.store.has_dropped_changes_since(start).await.unwrap());
+    let mut last = start;
+    for number in 0.. {
+        let name = format!("breaker-{number}");
+        desk.commit((0..2_000).map(|_| Change::Breaker(breaker(&name))).collect()).await;
+        last = *desk.store.watch().borrow();
+        if last > 70_000 {
+            break;
+        }
+    }
+    assert!(desk.store.has_dropped_changes_since(start).await.unwrap());
+    assert!(!desk.store.has_dropped_changes_since(last - 60_000).await.unwrap());
+    let kept = desk.store.changes_since(start, 100_000).await.unwrap();
+    assert!((65_536..68_000).contains(&kept.len()), "{} are kept", kept.len());
+    assert_eq!(kept.last().unwrap().0, last);
+}
+
+fn breaker(id: &str) -> store::BreakerUpdate {
+    store::BreakerUpdate {
+        pack: "p".into(),
+        id: id.into(),
+        network: String::new(),
+        scope: serde_json::json!({}),
+        state: "open".into(),
+        enforcing: false,
+        since: "2026-01-01T00:00:00Z".into(),
+        reason: "rule".into(),
+        by: String::new(),
+        until: None,
+    }
+}
