@@ -5,7 +5,7 @@ use event::Value;
 
 use crate::{
     Fault, Limits,
-    reader::{Reader, Wire, text},
+    reader::{Flaw, Reader, Wire, text},
 };
 
 /// A borrowed `AnyValue` (opentelemetry-proto, `common/v1/common.proto`).
@@ -43,6 +43,10 @@ impl<'a> Any<'a> {
     /// # Errors
     /// When a field is cut short, has the wrong wire type, or a string is not UTF-8.
     pub fn read(message: &'a [u8]) -> Result<Self, Fault> {
+        Ok(Self::parse(message)?)
+    }
+
+    pub(crate) fn parse(message: &'a [u8]) -> Result<Self, Flaw> {
         let mut any = Any::Null;
         for field in Reader::new(message) {
             any = match field? {
@@ -55,7 +59,7 @@ impl<'a> Any<'a> {
                 (7, Wire::Bytes(bytes)) => Any::Bytes(bytes),
                 // An index into a table that only profiles have: here it says nothing.
                 (8, Wire::Varint(_)) => Any::Null,
-                (number @ 1..=8, _) => return Err(Fault::FieldType(number)),
+                (number @ 1..=8, _) => return Err(Flaw::FieldType(number)),
                 _ => any,
             };
         }
@@ -142,10 +146,10 @@ impl<'a> IntoIterator for Map<'a> {
 }
 
 /// The next occurrence of field 1, skipping unknown fields.
-fn next_message<'a>(reader: &mut Reader<'a>) -> Option<Result<&'a [u8], Fault>> {
+fn next_message<'a>(reader: &mut Reader<'a>) -> Option<Result<&'a [u8], Flaw>> {
     reader.find_map(|field| match field {
         Ok((1, Wire::Bytes(bytes))) => Some(Ok(bytes)),
-        Ok((1, _)) => Some(Err(Fault::FieldType(1))),
+        Ok((1, _)) => Some(Err(Flaw::FieldType(1))),
         Ok(_) => None,
         Err(fault) => Some(Err(fault)),
     })
@@ -155,7 +159,7 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Result<Any<'a>, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        next_message(&mut self.0).map(|message| Any::read(message?))
+        next_message(&mut self.0).map(|message| Ok(Any::parse(message?)?))
     }
 }
 
@@ -163,19 +167,19 @@ impl<'a> Iterator for Entries<'a> {
     type Item = Result<(&'a str, Any<'a>), Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        next_message(&mut self.0).map(|message| key_value(message?))
+        next_message(&mut self.0).map(|message| Ok(key_value(message?)?))
     }
 }
 
 /// Reads one `KeyValue` message.
-pub(crate) fn key_value(message: &[u8]) -> Result<(&str, Any<'_>), Fault> {
+pub(crate) fn key_value(message: &[u8]) -> Result<(&str, Any<'_>), Flaw> {
     let (mut key, mut value) = ("", Any::Null);
     for field in Reader::new(message) {
         match field? {
             (1, Wire::Bytes(bytes)) => key = text(bytes)?,
-            (2, Wire::Bytes(bytes)) => value = Any::read(bytes)?,
+            (2, Wire::Bytes(bytes)) => value = Any::parse(bytes)?,
             (3, Wire::Varint(_)) => {}
-            (number @ 1..=3, _) => return Err(Fault::FieldType(number)),
+            (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
             _ => {}
         }
     }

@@ -9,9 +9,9 @@
 use std::fmt;
 
 use crate::{
-    Any, Fault, Limits, Malformed, Refused, Signal,
+    Any, Limits, Malformed, Refused, Signal,
     any::key_value,
-    reader::{Reader, Wire, text},
+    reader::{Flaw, Reader, Wire, check_text},
     record::{NETWORK_NAMES, NODE_NAMES},
 };
 
@@ -71,9 +71,9 @@ pub fn check(signal: Signal, body: &[u8], limits: &Limits) -> Result<Census, Mal
         resource_excess: None,
         scope_excess: None,
     };
-    check.request(body).map_err(|fault| {
+    check.request(body).map_err(|flaw| {
         let offset = check.place.message.map_or(0, |message| offset_of(body, message));
-        Malformed { offset, path: check.place.path(signal), fault }
+        Malformed { offset, path: check.place.path(signal), fault: flaw.into() }
     })?;
     Ok(check.census)
 }
@@ -143,12 +143,12 @@ impl Extent {
 }
 
 impl<'a> Check<'a, '_> {
-    fn node(&mut self) -> Result<(), Fault> {
+    fn node(&mut self) -> Result<(), Flaw> {
         self.nodes += 1;
-        if self.nodes > self.limits.nodes { Err(Fault::TooMany) } else { Ok(()) }
+        if self.nodes > self.limits.nodes { Err(Flaw::TooMany) } else { Ok(()) }
     }
 
-    fn request(&mut self, body: &'a [u8]) -> Result<(), Fault> {
+    fn request(&mut self, body: &'a [u8]) -> Result<(), Flaw> {
         let mut number = 0;
         for field in Reader::new(body) {
             match field? {
@@ -158,14 +158,14 @@ impl<'a> Check<'a, '_> {
                     self.resource(message)?;
                     self.place = Place::default();
                 }
-                (1, _) => return Err(Fault::FieldType(1)),
+                (1, _) => return Err(Flaw::FieldType(1)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn resource(&mut self, message: &'a [u8]) -> Result<(), Fault> {
+    fn resource(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         self.resource_excess = self.excess_of_resource(message);
         let mut number = 0;
@@ -178,7 +178,7 @@ impl<'a> Check<'a, '_> {
                             (1, Wire::Bytes(attribute)) => self.key_value(attribute, 0)?,
                             (2, Wire::Varint(_)) => {}
                             (3, Wire::Bytes(entity)) => self.entity(entity)?,
-                            (number @ 1..=3, _) => return Err(Fault::FieldType(number)),
+                            (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
                             _ => {}
                         }
                     }
@@ -191,8 +191,8 @@ impl<'a> Check<'a, '_> {
                     self.scope(scoped)?;
                     self.place = resource;
                 }
-                (3, Wire::Bytes(url)) => text(url).map(drop)?,
-                (number @ 1..=3, _) => return Err(Fault::FieldType(number)),
+                (3, Wire::Bytes(url)) => check_text(url)?,
+                (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
@@ -227,19 +227,19 @@ impl<'a> Check<'a, '_> {
     }
 
     /// `EntityRef` (opentelemetry-proto, `common/v1/common.proto`): not used, yet it must be decodable.
-    fn entity(&mut self, message: &'a [u8]) -> Result<(), Fault> {
+    fn entity(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         for field in Reader::new(message) {
             match field? {
-                (1..=4, Wire::Bytes(value)) => text(value).map(drop)?,
-                (number @ 1..=4, _) => return Err(Fault::FieldType(number)),
+                (1..=4, Wire::Bytes(value)) => check_text(value)?,
+                (number @ 1..=4, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn scope(&mut self, message: &'a [u8]) -> Result<(), Fault> {
+    fn scope(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         self.scope_excess = self.excess_of_scope(message);
         let mut number = 0;
@@ -249,10 +249,10 @@ impl<'a> Check<'a, '_> {
                     self.place.field = "scope";
                     for field in Reader::new(scope) {
                         match field? {
-                            (1 | 2, Wire::Bytes(value)) => text(value).map(drop)?,
+                            (1 | 2, Wire::Bytes(value)) => check_text(value)?,
                             (3, Wire::Bytes(attribute)) => self.key_value(attribute, 0)?,
                             (4, Wire::Varint(_)) => {}
-                            (number @ 1..=4, _) => return Err(Fault::FieldType(number)),
+                            (number @ 1..=4, _) => return Err(Flaw::FieldType(number)),
                             _ => {}
                         }
                     }
@@ -269,15 +269,15 @@ impl<'a> Check<'a, '_> {
                     }
                     self.place = scope;
                 }
-                (3, Wire::Bytes(url)) => text(url).map(drop)?,
-                (number @ 1..=3, _) => return Err(Fault::FieldType(number)),
+                (3, Wire::Bytes(url)) => check_text(url)?,
+                (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn log(&mut self, message: &'a [u8]) -> Result<(), Fault> {
+    fn log(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         let mut extent = Extent::default();
         let mut fallback_bytes = 0;
@@ -290,7 +290,7 @@ impl<'a> Check<'a, '_> {
                 (5, Wire::Bytes(body)) => {
                     self.place.field = "body";
                     if std::mem::replace(&mut has_body, true) {
-                        return Err(Fault::Twice(5));
+                        return Err(Flaw::Twice(5));
                     }
                     self.any(body, 0)?;
                 }
@@ -309,7 +309,7 @@ impl<'a> Check<'a, '_> {
                     extent.name_bytes = value.len();
                     self.string("eventName", value)?;
                 }
-                (number @ (1..=3 | 5..=12), _) => return Err(Fault::FieldType(number)),
+                (number @ (1..=3 | 5..=12), _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
@@ -323,7 +323,7 @@ impl<'a> Check<'a, '_> {
         Ok(())
     }
 
-    fn span(&mut self, message: &'a [u8]) -> Result<(), Fault> {
+    fn span(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         let first = self.next;
         self.next += 1;
@@ -355,14 +355,14 @@ impl<'a> Check<'a, '_> {
                     self.place.field = "status";
                     for field in Reader::new(status) {
                         match field? {
-                            (2, Wire::Bytes(value)) => text(value).map(drop)?,
+                            (2, Wire::Bytes(value)) => check_text(value)?,
                             (3, Wire::Varint(_)) => {}
-                            (number @ 2..=3, _) => return Err(Fault::FieldType(number)),
+                            (number @ 2..=3, _) => return Err(Flaw::FieldType(number)),
                             _ => {}
                         }
                     }
                 }
-                (number @ 1..=16, _) => return Err(Fault::FieldType(number)),
+                (number @ 1..=16, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
@@ -372,7 +372,7 @@ impl<'a> Check<'a, '_> {
         Ok(())
     }
 
-    fn span_event(&mut self, message: &'a [u8]) -> Result<Extent, Fault> {
+    fn span_event(&mut self, message: &'a [u8]) -> Result<Extent, Flaw> {
         self.node()?;
         let mut extent = Extent::default();
         for field in Reader::new(message) {
@@ -380,13 +380,13 @@ impl<'a> Check<'a, '_> {
                 (1, Wire::Fixed64(_)) | (4, Wire::Varint(_)) => {}
                 (2, Wire::Bytes(value)) => {
                     extent.name_bytes = value.len();
-                    text(value).map(drop)?;
+                    check_text(value)?;
                 }
                 (3, Wire::Bytes(attribute)) => {
                     extent.attributes += 1;
                     self.key_value(attribute, 0)?;
                 }
-                (number @ 1..=4, _) => return Err(Fault::FieldType(number)),
+                (number @ 1..=4, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
@@ -394,14 +394,14 @@ impl<'a> Check<'a, '_> {
     }
 
     /// `Span.Link`: not used, yet it must be decodable.
-    fn span_link(&mut self, message: &'a [u8]) -> Result<(), Fault> {
+    fn span_link(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         for field in Reader::new(message) {
             match field? {
                 (1 | 2, Wire::Bytes(_)) | (5, Wire::Varint(_)) | (6, Wire::Fixed32) => {}
-                (3, Wire::Bytes(value)) => text(value).map(drop)?,
+                (3, Wire::Bytes(value)) => check_text(value)?,
                 (4, Wire::Bytes(attribute)) => self.key_value(attribute, 0)?,
-                (number @ 1..=6, _) => return Err(Fault::FieldType(number)),
+                (number @ 1..=6, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
@@ -429,66 +429,66 @@ impl<'a> Check<'a, '_> {
         }
     }
 
-    fn string(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), Fault> {
+    fn string(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), Flaw> {
         self.place.field = name;
-        text(bytes).map(drop)
+        check_text(bytes)
     }
 
-    fn key_value(&mut self, message: &'a [u8], depth: u32) -> Result<(), Fault> {
+    fn key_value(&mut self, message: &'a [u8], depth: u32) -> Result<(), Flaw> {
         self.node()?;
         let mut has_value = false;
         for field in Reader::new(message) {
             match field? {
-                (1, Wire::Bytes(key)) => text(key).map(drop)?,
+                (1, Wire::Bytes(key)) => check_text(key)?,
                 (2, Wire::Bytes(value)) => {
                     if std::mem::replace(&mut has_value, true) {
-                        return Err(Fault::Twice(2));
+                        return Err(Flaw::Twice(2));
                     }
                     self.any(value, depth)?;
                 }
                 (3, Wire::Varint(_)) => {}
-                (number @ 1..=3, _) => return Err(Fault::FieldType(number)),
+                (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn any(&mut self, message: &'a [u8], depth: u32) -> Result<(), Fault> {
+    fn any(&mut self, message: &'a [u8], depth: u32) -> Result<(), Flaw> {
         if depth > self.limits.depth {
-            return Err(Fault::TooDeep);
+            return Err(Flaw::TooDeep);
         }
         self.node()?;
         let (mut has_list, mut has_map) = (false, false);
         for field in Reader::new(message) {
             match field? {
-                (1, Wire::Bytes(value)) => text(value).map(drop)?,
+                (1, Wire::Bytes(value)) => check_text(value)?,
                 (2 | 3 | 8, Wire::Varint(_)) | (4, Wire::Fixed64(_)) | (7, Wire::Bytes(_)) => {}
                 (5, Wire::Bytes(list)) => {
                     if std::mem::replace(&mut has_list, true) {
-                        return Err(Fault::Twice(5));
+                        return Err(Flaw::Twice(5));
                     }
                     for item in Reader::new(list) {
                         match item? {
                             (1, Wire::Bytes(item)) => self.any(item, depth + 1)?,
-                            (1, _) => return Err(Fault::FieldType(1)),
+                            (1, _) => return Err(Flaw::FieldType(1)),
                             _ => {}
                         }
                     }
                 }
                 (6, Wire::Bytes(map)) => {
                     if std::mem::replace(&mut has_map, true) {
-                        return Err(Fault::Twice(6));
+                        return Err(Flaw::Twice(6));
                     }
                     for entry in Reader::new(map) {
                         match entry? {
                             (1, Wire::Bytes(entry)) => self.key_value(entry, depth + 1)?,
-                            (1, _) => return Err(Fault::FieldType(1)),
+                            (1, _) => return Err(Flaw::FieldType(1)),
                             _ => {}
                         }
                     }
                 }
-                (number @ 1..=8, _) => return Err(Fault::FieldType(number)),
+                (number @ 1..=8, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
@@ -507,6 +507,7 @@ fn all(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Fault;
     use opentelemetry_proto::tonic::{
         collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
         common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value},

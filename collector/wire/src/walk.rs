@@ -5,7 +5,7 @@
 use crate::{
     Any, Fault, Record, Refused, Signal,
     any::key_value,
-    reader::{Reader, Wire, text},
+    reader::{Flaw, Reader, Wire, text},
     record::Resource,
 };
 
@@ -50,7 +50,7 @@ pub fn walk<'a>(
     let outcome = walk.request(body, &mut visit);
     scratch.attrs = give_back(walk.attrs);
     scratch.resource = give_back(walk.resource.attrs);
-    outcome
+    Ok(outcome?)
 }
 
 struct Walk<'a, 'r> {
@@ -62,7 +62,7 @@ struct Walk<'a, 'r> {
 }
 
 impl<'a> Walk<'a, '_> {
-    fn request(&mut self, body: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+    fn request(&mut self, body: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
         for field in Reader::new(body) {
             if let (1, Wire::Bytes(resource)) = field? {
                 self.resource(resource, visit)?;
@@ -71,7 +71,7 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn resource(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+    fn resource(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
         self.resource.attrs.clear();
         for field in Reader::new(message) {
             let (1, Wire::Bytes(resource)) = field? else { continue };
@@ -90,7 +90,7 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn scope(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+    fn scope(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
         let mut name = "";
         for field in Reader::new(message) {
             let (1, Wire::Bytes(scope)) = field? else { continue };
@@ -112,7 +112,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// `LogRecord` (opentelemetry-proto, `logs/v1/logs.proto`).
-    fn log(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Fault> {
+    fn log(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
         let index = self.index;
         self.index += 1;
         if self.refused.contains(index) {
@@ -124,7 +124,7 @@ impl<'a> Walk<'a, '_> {
             match field? {
                 (1, Wire::Fixed64(value)) => record.time = value,
                 (2, Wire::Varint(value)) => record.severity = value as i32,
-                (5, Wire::Bytes(body)) => record.body = Any::read(body)?,
+                (5, Wire::Bytes(body)) => record.body = Any::parse(body)?,
                 (6, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
                 (7, Wire::Varint(value)) => record.dropped_attributes = value as u32,
                 (9, Wire::Bytes(id)) if id.len() == 16 => record.trace_id = id,
@@ -144,7 +144,7 @@ impl<'a> Walk<'a, '_> {
         message: &'a [u8],
         scope: &'a str,
         visit: &mut impl FnMut(&Record<'a, '_>),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Flaw> {
         self.attrs.clear();
         let mut record = self.blank(self.index, scope);
         self.index += 1;
@@ -195,7 +195,7 @@ impl<'a> Walk<'a, '_> {
         span: &Blank<'a>,
         end: u64,
         visit: &mut impl FnMut(&Record<'a, '_>),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Flaw> {
         self.attrs.clear();
         let mut record = Blank {
             index: self.index,

@@ -1,1 +1,4 @@
-//! Benchmarks: the engine, the wire, the journal, and the whole from outside.
+//! What benchmarks share: requests to send, and the processor time that work takes.
+
+pub mod cpu;
+pub mod load;

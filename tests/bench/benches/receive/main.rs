@@ -9,7 +9,6 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod client;
-mod load;
 mod plain;
 mod server;
 
@@ -17,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use client::{Protocol, Sent};
-use load::{Encoding, Events, Form, Load};
+use bench::load::{self, Encoding, Events, Form, Load};
 use server::Server;
 
 /// Records in one request, as exporters' batch processors send by default.
@@ -44,6 +43,12 @@ const CASES: &[Case] = &[
         protocol: Protocol::Http,
         load: |_| Load::new(Form::Protobuf, Encoding::Identity, Events::Unnamed, 100),
         records: 2_000_000,
+    },
+    Case {
+        name: "protobuf-third",
+        protocol: Protocol::Http,
+        load: |records| Load::new(Form::Protobuf, Encoding::Identity, Events::Third, records),
+        records: 1_000_000,
     },
     Case {
         name: "protobuf-judged",

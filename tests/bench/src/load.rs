@@ -11,30 +11,37 @@ use prost::Message;
 
 /// How requests are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
+    /// `application/x-protobuf`.
     Protobuf,
+    /// `application/json`.
     Json,
 }
 
 /// How requests are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub enum Encoding {
+    /// Not at all.
     Identity,
+    /// gzip, level 6.
     Gzip,
+    /// zstd, level 3.
     Zstd,
 }
 
 /// Which events requests hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Events {
+pub enum Events {
     /// Of names that no rule reads, as most of what a node logs.
     Unnamed,
     /// Pairs that open and close instances of the shipped rules; every key is new.
     Judged,
+    /// A third are such pairs, the others are of names that no rule reads.
+    Third,
 }
 
 /// See the module.
-pub(crate) struct Load {
+pub struct Load {
     form: Form,
     encoding: Encoding,
     records: usize,
@@ -56,7 +63,12 @@ fn time_mark(number: usize) -> u64 {
 }
 
 impl Load {
-    pub(crate) fn new(form: Form, encoding: Encoding, events: Events, records: usize) -> Self {
+    /// Requests of so many records each.
+    ///
+    /// # Panics
+    /// When the encoder leaves out what it was given.
+    #[must_use]
+    pub fn new(form: Form, encoding: Encoding, events: Events, records: usize) -> Self {
         let request = request(events, records);
         let template = match form {
             Form::Protobuf => request.encode_to_vec(),
@@ -74,27 +86,37 @@ impl Load {
                 Form::Json => find(from, mark.to_string().as_bytes()),
             };
             times.push(at);
-            let id = record / per_id(events);
+            let id = id_of(events, record);
             from = find(at, id_mark(id).as_bytes());
             ids.push((from, id));
         }
         Self { form, encoding, records, template, times, ids }
     }
 
-    pub(crate) fn records(&self) -> usize {
+    /// Records in one request.
+    #[must_use]
+    pub fn records(&self) -> usize {
         self.records
     }
 
-    pub(crate) fn form(&self) -> Form {
+    /// How requests are written.
+    #[must_use]
+    pub fn form(&self) -> Form {
         self.form
     }
 
-    pub(crate) fn encoding(&self) -> Encoding {
+    /// How requests are compressed.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
     /// The request of that number, its events happening now.
-    pub(crate) fn body(&self, number: usize, now: u64) -> Vec<u8> {
+    ///
+    /// # Panics
+    /// When a compressor fails.
+    #[must_use]
+    pub fn body(&self, number: usize, now: u64) -> Vec<u8> {
         let mut body = self.template.clone();
         for (record, at) in self.times.iter().enumerate() {
             let time = now + record as u64;
@@ -124,16 +146,28 @@ impl Load {
     }
 }
 
-/// How many records share an id.
-fn per_id(events: Events) -> usize {
+/// The id that a record bears; the two of a pair share one.
+fn id_of(events: Events, record: usize) -> usize {
     match events {
-        Events::Unnamed => 1,
-        Events::Judged => 2,
+        Events::Judged => record / 2,
+        Events::Third if record.is_multiple_of(3) => record / 6 * 6,
+        Events::Unnamed | Events::Third => record,
+    }
+}
+
+/// The event of a record.
+fn name_of(events: Events, record: usize) -> &'static str {
+    const PAIR: [&str; 2] = ["quorum_store.batch.generator_notified", "quorum_store.batch.tracked"];
+    match events {
+        Events::Judged => PAIR[record % 2],
+        Events::Third if record.is_multiple_of(3) => PAIR[record / 3 % 2],
+        Events::Unnamed | Events::Third => "consensus.round.message_received",
     }
 }
 
 /// What a record weighs.
-pub(crate) fn described(records: usize) -> String {
+#[must_use]
+pub fn described(records: usize) -> String {
     let bytes = |events, form| Load::new(form, Encoding::Identity, events, records).template.len() / records;
     format!(
         "{records} records a request; a record has {} bytes in protobuf ({} where it is judged), {} in JSON",
@@ -171,12 +205,8 @@ fn request(events: Events, records: usize) -> ExportLogsServiceRequest {
 }
 
 fn log_record(events: Events, record: usize) -> LogRecord {
-    let id = id_mark(record / per_id(events));
-    let name = match events {
-        Events::Unnamed => "consensus.round.message_received",
-        Events::Judged if record.is_multiple_of(2) => "quorum_store.batch.generator_notified",
-        Events::Judged => "quorum_store.batch.tracked",
-    };
+    let id = id_mark(id_of(events, record));
+    let name = name_of(events, record);
     let time = time_mark(record);
     LogRecord {
         time_unix_nano: time,
