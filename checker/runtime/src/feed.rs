@@ -17,6 +17,8 @@ pub struct Feeder {
     shared: HashMap<usize, Occurrences>,
     whole: BTreeSet<usize>,
     source: Option<(Source, SourceIdx)>,
+    /// Where records say which process they are of, as the engine's packs ask for it.
+    process_attributes: Option<Vec<String>>,
     /// The text of a process that is sent as a number.
     process: String,
 }
@@ -89,10 +91,10 @@ impl Feeder {
         let mut decoded: Vec<(usize, Value)> = Vec::new();
         let mut columns: Vec<Option<ValueRef<'_>>> = Vec::with_capacity(wanted.len());
         for (place, column) in wanted.iter().enumerate() {
-            let from = if column.of_resource { record.resource() } else { record.attrs() };
-            let value = from.iter().rev().find(|(name, _)| *name == column.name).map(|(_, value)| value);
+            let name = column.name.as_str();
+            let value = if column.of_resource { record.resource_attr(name) } else { record.attr(name) };
             columns.push(value.and_then(|value| {
-                let plain = plain(value);
+                let plain = plain(&value);
                 if plain.is_none() {
                     decoded.push((place, value.to_value()));
                 }
@@ -109,11 +111,17 @@ impl Feeder {
         };
         let nested = body.filter(|body| plain(body).is_none()).map(Any::to_value);
         let body = nested.as_ref().map(Value::as_ref).or_else(|| plain(&body?)).unwrap_or(ValueRef::Null);
-        let process = engine.program().process_attributes().find_map(|name| {
-            let mut own = record.attrs().iter().chain(record.resource());
-            own.find(|(key, _)| *key == name).map(|(_, value)| value)
+        let attributes = self.process_attributes.get_or_insert_with(|| {
+            let mut names: Vec<String> = Vec::new();
+            for name in engine.program().process_attributes() {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            names
         });
-        let process = process.map(|value| process_name(value, &mut self.process));
+        let process = attributes.iter().find_map(|name| record.attr(name).or_else(|| record.resource_attr(name)));
+        let process = process.as_ref().map(|value| process_name(value, &mut self.process));
         engine.row(&Row {
             event,
             name: record.name(),
@@ -148,9 +156,10 @@ impl Feeder {
         number
     }
 
-    /// Forgets the numbers of sources: for another engine.
+    /// Forgets what it knows of the engine: for another one, or other packs.
     pub fn reset(&mut self) {
         self.source = None;
+        self.process_attributes = None;
     }
 }
 

@@ -129,7 +129,7 @@ impl Recording {
             self.take_body(file, signal, body);
             return;
         }
-        let mut events: Vec<&[u8]> = Vec::new();
+        let mut events: Vec<(usize, &[u8])> = Vec::new();
         let mut continues = false;
         for (number, line) in content.split(|&byte| byte == b'\n').enumerate() {
             let line = line.trim_ascii();
@@ -141,10 +141,7 @@ impl Recording {
                     Ok((body, _)) => self.take_body(file, signal, body),
                     Err(error) => self.problem(file, format_args!("line {}: {error}", number + 1)),
                 },
-                None => match wire::lines_to_protobuf(line) {
-                    Ok(_) => events.push(line),
-                    Err(error) => self.problem(file, format_args!("line {}: {error}", number + 1)),
-                },
+                None => events.push((number + 1, line)),
             }
             if events.len() == LINES_PER_BODY {
                 self.take_events(file, &mut events, &mut continues);
@@ -160,13 +157,29 @@ impl Recording {
         }
     }
 
-    fn take_events(&mut self, file: u16, lines: &mut Vec<&[u8]>, continues: &mut bool) {
-        if lines.is_empty() {
+    fn take_events(&mut self, file: u16, lines: &mut Vec<(usize, &[u8])>, continues: &mut bool) {
+        let joined = |lines: &[(usize, &[u8])]| {
+            let text: Vec<&[u8]> = lines.iter().map(|(_, line)| *line).collect();
+            wire::lines_to_protobuf(&text.join(&b'\n'))
+        };
+        let mut body = joined(lines);
+        if body.is_err() {
+            // Only now is it worth it to look at each line for itself.
+            lines.retain(|(number, line)| match wire::lines_to_protobuf(line) {
+                Ok(_) => true,
+                Err(error) => {
+                    self.problem(file, format_args!("line {number}: {error}"));
+                    false
+                }
+            });
+            body = joined(lines);
+        }
+        let none = lines.is_empty();
+        lines.clear();
+        if none {
             return;
         }
-        let text = lines.join(&b'\n');
-        lines.clear();
-        match wire::lines_to_protobuf(&text).map_err(|error| error.to_string()).and_then(|body| {
+        match body.map_err(|error| error.to_string()).and_then(|body| {
             let census = wire::check(Signal::Logs, &body, &Limits::default()).map_err(|error| error.to_string())?;
             Ok((body, census))
         }) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use event::Identity;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{Any, Record};
+use crate::{Any, Record, record::Lazy};
 
 /// How many records' worth of memory is kept from one request to the next.
 const KEPT_MAX: usize = 1 << 14;
@@ -51,11 +51,11 @@ impl Occurrences {
         for part in [record.trace_id(), record.span_id()] {
             push_bytes(bytes, part);
         }
-        for (name, value) in record.attrs() {
-            push_text(bytes, name);
-            push_any(bytes, *value);
+        for attribute in record.attrs {
+            push_bytes(bytes, attribute.name);
+            push_lazy(bytes, attribute.value);
         }
-        push_any(bytes, record.body());
+        push_lazy(bytes, record.body);
         let content = xxh3_128(bytes);
         let twins = self.seen.entry(content).or_insert(0);
         let twin = *twins;
@@ -77,6 +77,23 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn push_text(out: &mut Vec<u8>, text: &str) {
     push_bytes(out, text.as_bytes());
+}
+
+/// The same bytes as [`push_any`] writes. The values that nearly all records have are told by their encoding alone.
+#[inline]
+fn push_lazy(out: &mut Vec<u8>, value: Lazy<'_>) {
+    match value {
+        Lazy::Sent(&[0x0a, length, ref text @ ..]) if length < 0x80 && usize::from(length) == text.len() => {
+            out.push(4);
+            push_bytes(out, text);
+        }
+        Lazy::Sent(&[0x18, value]) if value < 0x80 => {
+            out.push(2);
+            out.extend_from_slice(&i64::from(value).to_le_bytes());
+        }
+        Lazy::Sent(&[0x10, value]) if value < 0x80 => out.extend_from_slice(&[1, u8::from(value != 0)]),
+        other => push_any(out, other.value()),
+    }
 }
 
 fn push_any(out: &mut Vec<u8>, any: Any<'_>) {
@@ -111,6 +128,43 @@ fn push_any(out: &mut Vec<u8>, any: Any<'_>) {
                 push_any(out, item);
             });
             out.push(u8::MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, any_value::Value as V};
+    use proptest::prelude::*;
+    use prost::Message;
+
+    fn same(message: &[u8]) {
+        let (mut short, mut long) = (Vec::new(), Vec::new());
+        push_lazy(&mut short, Lazy::Sent(message));
+        push_any(&mut long, Any::read(message).unwrap_or(Any::Null));
+        assert_eq!(short, long, "{message:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn values_told_by_their_encoding_are_the_values_that_are_read(
+            text in ".{0,80}",
+            int in prop_oneof![any::<i64>(), 0i64..300],
+            flag in any::<bool>(),
+            bytes in any::<Vec<u8>>(),
+        ) {
+            let values = [V::StringValue(text.clone()), V::IntValue(int), V::BoolValue(flag), V::BytesValue(bytes)];
+            for value in values {
+                let value = AnyValue { value: Some(value) };
+                same(&value.encode_to_vec());
+                let list = V::ArrayValue(ArrayValue { values: vec![value] });
+                same(&AnyValue { value: Some(list) }.encode_to_vec());
+            }
+            // Of several members the last counts.
+            let mut two = AnyValue { value: Some(V::StringValue(text)) }.encode_to_vec();
+            two.extend(AnyValue { value: Some(V::IntValue(int)) }.encode_to_vec());
+            same(&two);
         }
     }
 }

@@ -1,12 +1,70 @@
 //! Records: log records, spans and span events as the events they are.
 use event::{Event, Identity, Position, Source, Timestamp, Value};
 
-use crate::{Any, Occurrences, any::last_wins};
+use crate::{
+    Any, Occurrences,
+    any::last_wins,
+    reader::{Flaw, Reader, Wire, text},
+};
+
+/// A value, read only when somebody asks for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lazy<'a> {
+    /// The `AnyValue` message.
+    Sent(&'a [u8]),
+    /// What the walk says itself.
+    Said(Any<'a>),
+}
+
+impl<'a> Lazy<'a> {
+    /// What a checked message holds can be read; of any other, what cannot is null.
+    #[inline]
+    pub(crate) fn value(self) -> Any<'a> {
+        match self {
+            Lazy::Sent(message) => Any::parse(message).unwrap_or(Any::Null),
+            Lazy::Said(value) => value,
+        }
+    }
+}
+
+/// An attribute of which only the ends are known: most are asked for by nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attribute<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: Lazy<'a>,
+}
+
+impl<'a> Attribute<'a> {
+    /// An attribute without a name and a value.
+    pub(crate) const EMPTY: Attribute<'static> = Attribute { name: &[], value: Lazy::Sent(&[]) };
+
+    pub(crate) fn said(name: &'static str, value: Any<'a>) -> Self {
+        Self { name: name.as_bytes(), value: Lazy::Said(value) }
+    }
+
+    /// Finds name and value of one `KeyValue` message.
+    #[inline]
+    pub(crate) fn parse(message: &'a [u8]) -> Result<Self, Flaw> {
+        let mut attribute = Self::EMPTY;
+        for field in Reader::new(message) {
+            match field? {
+                (1, Wire::Bytes(name)) => attribute.name = name,
+                (2, Wire::Bytes(value)) => attribute.value = Lazy::Sent(value),
+                _ => {}
+            }
+        }
+        Ok(attribute)
+    }
+
+    fn pair(&self) -> (&'a str, Any<'a>) {
+        (text(self.name).unwrap_or_default(), self.value.value())
+    }
+}
 
 /// What a resource says, read once for all its records.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resource<'a> {
-    pub(crate) attrs: Vec<(&'a str, Any<'a>)>,
+    pub(crate) attrs: Vec<Attribute<'a>>,
     pub(crate) node: &'a str,
     pub(crate) network: &'a str,
     pub(crate) service: &'a str,
@@ -36,8 +94,8 @@ impl<'a> Resource<'a> {
 }
 
 /// Of equal names the last wins.
-fn find<'a>(attrs: &[(&'a str, Any<'a>)], name: &str) -> Option<Any<'a>> {
-    attrs.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+fn find<'a>(attrs: &[Attribute<'a>], name: &str) -> Option<Any<'a>> {
+    attrs.iter().rev().find(|attribute| attribute.name == name.as_bytes()).map(|attribute| attribute.value.value())
 }
 
 /// One event, borrowed from the request (`'a`) and from what the walk keeps for reuse (`'s`).
@@ -50,8 +108,8 @@ pub struct Record<'a, 's> {
     /// The end of the span, for span events.
     pub(crate) sent: u64,
     pub(crate) severity: i32,
-    pub(crate) body: Any<'a>,
-    pub(crate) attrs: &'s [(&'a str, Any<'a>)],
+    pub(crate) body: Lazy<'a>,
+    pub(crate) attrs: &'s [Attribute<'a>],
     pub(crate) resource: &'s Resource<'a>,
     pub(crate) scope: &'a str,
     pub(crate) trace_id: &'a [u8],
@@ -103,25 +161,19 @@ impl<'a, 's> Record<'a, 's> {
     /// The log record's body.
     #[must_use]
     pub fn body(&self) -> Any<'a> {
-        self.body
+        self.body.value()
     }
 
-    /// Its attributes in the order sent; of equal names the last wins.
-    #[must_use]
-    pub fn attrs(&self) -> &'s [(&'a str, Any<'a>)] {
-        self.attrs
-    }
-
-    /// The attribute of that name.
+    /// The attribute of that name; of equal names the last.
     #[must_use]
     pub fn attr(&self, name: &str) -> Option<Any<'a>> {
         find(self.attrs, name)
     }
 
-    /// The resource's attributes.
+    /// The resource's attribute of that name.
     #[must_use]
-    pub fn resource(&self) -> &'s [(&'a str, Any<'a>)] {
-        &self.resource.attrs
+    pub fn resource_attr(&self, name: &str) -> Option<Any<'a>> {
+        find(&self.resource.attrs, name)
     }
 
     /// The running instance that sent it.
@@ -198,7 +250,7 @@ impl<'a, 's> Record<'a, 's> {
             name: self.name().into(),
             attrs: owned(self.attrs),
             resource: owned(&self.resource.attrs),
-            body: self.body.to_value(),
+            body: self.body().to_value(),
             trace_id: hex(self.trace_id),
             span_id: hex(self.span_id),
             severity: self.severity,
@@ -206,8 +258,11 @@ impl<'a, 's> Record<'a, 's> {
     }
 }
 
-fn owned(attrs: &[(&str, Any<'_>)]) -> Vec<(String, Value)> {
-    last_wins(attrs.iter().map(|(name, value)| (*name, value.to_value())))
+fn owned(attrs: &[Attribute<'_>]) -> Vec<(String, Value)> {
+    last_wins(attrs.iter().map(|attribute| {
+        let (name, value) = attribute.pair();
+        (name, value.to_value())
+    }))
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";

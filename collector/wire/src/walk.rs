@@ -4,35 +4,35 @@
 //! those others are read. Groups of fields are skipped by their length, which costs next to nothing.
 use crate::{
     Any, Fault, Record, Refused, Signal,
-    any::key_value,
     reader::{Flaw, Reader, Wire, text},
-    record::Resource,
+    record::{Attribute, Lazy, Resource},
 };
 
 /// What the walk keeps for reuse. One per reader, for as many requests as it likes.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     /// Capacity only: always empty between walks, so no borrow outlives its request.
-    attrs: Vec<(&'static str, Any<'static>)>,
-    resource: Vec<(&'static str, Any<'static>)>,
+    attrs: Vec<Attribute<'static>>,
+    resource: Vec<Attribute<'static>>,
 }
 
 /// Empties a vector and gives its memory to one with another lifetime.
-fn recycle<'a>(mut kept: Vec<(&'static str, Any<'static>)>) -> Vec<(&'a str, Any<'a>)> {
+fn recycle<'a>(mut kept: Vec<Attribute<'static>>) -> Vec<Attribute<'a>> {
     kept.clear();
-    kept.into_iter().map(|_| ("", Any::Null)).collect()
+    kept.into_iter().map(|_| Attribute::EMPTY).collect()
 }
 
 /// The way back. Collecting an emptied vector in place keeps its memory.
-fn give_back(mut used: Vec<(&str, Any<'_>)>) -> Vec<(&'static str, Any<'static>)> {
+fn give_back(mut used: Vec<Attribute<'_>>) -> Vec<Attribute<'static>> {
     used.clear();
-    used.into_iter().map(|_| ("", Any::Null)).collect()
+    used.into_iter().map(|_| Attribute::EMPTY).collect()
 }
 
 /// Visits every event of a request that was not refused, in the order of the bytes.
 ///
 /// # Errors
-/// When the bytes are not what [`crate::check`] lets pass; what came before the damage has been visited.
+/// When the bytes are not what [`crate::check`] lets pass; what came before the damage has been visited. Values are read
+/// when they are asked for: a damaged one is null.
 pub fn walk<'a>(
     signal: Signal,
     body: &'a [u8],
@@ -57,7 +57,7 @@ struct Walk<'a, 'r> {
     signal: Signal,
     refused: &'r Refused,
     index: u32,
-    attrs: Vec<(&'a str, Any<'a>)>,
+    attrs: Vec<Attribute<'a>>,
     resource: Resource<'a>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Walk<'a, '_> {
             let (1, Wire::Bytes(resource)) = field? else { continue };
             for field in Reader::new(resource) {
                 if let (1, Wire::Bytes(attribute)) = field? {
-                    self.resource.attrs.push(key_value(attribute)?);
+                    self.resource.attrs.push(Attribute::parse(attribute)?);
                 }
             }
         }
@@ -124,8 +124,8 @@ impl<'a> Walk<'a, '_> {
             match field? {
                 (1, Wire::Fixed64(value)) => record.time = value,
                 (2, Wire::Varint(value)) => record.severity = value as i32,
-                (5, Wire::Bytes(body)) => record.body = Any::parse(body)?,
-                (6, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
+                (5, Wire::Bytes(body)) => record.body = Lazy::Sent(body),
+                (6, Wire::Bytes(attribute)) => self.attrs.push(Attribute::parse(attribute)?),
                 (7, Wire::Varint(value)) => record.dropped_attributes = value as u32,
                 (9, Wire::Bytes(id)) if id.len() == 16 => record.trace_id = id,
                 (10, Wire::Bytes(id)) if id.len() == 8 => record.span_id = id,
@@ -139,12 +139,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// `Span` (opentelemetry-proto, `trace/v1/trace.proto`): one event at its end, and one for each of its own events.
-    fn span(
-        &mut self,
-        message: &'a [u8],
-        scope: &'a str,
-        visit: &mut impl FnMut(&Record<'a, '_>),
-    ) -> Result<(), Flaw> {
+    fn span(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
         self.attrs.clear();
         let mut record = self.blank(self.index, scope);
         self.index += 1;
@@ -156,7 +151,7 @@ impl<'a> Walk<'a, '_> {
                 (5, Wire::Bytes(name)) => record.event_name = text(name)?,
                 (7, Wire::Fixed64(value)) => start = value,
                 (8, Wire::Fixed64(value)) => end = value,
-                (9, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
+                (9, Wire::Bytes(attribute)) => self.attrs.push(Attribute::parse(attribute)?),
                 (10, Wire::Varint(value)) => record.dropped_attributes = value as u32,
                 (15, Wire::Bytes(message)) => {
                     for field in Reader::new(message) {
@@ -174,9 +169,9 @@ impl<'a> Walk<'a, '_> {
             2 => "error",
             _ => "unset",
         };
-        self.attrs.push(("span.start", Any::Int(start.cast_signed())));
-        self.attrs.push(("span.duration", Any::Int(end.saturating_sub(start).cast_signed())));
-        self.attrs.push(("span.status", Any::Str(status)));
+        self.attrs.push(Attribute::said("span.start", Any::Int(start.cast_signed())));
+        self.attrs.push(Attribute::said("span.duration", Any::Int(end.saturating_sub(start).cast_signed())));
+        self.attrs.push(Attribute::said("span.status", Any::Str(status)));
         record.time = end;
         if !self.refused.contains(record.index) {
             visit(&record.of(self));
@@ -211,7 +206,7 @@ impl<'a> Walk<'a, '_> {
             match field? {
                 (1, Wire::Fixed64(value)) => record.time = value,
                 (2, Wire::Bytes(name)) => record.event_name = text(name)?,
-                (3, Wire::Bytes(attribute)) => self.attrs.push(key_value(attribute)?),
+                (3, Wire::Bytes(attribute)) => self.attrs.push(Attribute::parse(attribute)?),
                 (4, Wire::Varint(value)) => record.dropped_attributes = value as u32,
                 _ => {}
             }
@@ -230,7 +225,7 @@ impl<'a> Walk<'a, '_> {
             observed: 0,
             sent: 0,
             severity: 0,
-            body: Any::Null,
+            body: Lazy::Said(Any::Null),
             scope,
             trace_id: &[],
             span_id: &[],
@@ -248,7 +243,7 @@ struct Blank<'a> {
     observed: u64,
     sent: u64,
     severity: i32,
-    body: Any<'a>,
+    body: Lazy<'a>,
     scope: &'a str,
     trace_id: &'a [u8],
     span_id: &'a [u8],

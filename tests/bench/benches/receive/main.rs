@@ -15,8 +15,8 @@ mod server;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use client::{Protocol, Sent};
 use bench::load::{self, Encoding, Events, Form, Load};
+use client::{Protocol, Sent};
 use server::Server;
 
 /// Records in one request, as exporters' batch processors send by default.
