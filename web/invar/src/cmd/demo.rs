@@ -3,15 +3,15 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use testbed::{
-    Injection, System, Testbed,
+    Fault, Injection, System, Testbed,
     pager::{PagerStandIn, Received, WEBHOOK_SECRET},
 };
 
 use super::{Outcome, serve};
 use crate::{config::RawConfig, node, telemetry};
 
-/// Runs Invar beside two watched systems in miniature: validators of an Aptos quorum store and full nodes of Obyte. Faults
-/// come and go, a pager stand-in prints the pages it gets, nodes obey the breakers.
+/// Runs Invar beside watched systems in miniature: validators of an Aptos quorum store and full nodes of Obyte, or the
+/// systems you name. Faults come and go, a pager stand-in prints the pages it gets, nodes obey the breakers.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Where everything is kept [default: a temporary folder, gone when the demo ends]
@@ -26,6 +26,15 @@ pub struct Arguments {
     /// Where OTLP over HTTP listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4318")]
     http: String,
+    /// Which systems to run, separated by commas: aptos, obyte, pocket, malachite, tos, ultramarine, or `all`
+    #[arg(long, value_name = "SYSTEMS", default_value = "aptos,obyte")]
+    systems: String,
+    /// Switch this fault on after a few seconds, and leave it on: NAME or NAME@NODE, repeatable
+    #[arg(long, value_name = "FAULT", conflicts_with = "no_faults")]
+    fault: Vec<Injection>,
+    /// Print every fault of the systems with what it does and the requirements it breaks, and end
+    #[arg(long)]
+    list_faults: bool,
     /// Leave the watched systems healthy
     #[arg(long)]
     no_faults: bool,
@@ -34,11 +43,40 @@ pub struct Arguments {
     seconds: Option<u64>,
 }
 
-/// The shipped packs that the demo's systems are judged by.
-const PACKS: &[(&str, &str)] = &[
-    ("aptos-quorum-store.yaml", include_str!("../../../../rules/aptos-quorum-store.yaml")),
-    ("obyte-aa-composer.yaml", include_str!("../../../../rules/obyte-aa-composer.yaml")),
-];
+/// The shipped pack that a system is judged by.
+fn pack(system: System) -> (&'static str, &'static str) {
+    match system {
+        System::Aptos => ("aptos-quorum-store.yaml", include_str!("../../../../rules/aptos-quorum-store.yaml")),
+        System::Obyte => ("obyte-aa-composer.yaml", include_str!("../../../../rules/obyte-aa-composer.yaml")),
+        System::Pocket => ("pocket-relay-miner.yaml", include_str!("../../../../rules/pocket-relay-miner.yaml")),
+        System::Malachite => ("malachite-consensus.yaml", include_str!("../../../../rules/malachite-consensus.yaml")),
+        System::Tos => ("tos-parallel-execution.yaml", include_str!("../../../../rules/tos-parallel-execution.yaml")),
+        System::Ultramarine => {
+            ("ultramarine-state-sync.yaml", include_str!("../../../../rules/ultramarine-state-sync.yaml"))
+        }
+    }
+}
+
+/// What a system's nodes are.
+fn says(system: System) -> &'static str {
+    match system {
+        System::Aptos => "three validators of an Aptos quorum store",
+        System::Obyte => "three full nodes of Obyte",
+        System::Pocket => "three relay miners of a Pocket supplier",
+        System::Malachite => "four validators of a Malachite chain",
+        System::Tos => "three TOS nodes that execute blocks in parallel",
+        System::Ultramarine => "three Ultramarine nodes that sync decided blocks",
+    }
+}
+
+/// Reads `aptos,tos` or `all`; each system once, in the order of the list of all.
+fn systems(text: &str) -> anyhow::Result<Vec<System>> {
+    if text == "all" {
+        return Ok(System::ALL.to_vec());
+    }
+    let named: Vec<System> = text.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>()?;
+    Ok(System::ALL.into_iter().filter(|system| named.contains(system)).collect())
+}
 
 /// A fault of the demo: how long after the one before it comes, what it is, how long it stays, and what it is like.
 struct Act {
@@ -51,6 +89,9 @@ struct Act {
 const fn act(after: u64, fault: &'static str, stays: u64, says: &'static str) -> Act {
     Act { after: Duration::from_secs(after), fault, stays: Duration::from_secs(stays), says }
 }
+
+/// How long the systems are healthy before faults that were asked for.
+const HEALTHY_FIRST: Duration = Duration::from_secs(8);
 
 /// The first two tell the story within a minute; the others keep the page alive.
 const PLAY: &[Act] = &[
@@ -75,13 +116,25 @@ const PLAY: &[Act] = &[
 /// Runs the command.
 ///
 /// # Errors
-/// When a port is taken or a folder cannot be made.
+/// When a system is not known, a fault is none of the systems', a port is taken or a folder cannot be made.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let systems = systems(&arguments.systems)?;
+    if arguments.list_faults {
+        for fault in Fault::ALL.iter().filter(|fault| systems.contains(&fault.system())) {
+            println!("{:<34} {}", fault.name(), fault.about());
+            println!("{:<34} breaks {} within {} s", "", fault.refs().join(", "), fault.shows_within().as_secs());
+        }
+        return Ok(Outcome::Fine);
+    }
+    if let Some(other) = arguments.fault.iter().find(|injection| !systems.contains(&injection.fault.system())) {
+        let system = other.fault.system();
+        anyhow::bail!("{} is a fault of {system}, which does not run: add it to --systems", other.fault);
+    }
     serve::use_ring();
     let folder = tempfile::Builder::new().prefix("invar-demo-").tempdir().context("no temporary folder can be made")?;
     let rules = folder.path().join("rules");
     std::fs::create_dir(&rules)?;
-    for (name, yaml) in PACKS {
+    for (name, yaml) in systems.iter().copied().map(pack) {
         std::fs::write(rules.join(name), yaml)?;
     }
     let settings = RawConfig {
@@ -108,13 +161,15 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         }))?;
         let running = node::start(&config, alerts).await?;
         println!("\n  Invar's demo is running. Open  http://{}\n", running.web);
-        println!("  Two systems report to it over OTLP (gRPC {}, HTTP {}):", running.grpc, running.http);
-        println!("  three validators of an Aptos quorum store and three full nodes of Obyte.");
+        println!("  These report to it over OTLP (gRPC {}, HTTP {}):", running.grpc, running.http);
+        for system in &systems {
+            println!("    {}", says(*system));
+        }
         println!("  Faults come and go; pages sent to the stand-in are printed here. Ctrl-C ends it.\n");
         let testbed = Testbed::start(testbed::Config {
             endpoint: format!("http://{}", running.grpc),
             breakers: Some(format!("http://{}", running.web)),
-            systems: vec![System::Aptos, System::Obyte],
+            systems: systems.clone(),
             ..testbed::Config::default()
         })
         .await?;
@@ -124,7 +179,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
             () = running.failed.cancelled() => {}
             () = print_pages(pages) => {}
-            outcome = play(&testbed, arguments.no_faults) => outcome?,
+            outcome = faults(&testbed, &systems, &arguments.fault, arguments.no_faults) => outcome?,
         }
         println!("\n  Stopping.");
         if let Err(error) = testbed.stop().await {
@@ -136,22 +191,47 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Switches faults on and off, for as long as the demo runs.
-async fn play(testbed: &Testbed, healthy: bool) -> anyhow::Result<()> {
-    if healthy {
-        return std::future::pending().await;
+/// Switches faults on and off, for as long as the demo runs: those that were asked for, else the play's.
+async fn faults(testbed: &Testbed, systems: &[System], asked: &[Injection], healthy: bool) -> anyhow::Result<()> {
+    if !healthy && asked.is_empty() {
+        return play(testbed, systems).await;
     }
+    tokio::time::sleep(HEALTHY_FIRST).await;
+    for injection in asked {
+        println!("  fault   {injection}: {}", injection.fault.about());
+        testbed.inject(injection.clone())?;
+    }
+    std::future::pending().await
+}
+
+/// The acts of these systems: the story's, and for a system that has none in it, its first fault.
+fn acts(systems: &[System]) -> anyhow::Result<Vec<(Duration, Injection, Duration, &'static str)>> {
+    let mut acts = Vec::new();
+    for act in PLAY {
+        acts.push((act.after, act.fault.parse::<Injection>()?, act.stays, act.says));
+    }
+    for system in systems {
+        if !acts.iter().any(|(_, injection, ..)| injection.fault.system() == *system)
+            && let Some(fault) = Fault::ALL.iter().copied().find(|fault| fault.system() == *system)
+        {
+            acts.push((HEALTHY_FIRST, fault.into(), fault.shows_within(), fault.about()));
+        }
+    }
+    acts.retain(|(_, injection, ..)| systems.contains(&injection.fault.system()));
+    Ok(acts)
+}
+
+async fn play(testbed: &Testbed, systems: &[System]) -> anyhow::Result<()> {
+    let acts = acts(systems)?;
     loop {
-        for act in PLAY {
-            tokio::time::sleep(act.after).await;
-            let injection: Injection = act.fault.parse()?;
+        for (after, injection, stays, says) in &acts {
+            tokio::time::sleep(*after).await;
             let fault = injection.fault;
-            println!("  fault   {}", act.says);
-            testbed.inject(injection)?;
-            let stays = tokio::time::sleep(act.stays);
+            println!("  fault   {says}");
+            testbed.inject(injection.clone())?;
             // The second story begins while the first is still on.
-            if act.after > Duration::from_secs(4) && act.stays < Duration::from_secs(20) {
-                stays.await;
+            if *after > Duration::from_secs(4) && *stays < Duration::from_secs(20) {
+                tokio::time::sleep(*stays).await;
                 testbed.clear(fault);
                 println!("  mended  {fault}");
             }
@@ -171,4 +251,27 @@ async fn print_pages(mut pages: Received) {
         println!("  page    {call}");
     }
     std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systems_are_named_once_each_or_all() {
+        assert_eq!(systems("tos, aptos,tos").unwrap(), [System::Aptos, System::Tos]);
+        assert_eq!(systems("all").unwrap(), System::ALL);
+        let refused = systems("aptos,bitcoin").unwrap_err().to_string();
+        assert!(refused.contains("`bitcoin`") && refused.contains("ultramarine"), "{refused}");
+    }
+
+    #[test]
+    fn every_system_has_an_act_of_its_own_and_no_others() {
+        for system in System::ALL {
+            let acts = acts(&[system]).unwrap();
+            assert!(!acts.is_empty(), "{system} has nothing to show");
+            assert!(acts.iter().all(|(_, injection, ..)| injection.fault.system() == system));
+        }
+        assert_eq!(acts(&[System::Aptos, System::Obyte]).unwrap().len(), PLAY.len());
+    }
 }
