@@ -120,10 +120,8 @@ const PLAY: &[Act] = &[
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let systems = systems(&arguments.systems)?;
     if arguments.list_faults {
-        for fault in Fault::ALL.iter().filter(|fault| systems.contains(&fault.system())) {
-            println!("{:<34} {}", fault.name(), fault.about());
-            println!("{:<34} breaks {} within {} s", "", fault.refs().join(", "), fault.shows_within().as_secs());
-        }
+        // A reader that has seen enough is no failure.
+        let _ = list_faults(&mut std::io::stdout().lock(), &systems);
         return Ok(Outcome::Fine);
     }
     if let Some(other) = arguments.fault.iter().find(|injection| !systems.contains(&injection.fault.system())) {
@@ -202,6 +200,14 @@ async fn faults(testbed: &Testbed, systems: &[System], asked: &[Injection], heal
         testbed.inject(injection.clone())?;
     }
     std::future::pending().await
+}
+
+fn list_faults(out: &mut impl std::io::Write, systems: &[System]) -> std::io::Result<()> {
+    for fault in Fault::ALL.iter().filter(|fault| systems.contains(&fault.system())) {
+        writeln!(out, "{:<34} {}", fault.name(), fault.about())?;
+        writeln!(out, "{:<34} breaks {} within {} s", "", fault.refs().join(", "), fault.shows_within().as_secs())?;
+    }
+    Ok(())
 }
 
 /// The acts of these systems: the story's, and for a system that has none in it, its first fault.
