@@ -2,8 +2,8 @@
 //! once, agreement of ten voters. One million events over 100,000 keys, one event per instant. Prints events per CPU-second
 //! and the ratio of the two, and fails when their verdicts differ.
 //!
-//! `cargo bench -p bench --bench engine` (`-- --test`: a tiny input, as a test; `-- a`:
-//! that pattern alone).
+//! `cargo bench -p bench --bench engine` (`-- --test`: a tiny input, as a test; `-- a`: that pattern
+//! alone, `-- memory`: what an open obligation takes).
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::{
@@ -282,17 +282,75 @@ fn tally(broken: &mut HashSet<engine::ViolationId>, output: &Output) {
     }
 }
 
+/// Bytes of memory that are this process's own.
+fn resident() -> u64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+/// What an open obligation takes: right after it was opened, when late events may still correct it, and when it is at rest.
+fn obligations(keys: u32) {
+    let yaml = "pack: bench\nrules:\n  - id: rule\n    key: [node, id]\n    response:\n      when: asked\n      then: answered\n      within: 2h\n    max_keys: 100000000\n";
+    let (pack, diagnostics) = lang::compile(yaml, "bench.yaml", &lang::Options::default());
+    let pack = pack.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, yaml)));
+    let mut engine = Engine::new(Program::link([Arc::new(pack)]), Timing::default(), Input::Live);
+    let (event, source) = (engine.event("asked"), engine.source("", "n1", "component"));
+    let before = resident();
+    let mut out = Vec::new();
+    for key in 0..keys {
+        let ts = Timestamp(START + u64::from(key) * 100_000);
+        let id = format!("0x{key:016x}");
+        let columns: Vec<Option<ValueRef<'_>>> =
+            engine.columns(event).iter().map(|column| (column.name == "id").then_some(ValueRef::String(&id))).collect();
+        engine.row(&Row {
+            event,
+            name: "asked",
+            source,
+            ts,
+            sent: ts,
+            arrived: ts,
+            identity: Identity(u128::from(key) << 64 | u128::from(SplitMix(key.into()).next())),
+            position: Position { partition: 0, frame: u64::from(key) / 512, record: key % 512 },
+            severity: 0,
+            body: ValueRef::Null,
+            trace_id: "",
+            process: None,
+            columns: &columns,
+        });
+        if key % 512 == 511 {
+            engine.tick(ts, &mut out);
+        }
+    }
+    let end = START + u64::from(keys) * 100_000;
+    let per_key = |engine: &Engine| {
+        assert_eq!(engine.health(0).open, u64::from(keys), "obligations are missing");
+        resident().saturating_sub(before) / u64::from(keys.max(1))
+    };
+    engine.tick(Timestamp(end + 10_000_000_000), &mut out);
+    let at_work = per_key(&engine);
+    for second in 11..600 {
+        engine.tick(Timestamp(end + second * 1_000_000_000), &mut out);
+    }
+    let at_rest = per_key(&engine);
+    let checkpoint = engine.checkpoint().map_or(0, |bytes| bytes.len()) as u64 / u64::from(keys.max(1));
+    println!("{keys} open obligations: {at_work} bytes each at work, {at_rest} at rest, {checkpoint} in a checkpoint");
+}
+
 fn main() {
     let tiny = std::env::args().any(|argument| argument == "--test");
     let (events, keys) = if tiny { (20_000, 20_000) } else { (1_000_000, 100_000) };
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_chosen =
+        |pattern: &Pattern| chosen.is_empty() || chosen.iter().any(|letter| pattern.title.starts_with(letter));
     let names: Vec<String> = (0..keys).map(|key| format!("0x{key:016x}")).collect();
+    if chosen.is_empty() || chosen.iter().any(|name| name == "memory") {
+        // First, while the process has no memory to use again.
+        obligations(if tiny { 10_000 } else { 1_000_000 });
+    }
     println!(
         "{:<28} {:>12} {:>12} {:>12} {:>8} {:>10}",
         "pattern", "live/s", "offline/s", "by hand/s", "ratio", "violations"
     );
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let is_chosen =
-        |pattern: &Pattern| chosen.is_empty() || chosen.iter().any(|letter| pattern.title.starts_with(letter));
     for pattern in PATTERNS.iter().filter(|pattern| is_chosen(pattern)) {
         let steps = (pattern.steps)(events, keys);
         let (expected, by_hand) = measure(|| (pattern.by_hand)(&steps, &names));
