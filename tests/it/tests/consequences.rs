@@ -1,0 +1,48 @@
+//! What else is rightly found when a fault strikes: requirements that it does not break by itself, and that its effects
+//! break in turn. Each with the reason; whatever is not said here must stay quiet.
+use testbed::Fault;
+
+/// A fault, what follows from it, and why.
+const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
+    (
+        Fault::AptosGeneratorStops,
+        &["APT-19", "APT-1b"],
+        "no worker's batches are taken, and what waited in the channel when the generator ended is never tracked",
+    ),
+    (Fault::AptosNotifyFailsButPersists, &["APT-19", "APT-1b"], "as when the generator stops"),
+    (
+        Fault::MalachiteNodeKilled,
+        &["MAL-7"],
+        "when it is the killed validator's turn, nobody proposes and the round is lost",
+    ),
+    (
+        Fault::ObyteCommitFailsAfterKv,
+        &["OBY-13"],
+        "the attempt that crashed its node, and those its storage-size check ends, never complete",
+    ),
+    (
+        Fault::ObyteKilledBetween,
+        &["OBY-13", "OBY-16"],
+        "the killed attempt never completes, and its transaction is neither committed nor rolled back",
+    ),
+    (
+        Fault::ObyteTelemetryLost,
+        &["OBY-6"],
+        "the new process finds variables in the store that the database never counted",
+    ),
+    (
+        Fault::ObyteDiskFull,
+        &["OBY-2", "OBY-4", "OBY-6", "OBY-9", "OBY-11", "OBY-13", "OBY-21"],
+        "once COMMIT fails after the KV write, all follows that follows from such a failure without a full disk",
+    ),
+];
+
+/// The requirements that may be found beside those of the fault.
+pub(crate) fn of(fault: Fault) -> Vec<&'static str> {
+    let own = CONSEQUENCES.iter().filter(|(of, ..)| *of == fault);
+    own.flat_map(|(_, references, why)| {
+        assert!(!why.is_empty(), "{fault}: a consequence has a reason");
+        references.iter().copied()
+    })
+    .collect()
+}

@@ -1,0 +1,138 @@
+//! Every fault of the watched systems is found, and nothing else: all shipped packs, a real server, nodes that report over
+//! OTLP. Each fault strikes a network of its own, so that many run beside one another and each finding has its cause.
+//!
+//! Deadlines of rules are real time, and a starved machine breaks them: these run only where `INVAR_TEST_FAULTS=1` says that
+//! nothing else does, for some minutes a system: `INVAR_TEST_FAULTS=1 tests/run -E 'test(/^faults::/)'`.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::Arc,
+    time::Duration,
+};
+
+use testbed::{Config, Fault, System, Testbed};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+
+use super::{
+    consequences,
+    harness::{Api, Home, root},
+};
+
+/// How long nodes are healthy before a fault strikes: longer than `settle`, so that what they did before is known.
+const HEALTHY_FIRST: Duration = Duration::from_secs(8);
+
+/// How long after a fault's last event its rules may take: their longest deadline, and a shared machine.
+const WINDOWS: Duration = Duration::from_secs(80);
+
+/// How long a fault stays on once everything expected was found, so that what does not belong there has time to show.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How many networks of one system run at the same time.
+const AT_ONCE: usize = 6;
+
+/// All shipped packs.
+fn packs() -> Vec<String> {
+    let folder = std::fs::read_dir(root().join("rules")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".yaml") && !name.ends_with(".test.yaml")).collect()
+}
+
+/// A home with all of them: it must outlive the server.
+fn home() -> Home {
+    Home::with_packs(&packs().iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn nodes(grpc: &str, fault: Fault) -> Config {
+    Config {
+        endpoint: format!("http://{grpc}"),
+        systems: vec![fault.system()],
+        network: fault.name().to_owned(),
+        restart_every: None,
+        ..Config::default()
+    }
+}
+
+/// What was found in a network: each reference with one message.
+async fn found(api: &Api, network: &str) -> BTreeMap<String, String> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let incidents = api.all("/api/v1/incidents?limit=500").await;
+    let own = incidents.iter().filter(|incident| incident["network"] == network);
+    own.map(|incident| (text(&incident["ref"]), format!("{}: {}", text(&incident["rule"]), text(&incident["message"]))))
+        .collect()
+}
+
+/// Runs one network with a fault; what is wrong with what was found, a line each.
+async fn strike(grpc: String, api: Api, fault: Fault) -> String {
+    let testbed = Testbed::start(nodes(&grpc, fault)).await.unwrap();
+    tokio::time::sleep(HEALTHY_FIRST).await;
+    let before = found(&api, fault.name()).await;
+    testbed.inject(fault).unwrap();
+    let expected: BTreeSet<&str> = fault.refs().iter().copied().collect();
+    let enough = Instant::now() + fault.shows_within();
+    let deadline = enough + WINDOWS;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let seen = found(&api, fault.name()).await;
+        let complete = expected.iter().all(|reference| seen.contains_key(*reference));
+        if Instant::now() >= deadline || (complete && Instant::now() >= enough) {
+            break;
+        }
+    }
+    tokio::time::sleep(LINGER).await;
+    let seen = found(&api, fault.name()).await;
+    let _ = testbed.stop().await;
+    let mut wrong = String::new();
+    for (reference, message) in &before {
+        let _ = writeln!(wrong, "{fault}: {reference} before it was switched on: {message}");
+    }
+    for reference in expected.iter().filter(|reference| !seen.contains_key(**reference)) {
+        let _ = writeln!(wrong, "{fault}: {reference} was not found");
+    }
+    let follows = consequences::of(fault);
+    for (reference, message) in &seen {
+        if !expected.contains(reference.as_str()) && !follows.contains(&reference.as_str()) {
+            let _ = writeln!(wrong, "{fault}: {reference} does not belong there: {message}");
+        }
+    }
+    wrong
+}
+
+/// Every fault of a system at the same time, each in its network.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+async fn each_fault_is_found(system: System) {
+    if std::env::var_os("INVAR_TEST_FAULTS").is_none() {
+        eprintln!("skipped: it needs a machine for itself; INVAR_TEST_FAULTS=1 says that it has one");
+        return;
+    }
+    let home = home();
+    let invar = home.start().await;
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut strikes = JoinSet::new();
+    for fault in Fault::ALL.iter().copied().filter(|fault| fault.system() == system) {
+        let (room, grpc, api) = (room.clone(), invar.grpc.clone(), invar.api.clone());
+        strikes.spawn(async move {
+            let _place = room.acquire_owned().await.unwrap();
+            strike(grpc, api, fault).await
+        });
+    }
+    let mut wrong = strikes.join_all().await;
+    wrong.sort();
+    let wrong = wrong.concat();
+    assert!(wrong.is_empty(), "{wrong}");
+    invar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_aptos_is_found_and_nothing_else() {
+    each_fault_is_found(System::Aptos).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_obyte_is_found_and_nothing_else() {
+    each_fault_is_found(System::Obyte).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_malachite_is_found_and_nothing_else() {
+    each_fault_is_found(System::Malachite).await;
+}
