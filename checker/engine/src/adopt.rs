@@ -3,6 +3,7 @@ use alloc::{string::String, vec::Vec};
 use hashbrown::HashMap;
 
 use crate::{
+    emission,
     engine::{Engine, EngineState, Input, PARTITIONS},
     program::{Column, Program, RuleIdx},
     source::Timing,
@@ -62,7 +63,7 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 7;
+const CHECKPOINT_VERSION: u32 = 8;
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,8 @@ impl EngineState {
             }
             None => false,
         });
+        let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
+        emission::renumber(&mut self.emitted, &mut self.unmade, number);
         let packs = places(&old.packs, &new.packs);
         self.restarts.retain_mut(|restart| match restart.pack {
             None => true,

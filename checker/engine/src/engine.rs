@@ -8,6 +8,7 @@ use crate::{
     arrival::Landings,
     breaker::Breaker,
     clock::Clocks,
+    emission::{self, Emissions, Emitted},
     fact::{Facts, Horizon},
     history::Epochs,
     hold::Hold,
@@ -21,7 +22,7 @@ use crate::{
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
     touch::Touch,
-    verdict::Output,
+    verdict::{Output, ViolationId},
     world::{Interruption, Restart, Why, World},
 };
 
@@ -68,6 +69,8 @@ pub struct Census {
 pub struct Engine {
     pub(crate) program: Program,
     pub(crate) traits: Vec<Traits>,
+    /// Into how many strata they fall.
+    strata: u8,
     /// How long each fact's history is needed.
     horizons: Vec<Horizon>,
     pub(crate) names: HashMap<String, EventIdx, foldhash::fast::FixedState>,
@@ -102,6 +105,10 @@ pub(crate) struct EngineState {
     pub(crate) logged: u64,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) breakers: Breakers,
+    /// What was made of verdicts.
+    pub(crate) emitted: Emissions,
+    /// Said on arrival, and not made events of yet: the frontier has not passed them.
+    pub(crate) unmade: Vec<(ViolationId, Emitted)>,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,
@@ -142,13 +149,15 @@ impl Engine {
     }
 
     pub(crate) fn with_state(program: Program, timing: Timing, input: Input, state: EngineState) -> Self {
-        let traits: Vec<Traits> =
+        let mut traits: Vec<Traits> =
             (0..program.rules().count() as RuleIdx).map(|rule| Traits::of(&program, rule)).collect();
+        let strata = emission::strata(&program, &mut traits);
         let horizons = program.horizons(&traits);
         let mut engine = Engine {
             names: HashMap::default(),
             wanted: vec![Wanted::default()],
             traits,
+            strata,
             horizons,
             program,
             timing,
@@ -341,6 +350,7 @@ impl Engine {
     fn step(&mut self, to: Timestamp, completing: bool, arrived: Timestamp, out: &mut Vec<Output>) {
         let to = to.max(self.state.judged_to);
         let early = core::mem::take(&mut self.state.early);
+        self.note_unmade(&early);
         self.say(early, arrived, out);
         if to == self.state.judged_to && !self.state.corrections && self.state.dirty.is_empty() {
             return;
@@ -348,8 +358,64 @@ impl Engine {
         self.release(to);
         let interruptions = self.interruptions(to);
         self.turn_epoch();
+        self.state.corrections = false;
+        self.make_early(to);
+        let mut said = Said::with_tallies(core::mem::take(&mut self.state.tallies));
+        let mut made = 0;
+        for stratum in 0..self.strata {
+            let only = (self.strata > 1).then_some(stratum);
+            self.judge(only, &interruptions, to, completing, &mut said);
+            if only.is_some() {
+                self.state.tallies = core::mem::take(&mut said.tallies);
+                self.emit(&said.outputs[made..]);
+                made = said.outputs.len();
+                said.tallies = core::mem::take(&mut self.state.tallies);
+            }
+        }
+        self.settle(to, completing, &mut said);
+        self.state.tallies = core::mem::take(&mut said.tallies);
+        self.state.judged_to = to;
+        if self.strata > 1 {
+            self.emit(&said.outputs[made..]);
+        }
+        let floor = if self.offline { to } else { self.state.epochs.floor() };
+        self.prune(floor);
+        self.say(said.outputs, arrived, out);
+    }
+
+    /// Has the partitions judge everything before `to`: the rules of one stratum, or all.
+    fn judge(
+        &mut self,
+        stratum: Option<u8>,
+        interruptions: &[Interruption],
+        to: Timestamp,
+        completing: bool,
+        said: &mut Said,
+    ) {
+        let (world, partitions) = self.world(completing);
+        for partition in partitions {
+            partition.advance(&world, stratum, interruptions, to, said);
+        }
+    }
+
+    /// Lets go of the epochs that nothing can correct any more.
+    fn settle(&mut self, to: Timestamp, completing: bool, said: &mut Said) {
+        let settled = if self.offline { 0 } else { Self::settled(&self.timing, &self.state, to) };
+        if settled == 0 {
+            return;
+        }
+        let (world, partitions) = self.world(completing);
+        for (epoch, end) in world.epochs.ended().take(settled) {
+            for partition in partitions.iter_mut() {
+                partition.let_go(&world, epoch, end, to, said);
+            }
+        }
+        self.state.epochs.let_go(settled);
+    }
+
+    /// What all partitions share while they work, and the partitions.
+    fn world(&mut self, completing: bool) -> (World<'_>, &mut [Partition]) {
         let state = &mut self.state;
-        state.corrections = false;
         let world = World {
             program: &self.program,
             traits: &self.traits,
@@ -366,21 +432,7 @@ impl Engine {
             judged_to: state.judged_to,
             epochs: &state.epochs,
         };
-        let mut said = Said::with_tallies(core::mem::take(&mut state.tallies));
-        for partition in &mut state.partitions {
-            partition.advance(&world, &interruptions, to, &mut said);
-        }
-        let settled = if self.offline { 0 } else { Self::settled(&self.timing, state, to) };
-        for (epoch, end) in state.epochs.ended().take(settled) {
-            for partition in &mut state.partitions {
-                partition.let_go(&world, epoch, end, to, &mut said);
-            }
-        }
-        state.epochs.let_go(settled);
-        state.tallies = said.tallies;
-        state.judged_to = to;
-        self.prune(if self.offline { to } else { self.state.epochs.floor() });
-        self.say(said.outputs, arrived, out);
+        (world, &mut state.partitions)
     }
 
     /// Begins another epoch when the running one has lasted, or holds enough.
@@ -425,8 +477,7 @@ impl Engine {
             }
         }
         for (rule, traits) in self.traits.iter().enumerate() {
-            let Some(clock) = traits.ticks else { continue };
-            for ts in state.clocks.ticks(clock, from, to) {
+            for ts in traits.ticks(&state.clocks, &state.facts, from, to) {
                 interruptions.push(Interruption { rule: rule as RuleIdx, what: Why::Ticked(ts), late: false });
             }
         }
@@ -465,6 +516,7 @@ impl Engine {
         state.clocks.prune(&clocks, floor, oldest);
         state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
         state.restarts.retain(|restart| restart.at.ts >= oldest);
+        emission::prune(&mut state.emitted, floor);
         for (rule, wides) in state.wides.iter_mut().enumerate() {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);
             let oldest = floor.minus(horizon);

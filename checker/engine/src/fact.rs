@@ -145,6 +145,14 @@ impl Facts {
         true
     }
 
+    /// Adds the times in [from, to) at which some row of the fact changes.
+    pub(crate) fn changes(&self, fact: u32, from: Timestamp, to: Timestamp, times: &mut Vec<Timestamp>) {
+        let Some(table) = self.tables.get(fact as usize) else { return };
+        let within = |ts: &Timestamp| (from..to).contains(ts);
+        let ends = table.rows.values().flatten().flat_map(|entry| [Some(entry.at.ts), entry.until]).flatten();
+        times.extend(ends.chain(table.wide.iter().map(|(at, _)| at.ts)).filter(within));
+    }
+
     /// What a fact says of the rows that agree with an encoded key of which `given` parts are bound.
     ///
     /// All parts of a value's key: the value. All columns of a relation: whether it holds. Fewer: the list of what

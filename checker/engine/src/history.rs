@@ -184,6 +184,24 @@ impl Log {
         true
     }
 
+    /// Takes a touch out from among those of its instance, whose last one is `last`; false when it is not there.
+    pub(crate) fn remove(&mut self, last: &mut Link, touch: &Touch) -> bool {
+        let mut after = Link::NONE;
+        let mut next = *last;
+        while let Some(known) = self.get(next) {
+            let before = known.before;
+            if known.touch.repeats(touch) {
+                match self.get_mut(after) {
+                    Some(entry) => entry.before = before,
+                    None => *last = before,
+                }
+                return true;
+            }
+            (after, next) = (next, before);
+        }
+        false
+    }
+
     /// The touches that are kept of an instance whose last one is `last`, in order.
     pub(crate) fn trail(&self, last: Link) -> Vec<&Touch> {
         let mut trail = Vec::new();

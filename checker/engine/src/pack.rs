@@ -1,6 +1,7 @@
 //! What a pack says, compiled: rules, facts, lifecycles and breakers, with names where the engine's own numbers come
 //! later (see `Program`). Nothing here knows YAML, and nothing here runs.
-pub use crate::relation::{BreakerDef, Clock, Derive, Fact, Keep, Quorum, Ticks};
+pub use crate::measure::{Aggregate, AggregateSpan, Each, Measure, Statistic, Term};
+pub use crate::relation::{BreakerDef, Clock, Derive, Emit, EmitOn, Fact, Keep, Quorum, Ticks};
 use crate::{
     BodyTemplate, Glob,
     expr::{AsOf, Expr},
@@ -206,6 +207,8 @@ pub struct Rule {
     pub forget_after: Duration,
     /// How many instances it may keep.
     pub max_keys: u64,
+    /// The events that its verdicts make.
+    pub emits: Vec<Emit>,
     /// A hash of all that its meaning depends on, facts it reads included: equal digests keep their state when packs
     /// are replaced.
     pub digest: u64,
@@ -511,100 +514,6 @@ pub enum Kind {
     Aggregate(Box<Aggregate>),
 }
 
-/// An assertion over what many events come to.
-#[derive(Clone, Debug)]
-pub struct Aggregate {
-    /// What is measured.
-    pub terms: Vec<Term>,
-    /// Over what.
-    pub span: AggregateSpan,
-    /// The assertion: its slots are the terms in their order, then the parts of the key.
-    pub assert: Expr,
-    /// A window is judged at multiples of this since the Unix epoch only; `None`: whenever something changes.
-    pub every: Option<Duration>,
-}
-
-impl Aggregate {
-    /// How far a term's own window reaches; `None`: since the last closing event.
-    #[must_use]
-    pub fn window(&self, term: &Term) -> Option<Duration> {
-        match self.span {
-            AggregateSpan::Window(window) => Some(term.window.unwrap_or(window)),
-            AggregateSpan::Close(_) => term.window,
-        }
-    }
-
-    /// How far back any term looks.
-    #[must_use]
-    pub fn longest(&self) -> Duration {
-        let reach = |term: &Term| self.window(term).unwrap_or_default() + term.offset;
-        self.terms.iter().map(reach).max().unwrap_or_default()
-    }
-}
-
-/// Over what an [`Aggregate`] measures.
-#[derive(Clone, Copy, Debug)]
-pub enum AggregateSpan {
-    /// The half-open window (t - d, t]; a level.
-    Window(Duration),
-    /// Since the last of these; judged once, when the next arrives.
-    Close(RoleIdx),
-}
-
-/// One measured figure.
-#[derive(Clone, Debug)]
-pub struct Term {
-    /// What the assertion calls it.
-    pub name: String,
-    /// The events it measures.
-    pub of: RoleIdx,
-    /// What it makes of their values.
-    pub measure: Measure,
-    /// The value, over `of`'s slots; `None`: there is none, events are counted.
-    pub value: Option<Expr>,
-    /// A window of its own.
-    pub window: Option<Duration>,
-    /// Its window ends so long before the judged time.
-    pub offset: Duration,
-}
-
-impl Term {
-    /// Whether it counts events.
-    #[must_use]
-    pub fn counts(&self) -> bool {
-        self.measure == Measure::Count
-    }
-}
-
-/// What is made of the values of many events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
-    /// How many events there are (whose value is not `false`).
-    Count,
-    /// The sum; exact for integers.
-    Sum,
-    /// The mean, a double.
-    Avg,
-    /// The least value.
-    Min,
-    /// The greatest value.
-    Max,
-    /// The value of the first event.
-    First,
-    /// The value of the last event.
-    Last,
-    /// How many different values there are.
-    Distinct,
-    /// By how much a counter rose; one that falls has begun anew at 0.
-    Increase,
-    /// The slope of the least-squares line, per second.
-    Slope,
-    /// How long the value stood at true.
-    Duration,
-    /// The nearest-rank percentile, in hundredths of a per cent.
-    Percentile(u16),
-}
-
 /// How long a level must last to break its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
@@ -749,7 +658,8 @@ impl Kind {
             Kind::Exclusive { holder, .. } => holder.iter().flatten().collect(),
             Kind::Aggregate(aggregate) => {
                 let values = aggregate.terms.iter().filter_map(|term| term.value.as_ref());
-                core::iter::once(&aggregate.assert).chain(values).collect()
+                let each = aggregate.each.iter().flat_map(|each| core::iter::once(&each.members).chain(&each.whose));
+                core::iter::once(&aggregate.assert).chain(values).chain(each).collect()
             }
             Kind::StateMachine { .. }
             | Kind::Sequence { .. }

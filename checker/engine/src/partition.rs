@@ -27,6 +27,8 @@ pub(crate) struct Partition {
     /// On their way to their instances, in any order.
     waiting: Vec<Addressed>,
     late: Vec<Addressed>,
+    /// Touches that were made of verdicts and are to be taken back.
+    gone: Vec<Addressed>,
     /// The keys of both.
     keys: Vec<u8>,
     tables: Vec<Table>,
@@ -57,6 +59,24 @@ impl Said {
 impl Partition {
     pub(crate) fn with_rules(rules: usize) -> Self {
         Partition { tables: (0..rules).map(|_| Table::default()).collect(), ..Partition::default() }
+    }
+
+    /// Takes a touch back that was made of a verdict which has been corrected.
+    pub(crate) fn take_back(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, keys: &[u8]) {
+        let same = |known: &Addressed, own: &[u8]| {
+            known.rule == rule && known.touch.repeats(&touch) && known.key.of(own) == key.of(keys)
+        };
+        // One that is still on its way never arrives.
+        for touches in [&mut self.waiting, &mut self.late] {
+            if let Some(place) = touches.iter().position(|known| same(known, &self.keys)) {
+                touches.remove(place);
+                return;
+            }
+        }
+        let from = self.keys.len();
+        self.keys.extend_from_slice(key.of(keys));
+        let key = KeyAt::since(from, &self.keys);
+        self.gone.push(Addressed { touch, rule, key });
     }
 
     /// Takes a touch; `late`: the frontier has already passed it.
@@ -100,13 +120,17 @@ impl Partition {
     /// Whether nothing happens before `to`.
     fn rests(&self, to: Timestamp) -> bool {
         let next = [self.timers.first(), self.forget.first()];
-        self.late.is_empty() && self.waiting.is_empty() && next.into_iter().flatten().all(|next| next >= to)
+        self.late.is_empty()
+            && self.gone.is_empty()
+            && self.waiting.is_empty()
+            && next.into_iter().flatten().all(|next| next >= to)
     }
 
-    /// Judges everything before `to`.
+    /// Judges everything before `to`: the rules of one stratum, or all.
     pub(crate) fn advance(
         &mut self,
         world: &World<'_>,
+        stratum: Option<u8>,
         interruptions: &[Interruption],
         to: Timestamp,
         said: &mut Said,
@@ -114,11 +138,17 @@ impl Partition {
         if interruptions.is_empty() && self.rests(to) {
             return;
         }
-        self.correct(world, interruptions, to, said);
-        let (mut ready, keys) = (self.take_ready(to), core::mem::take(&mut self.keys));
+        let own = |rule: RuleIdx| stratum.is_none_or(|stratum| world.traits[rule as usize].stratum == stratum);
+        self.correct(world, &own, interruptions, to, said);
+        let mut ready = self.take_ready(to);
+        if stratum.is_some() {
+            self.waiting.extend(ready.extract_if(.., |touch| !own(touch.rule)));
+        }
+        let keys = core::mem::take(&mut self.keys);
         let mut owners = core::mem::take(&mut said.owners);
         let mut touches = ready.as_slice();
-        let mut breaks = interruptions.iter().filter(|known| !known.late && known.ts() < to).peekable();
+        let breaks = interruptions.iter().filter(|known| own(known.rule) && !known.late && known.ts() < to);
+        let mut breaks = breaks.peekable();
         loop {
             let next = [touches.first().map(Addressed::ts), breaks.peek().map(|interruption| interruption.ts())];
             let Some(ts) = next.into_iter().flatten().min() else { break };
@@ -142,7 +172,7 @@ impl Partition {
                 self.interrupt(world, ts, &concerned, &seen, said);
             }
         }
-        self.fall_due(world, to, said);
+        self.fall_due(world, &own, to, said);
         if !world.offline {
             self.keep(world, ready.drain(..).zip(owners.drain(..)));
             self.wake(world, to, said);
@@ -151,7 +181,8 @@ impl Partition {
         ready.clear();
         owners.clear();
         self.keys = keys;
-        if self.waiting.is_empty() {
+        // Rules of a later stratum may still have some to be worked off.
+        if self.waiting.is_empty() && self.late.is_empty() && self.gone.is_empty() {
             (self.waiting, said.owners) = (ready, owners);
             self.keys.clear();
         }
@@ -260,8 +291,9 @@ impl Partition {
                 .filter(|(slot, key)| {
                     own.iter().any(|interruption| {
                         interruption.concerns(world, key)
-                            // A clock's tick is for those who wait for it.
+                            // A clock's tick is for those who wait for it, a new member for all.
                             && (!matches!(interruption.what, Why::Ticked(_))
+                                || !world.traits[rule as usize].members.is_empty()
                                 || table.open(*slot, world.rule(rule)) > 0)
                     }) && seen.binary_search(&(rule, *slot)).is_err()
                 })
@@ -315,8 +347,13 @@ impl Partition {
         }
     }
 
-    fn fall_due(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
+    fn fall_due(&mut self, world: &World<'_>, own: &impl Fn(RuleIdx) -> bool, to: Timestamp, said: &mut Said) {
+        let mut others: Vec<(Timestamp, Handle)> = Vec::new();
         while let Some((due, handle)) = self.timers.pop_before(to) {
+            if !own(handle.rule) {
+                others.push((due, handle));
+                continue;
+            }
             if self.tables[handle.rule as usize].head_of(handle).is_some_and(|head| head.armed == due) {
                 self.caught_up(world, handle.rule, handle.slot, to, said);
                 if let Some(instance) = self.tables[handle.rule as usize].resolve(handle) {
@@ -325,6 +362,7 @@ impl Partition {
                 self.arm(world, handle.rule, handle.slot);
             }
         }
+        others.into_iter().for_each(|(due, handle)| self.timers.push(due, handle));
     }
 
     /// Queues the instance's next due time, unless an earlier one is queued.
@@ -351,10 +389,29 @@ impl Partition {
     }
 
     /// Puts late touches in their places and runs the instances concerned again.
-    fn correct(&mut self, world: &World<'_>, interruptions: &[Interruption], to: Timestamp, said: &mut Said) {
+    fn correct(
+        &mut self,
+        world: &World<'_>,
+        own: &impl Fn(RuleIdx) -> bool,
+        interruptions: &[Interruption],
+        to: Timestamp,
+        said: &mut Said,
+    ) {
         let mut again: Vec<Handle> = Vec::new();
         let keys = core::mem::take(&mut self.keys);
-        for addressed in core::mem::take(&mut self.late) {
+        for gone in self.gone.extract_if(.., |touch| own(touch.rule)) {
+            let (rule, ts) = (gone.rule, gone.ts());
+            let table = &mut self.tables[rule as usize];
+            let Some(slot) = table.find(gone.key.hash, gone.key.of(&keys)) else { continue };
+            let handle = table.handle(rule, slot);
+            let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
+            if ts >= world.epochs.floor() && self.log.remove(&mut instance.last_touch, &gone.touch) {
+                instance.mark_late(world.epochs, ts);
+                again.push(handle);
+            }
+        }
+        let late: Vec<Addressed> = self.late.extract_if(.., |touch| own(touch.rule)).collect();
+        for addressed in late {
             let (rule, ts) = (addressed.rule, addressed.ts());
             let (key, hash) = (addressed.key.of(&keys), addressed.key.hash);
             if ts < world.epochs.floor() {
@@ -375,7 +432,7 @@ impl Partition {
             }
         }
         self.keys = keys;
-        for interruption in interruptions.iter().filter(|interruption| interruption.late) {
+        for interruption in interruptions.iter().filter(|known| known.late && own(known.rule)) {
             let table = &mut self.tables[interruption.rule as usize];
             let concerned: Vec<u32> =
                 table.keys().filter(|(_, key)| interruption.concerns(world, key)).map(|(slot, _)| slot).collect();
@@ -452,7 +509,7 @@ impl Partition {
             .map(|rule| rule.and_then(|rule| old.get_mut(rule as usize)).map(core::mem::take).unwrap_or_default())
             .collect();
         let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
-        for touches in [&mut self.waiting, &mut self.late] {
+        for touches in [&mut self.waiting, &mut self.late, &mut self.gone] {
             touches.retain_mut(|touch| number(touch.rule).map(|rule| touch.rule = rule).is_some());
         }
         let change = |handle: Handle| Some(Handle { rule: number(handle.rule)?, ..handle });

@@ -7,10 +7,13 @@ use alloc::{
     vec::Vec,
 };
 
+use event::Timestamp;
+
 use crate::{
     adopt::Identities,
+    clock::Clocks,
     expr::Expr,
-    fact::Horizon,
+    fact::{Facts, Horizon},
     pack::{Kind, Limit, OnRestart, Pack, Pattern, Role, Rule, Slot},
 };
 
@@ -419,6 +422,8 @@ impl Wanted {
 pub(crate) struct Traits {
     /// Judged on arrival, with no state at all.
     pub(crate) stateless: bool,
+    /// It is judged after the rules whose verdicts it builds on.
+    pub(crate) stratum: u8,
     /// Numbers (in the program) of the facts its conditions read.
     pub(crate) reads: Vec<u32>,
     /// Those of them that it asks about spans of time.
@@ -431,6 +436,8 @@ pub(crate) struct Traits {
     pub(crate) clocks: Vec<u32>,
     /// The clock by which it counts its deadlines.
     pub(crate) ticks: Option<u32>,
+    /// The facts that say whom it measures; none unless it measures the members of a group.
+    pub(crate) members: Vec<u32>,
     /// Where in its key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
     /// Restarts of its node matter to it.
@@ -442,6 +449,17 @@ pub(crate) struct Traits {
 }
 
 impl Traits {
+    /// The times in [from, to) at which what the rule waits for beside events moves on.
+    pub(crate) fn ticks(&self, clocks: &Clocks, facts: &Facts, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
+        let mut ticks = self.ticks.map_or_else(Vec::new, |clock| clocks.ticks(clock, from, to));
+        for &fact in &self.members {
+            facts.changes(fact, from, to, &mut ticks);
+        }
+        ticks.sort_unstable();
+        ticks.dedup();
+        ticks
+    }
+
     pub(crate) fn of(program: &Program, number: RuleIdx) -> Self {
         let (_, rule) = program.rule(number);
         let base = program.fact_base(program.pack_of(number));
@@ -494,8 +512,15 @@ impl Traits {
             list.sort_unstable();
             list.dedup();
         }
+        let mut members: Vec<u32> = Vec::new();
+        if let Kind::Aggregate(aggregate) = &rule.kind
+            && let Some(each) = &aggregate.each
+        {
+            pack.facts_read(&each.members, &mut |fact, _| members.push(number_of(fact)));
+        }
         let pointwise = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. });
         Traits {
+            stratum: 0,
             stateless: pointwise
                 && rule.hold.is_none()
                 && !late
@@ -509,6 +534,7 @@ impl Traits {
             clock_base,
             clocks,
             ticks,
+            members,
             node_part: rule.key.iter().position(|part| part.name == "node"),
             restarts: rule.on_restart != OnRestart::Keep && rule.key.iter().any(|part| part.name == "node"),
             fact_base: base,

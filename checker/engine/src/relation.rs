@@ -122,6 +122,28 @@ impl Quorum {
     }
 }
 
+/// An event that a rule's verdicts make, for other rules to build on.
+#[derive(Clone, Debug)]
+pub struct Emit {
+    /// What makes it.
+    pub on: EmitOn,
+    /// Its name.
+    pub event: String,
+    /// What its expressions read, by their slots: parts of the key, what was measured, `at`.
+    pub names: Vec<String>,
+    /// Its attributes.
+    pub attrs: Vec<(String, Expr)>,
+}
+
+/// What makes an event of a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmitOn {
+    /// The rule was found broken; it happens where in event time that was found.
+    Violated,
+    /// A level has recovered.
+    Resolved,
+}
+
 /// A circuit breaker.
 #[derive(Clone, Debug)]
 pub struct BreakerDef {

@@ -6,7 +6,7 @@ use event::{Timestamp, Value};
 use crate::{key, pack::RoleIdx, program::RuleIdx, verdict::EventRef};
 
 /// One event (or one element of it) in one part: what automata take, and remember.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Touch {
     pub(crate) at: EventRef,
     pub(crate) role: RoleIdx,
@@ -49,7 +49,7 @@ impl KeyAt {
 }
 
 /// Values kept of an event, shared by all who remember it. Most events are remembered without any.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Kept(Option<Arc<[Option<Value>]>>);
 
 impl From<Vec<Option<Value>>> for Kept {

@@ -145,9 +145,10 @@ impl<'a> World<'a> {
             .map(|restart| restart.at)
     }
 
-    /// The times in [from, to) at which a clock moves by which the rule counts its deadlines.
+    /// The times in [from, to) at which a clock moves by which the rule counts its deadlines, or the members change whom
+    /// it measures.
     pub(crate) fn ticks(&self, rule: RuleIdx, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
-        self.traits[rule as usize].ticks.map_or_else(Vec::new, |clock| self.clocks.ticks(clock, from, to))
+        self.traits[rule as usize].ticks(self.clocks, self.facts, from, to)
     }
 
     /// When an automaton of that rule next falls due.
@@ -180,7 +181,8 @@ impl<'a> World<'a> {
             }
             What::Violated { at, evidence, missing, level } => {
                 let definition = self.rule(rule);
-                let (network, key) = read_key(definition, key);
+                let (network, mut key) = read_key(definition, key);
+                key.extend(found.member.clone().map(Some));
                 let mut evidence: Vec<Cited> = evidence
                     .iter()
                     .map(|(part, event)| Cited { role: self.part(rule, *part), event: *event })
@@ -201,10 +203,9 @@ impl<'a> World<'a> {
                     }),
                     values: match &definition.kind {
                         crate::pack::Kind::Aggregate(aggregate) => aggregate
-                            .terms
-                            .iter()
+                            .names()
                             .zip(&found.values)
-                            .filter_map(|(term, value)| Some((term.name.clone(), value.clone()?)))
+                            .filter_map(|(name, value)| Some((name, value.clone()?)))
                             .collect(),
                         _ => Vec::new(),
                     },
@@ -251,6 +252,11 @@ pub(crate) fn violation_id(pack: &str, rule: &str, key: &[u8], anchor: &Anchor) 
         Anchor::Member(of, member) => {
             bytes.push(3);
             event(&mut bytes, of);
+            bytes.extend_from_slice(&member.to_le_bytes());
+        }
+        Anchor::Peer(ts, member) => {
+            bytes.push(4);
+            bytes.extend_from_slice(&ts.0.to_le_bytes());
             bytes.extend_from_slice(&member.to_le_bytes());
         }
     }

@@ -1,9 +1,10 @@
 //! Packs: the sections of a file, put together.
-use engine::{BreakerDef, Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Type};
+use engine::{BreakerDef, Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Rule, Type};
 
 use crate::{
     clock, derive,
     diagnostic::{Code, Diagnostic},
+    emits::{self, Verdicts},
     extend, fact,
     fields::{Fields, Params, Report, text, texts},
     pattern::{self, Context, Layout},
@@ -68,6 +69,9 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     fields.finish(report);
 
     let mut pack = Pack { name: name.unwrap_or_default(), about, topology, events, ..Pack::default() };
+    // What rules make of their verdicts is for rules alone.
+    let rule_nodes = list(rules_node, "rules", report);
+    let made: Vec<(String, String)> = rule_nodes.iter().flat_map(emits::written).collect();
     let derive_nodes = entries(derive_node, "derive", report);
     for (key, node) in derive_nodes {
         // Each may rest on those above it, so that none rests on itself.
@@ -82,6 +86,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             clocks: &[],
             raw: true,
             later: &later,
+            verdicts: Verdicts { below: &made, ..Verdicts::default() },
         };
         let Some((derive, declaration)) = derive::compile(&key.name, node, &cx, report) else { continue };
         pack.derives.push(derive);
@@ -101,6 +106,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             clocks: &[],
             raw: false,
             later: &[],
+            verdicts: Verdicts { below: &made, ..Verdicts::default() },
         };
         if let Some(declared) = clock::compile(&key.name, node, &cx, report) {
             clocks.push(clock::Known { name: declared.name.clone(), key: declared.key.clone() });
@@ -119,6 +125,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             clocks: &clocks,
             raw: false,
             later: &[],
+            verdicts: Verdicts { below: &made, ..Verdicts::default() },
         };
         if let Some((fact, declared)) = fact::compile(&key.name, node, &cx, report) {
             known.push(declared);
@@ -135,16 +142,26 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         clocks: &clocks,
         raw: false,
         later: &[],
+        verdicts: Verdicts { below: &made, ..Verdicts::default() },
     };
     pack.lifecycles = items(lifecycle_node).filter_map(|node| lifecycle(node, &cx, report)).collect();
     let mut ids: Vec<(String, std::ops::Range<usize>)> = Vec::new();
-    for node in list(rules_node, "rules", report) {
+    let mut vocabulary = vocabulary.clone();
+    for (place, node) in rule_nodes.iter().enumerate() {
         note_id(node, "rule", &mut ids, report);
-        if let Some(mut rule) = rule::compile(node, &cx, report) {
+        let above: Vec<String> = pack.rules.iter().map(|rule: &Rule| rule.id.clone()).collect();
+        let below: Vec<(String, String)> = rule_nodes[place..].iter().flat_map(emits::written).collect();
+        let verdicts = Verdicts { above: &above, below: &below, in_rule: true };
+        let cx = Context { events: &vocabulary, verdicts, ..cx };
+        if let Some((mut rule, declared)) = rule::compile(node, &cx, report) {
             warn_twins(&rule, node, &pack.events, report);
-            // A rule also means what the facts it reads mean.
-            rule.digest ^= facts_digest(&rule, &pack);
+            // A rule also means what the facts and the rules mean that it rests on.
+            rule.digest ^= facts_digest(&rule, &pack) ^ emits::provide(&rule, &mut pack.rules);
             pack.rules.push(rule);
+            // A pack without a vocabulary has none to be checked against.
+            if !vocabulary.is_empty() {
+                vocabulary.extend(declared);
+            }
         }
     }
     let rule_ids: Vec<String> = ids.iter().map(|(id, _)| id.clone()).collect();
@@ -412,7 +429,7 @@ fn breaker(node: &Node, rules: &[String], cx: &Context<'_>, report: &mut Report<
 }
 
 /// Events without anything of their own but the time cannot be told from their twins.
-fn warn_twins(rule: &engine::Rule, node: &Node, events: &[EventDecl], report: &mut Report<'_>) {
+fn warn_twins(rule: &Rule, node: &Node, events: &[EventDecl], report: &mut Report<'_>) {
     let Kind::Count { of, .. } = rule.kind else { return };
     for pattern in rule.roles.get(of as usize).into_iter().flat_map(|role| &role.alternatives) {
         let bare = |event: &&EventDecl| {
@@ -432,7 +449,7 @@ fn warn_twins(rule: &engine::Rule, node: &Node, events: &[EventDecl], report: &m
     }
 }
 
-fn facts_digest(rule: &engine::Rule, pack: &Pack) -> u64 {
+fn facts_digest(rule: &Rule, pack: &Pack) -> u64 {
     let mut read = std::collections::BTreeSet::new();
     let patterns = rule.roles.iter().flat_map(|role| &role.alternatives);
     let conditions = patterns.filter_map(|pattern| pattern.where_late.as_ref());

@@ -88,7 +88,11 @@ impl<'n> Fields<'n> {
                 asked: Vec::new(),
             }),
             _ => {
-                report.error(Code::Shape, &node.span, format!("a {what} is a map, this is {}", node.shape()));
+                report.error(
+                    Code::Shape,
+                    &node.span,
+                    format!("{} {what} is a map, this is {}", article(what), node.shape()),
+                );
                 None
             }
         }
@@ -157,7 +161,7 @@ impl<'n> Fields<'n> {
     /// Reports what nobody asked for.
     pub(crate) fn finish(self, report: &mut Report<'_>) {
         for (key, _) in self.left {
-            let message = format!("a {} has no field `{}`", self.what, key.name);
+            let message = format!("{} {} has no field `{}`", article(self.what), self.what, key.name);
             let help = match suggest::closest(&key.name, self.asked.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None if matches!(key.name.as_str(), "true" | "false" | "on" | "yes" | "no") => {
@@ -297,4 +301,9 @@ pub(crate) fn labels(node: &Node, report: &mut Report<'_>) -> Vec<(String, Strin
             Vec::new()
         }
     }
+}
+
+/// `a` or `an`.
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }

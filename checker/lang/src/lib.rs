@@ -5,6 +5,7 @@ mod clock;
 mod compile;
 mod derive;
 pub mod diagnostic;
+mod emits;
 mod expected;
 pub mod expression;
 mod extend;

@@ -9,6 +9,7 @@ use engine::{
 use crate::{
     clock,
     diagnostic::Code,
+    emits::{self, Verdicts},
     fact::{self, Known},
     fields::{Fields, Params, Report, text, texts},
     names::{self, BUILTINS, Names, Problem, Variable},
@@ -30,6 +31,8 @@ pub(crate) struct Context<'c> {
     pub(crate) raw: bool,
     /// Derived events further down, which cannot be meant yet.
     pub(crate) later: &'c [&'c str],
+    /// Verdicts that may be meant.
+    pub(crate) verdicts: Verdicts<'c>,
 }
 
 impl Context<'_> {
@@ -132,7 +135,10 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
                 None => (whole.as_str(), None),
             };
             let name_span = node.span.start..node.span.start + name.len().max(1);
-            push(role, name.trim(), name_span, cx, report, |written| written.condition = condition.clone());
+            let names = emits::meant(vec![(name.trim().to_owned(), name_span)], None, cx.verdicts, report);
+            for (name, span) in names {
+                push(role, &name, span, cx, report, |written| written.condition = condition.clone());
+            }
         }
         Yaml::Map(_) => {
             let Some(mut fields) = Fields::of(node, "pattern", report) else { return };
@@ -172,7 +178,17 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
                     nest.finish(report);
                 }
             }
-            let key = fields.take("key").map(|node| texts(node, report));
+            let key_node = fields.take("key");
+            let key = key_node.map(|node| texts(node, report));
+            let rules = fields.take("rule").map(|node| texts(node, report));
+            let names = emits::meant(names, rules, cx.verdicts, report);
+            if let (Some(node), true) = (key_node, names.iter().any(|(name, _)| name.starts_with("invar."))) {
+                report.error(
+                    Code::Unsupported,
+                    &node.span,
+                    "a verdict is of one key: a shorter one cannot be asked for",
+                );
+            }
             if let Some(name) = fields.take("as").and_then(|node| text(node, report)) {
                 role.name = name;
             }
@@ -223,6 +239,14 @@ fn push<'n>(
             format!("`{later}` is derived further down"),
             "a derived event rests on those above it, so that none rests on itself: change their order",
         );
+    } else if let Some((made, rule)) = cx.verdicts.below.iter().find(|(made, _)| made == name) {
+        let help = if cx.verdicts.in_rule {
+            "rules build on rules above them, so that none builds on itself: change their order"
+        } else {
+            "let a rule build on it"
+        };
+        let message = format!("`{made}` is made by the rule `{rule}`, on which this cannot build");
+        report.error_help(Code::Cycle, &name_span, message, help);
     } else if !cx.events.is_empty()
         && !raw
         && !name.starts_with("invar.")
@@ -303,6 +327,8 @@ fn paths(tree: &syntax::Node, see: &mut dyn FnMut(&[String])) {
     match &tree.kind {
         K::Literal(_) | K::Name(_) => {}
         K::Field(of, _) | K::Unary(_, of) => paths(of, see),
+        // `attr["name"]` is no path: `attr_reads` sees it.
+        K::Index(a, b) if matches!(&a.kind, K::Name(name) if name == "attr" || name == "resource") => paths(b, see),
         K::Index(a, b) | K::Binary(_, a, b) => {
             paths(a, see);
             paths(b, see);

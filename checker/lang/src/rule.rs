@@ -9,7 +9,7 @@ use engine::{
 use crate::{
     clock,
     diagnostic::Code,
-    expected,
+    emits, expected,
     fields::{self, Fields, Report, text, texts},
     kind as kinds, modifiers, names,
     pattern::{self, Context, Layout, Parsed, WrittenRole},
@@ -141,7 +141,13 @@ enum Draft<'n> {
 }
 
 /// Compiles a rule.
-pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<'_>) -> Option<Rule> {
+///
+/// Returns the declarations of the events it emits, too.
+pub(crate) fn compile<'n>(
+    node: &'n Node,
+    cx: &Context<'n>,
+    report: &mut Report<'_>,
+) -> Option<(Rule, Vec<engine::EventDecl>)> {
     let mut fields = Fields::of(node, "rule", report)?;
     let before = report.diagnostics.len();
     let line = report.source[..fields.span().start].matches('\n').count() as u32 + 1;
@@ -162,7 +168,7 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
         Some(node) => severity::severity(node, cx, report),
     };
     let across_networks = fields.take("across_networks").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
-    let key = fields.take("key").map(|node| key_parts(node, report)).unwrap_or_default();
+    let mut key = fields.take("key").map(|node| key_parts(node, report)).unwrap_or_default();
     let mut roles = Roles { written: Vec::new(), by: None };
     let word = KINDS.iter().copied().find(|kind| fields.has(kind)).unwrap_or_default();
     let draft = kind(&mut fields, &mut roles, cx, report);
@@ -191,19 +197,7 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let runbook = fields.take("runbook").and_then(|node| text(node, report));
     let owner = fields.take("owner").and_then(|node| text(node, report));
     let labels = fields.take("labels").map(|node| fields::labels(node, report)).unwrap_or_default();
-    let group_by: Vec<String> = fields
-        .take("group_by")
-        .map(|node| texts(node, report))
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(name, span)| {
-            let known = key.iter().any(|part| part.name == name);
-            if !known {
-                report.error(Code::Key, &span, format!("`group_by` names key parts, `{name}` is none"));
-            }
-            known.then_some(name)
-        })
-        .collect();
+    let group_by = fields.take("group_by").map(|node| texts(node, report)).unwrap_or_default();
     let forget_after = fields.take("forget_after").and_then(|node| cx.params.duration(node, report)).unwrap_or(DAY);
     let max_keys = fields.take("max_keys").and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
     let on_restart = fields.take("on_restart");
@@ -211,7 +205,8 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let slack = modifiers::slack(&mut fields, word, strict, cx, report);
     let by = modifiers::by(&mut fields, &mut roles, strict, report);
     let hold = modifiers::hold(&mut fields, word, cx, report);
-    fields.not_yet(&["emits", "on_silence", "settle"], report);
+    let emits_node = fields.take("emits");
+    fields.not_yet(&["on_silence", "settle"], report);
     fields.finish(report);
 
     let draft = draft?;
@@ -263,6 +258,17 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
         _ => one_severity.map(|severity| (severity, Vec::new())),
     };
     let (id, kind, (severity, grades)) = (id?, kind?, severity?);
+    // Violations are of members: patterns bind the group alone.
+    let member = match &kind {
+        Kind::Aggregate(aggregate) => aggregate.each.as_ref().map(|each| each.name.clone()),
+        _ => None,
+    };
+    key.extend(member.map(|name| KeyPart { name, optional: false }));
+    for (name, span) in group_by.iter().filter(|(name, _)| key.iter().all(|part| part.name != *name)) {
+        report.error(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"));
+    }
+    let emitted = emits_node.map(|node| emits::compile(node, &kind, &key, cx.params, cx.events, report));
+    let group_by = group_by.into_iter().map(|(name, _)| name).collect();
     let default = match &kind {
         Kind::Response { .. } => OnRestart::Broken,
         Kind::Count { min: Some(_), .. } => OnRestart::Broken,
@@ -297,7 +303,8 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
     let meaning = format!(
         "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{forget_after:?}{max_keys}"
     );
-    Some(Rule {
+    let (emits, declared): (Vec<_>, Vec<_>) = emitted.unwrap_or_default().into_iter().unzip();
+    let rule = Rule {
         id,
         about,
         reference,
@@ -324,9 +331,11 @@ pub(crate) fn compile<'n>(node: &'n Node, cx: &Context<'n>, report: &mut Report<
         group_by,
         forget_after,
         max_keys,
+        emits,
         digest: fnv(&meaning),
         line,
-    })
+    };
+    Some((rule, declared))
 }
 
 /// FNV-1a, 64 bits: the same in every build.

@@ -215,6 +215,109 @@ fn mistakes_in_exclusive_are_explained() {
 }
 
 #[test]
+fn mistakes_about_members_of_a_group_are_explained() {
+    let each = |each: &str, terms: &str| {
+        format!("aggregate:\n  each: {each}\n  terms:\n{terms}\n  window: 1m\n  assert: n <= 2 * n.median")
+    };
+    let n = "    n:\n      count: job.started";
+    check(
+        &each("{in: 'live(\"p2p\")', as: worker}", n),
+        expect![[r#"
+        I204 18:37 `worker`: unknown attribute `worker` of `job.started` (it has: job, size)
+        I204 21:18 `job.started`: unknown attribute `worker` of `job.started` (it has: job, size)
+    "#]],
+    );
+    check(
+        &each("{in: job, as: worker}", n),
+        expect![[r#"
+        I204 18:27 `worker`: unknown attribute `worker` of `job.started` (it has: job, size)
+        I204 21:18 `job.started`: unknown attribute `worker` of `job.started` (it has: job, size)
+    "#]],
+    );
+    check(
+        &each("{in: '[1]', as: node}", n),
+        expect![[r#"
+        I106 18:29 `node`: `node` is a part of the key already (the key names the group; what `as` names is added to it, one violation for each member)
+    "#]],
+    );
+    check(
+        &each("{as: node}", n),
+        expect![[r#"
+        I102 18:13 `{`: this each has no `in`
+    "#]],
+    );
+    check(
+        &each("{in: '[1]', as: worker}", "    n:\n      first: size\n      of: job.started"),
+        expect![[r#"
+        I103 18:7 `e`: `n` is one sample, and samples of one instant have no order to choose one by (with `each` measure what has one value: count, sum, avg, min, max, distinct, p50, …)
+        I204 18:29 `worker`: unknown attribute `worker` of `job.started` (it has: job, size)
+        I204 22:15 `job.started`: unknown attribute `worker` of `job.started` (it has: job, size)
+    "#]],
+    );
+    check(&each("{in: '[1]', as: size}", n).replace("n.median", "n.medium"), expect![[""]]);
+}
+
+#[test]
+fn mistakes_in_emits_are_explained() {
+    let emits = |emits: &str| format!("never: job.done\nemits: {emits}");
+    check(&emits("{on: violated, event: job.lost, set: {n: at}}"), expect![[""]]);
+    check(
+        &emits("{on: often, event: job.lost}"),
+        expect![[r#"
+        I103 18:17 `often`: `on` is `violated`, or `resolved` when a level has recovered
+    "#]],
+    );
+    check(
+        &emits("{event: job.lost}"),
+        expect![[r#"
+        I102 18:12 `{`: this emits has no `on`
+    "#]],
+    );
+    check(
+        &emits("{on: violated, event: job.started}"),
+        expect![[r#"
+        I106 18:34 `job.started`: `job.started` is declared as an event that components send (an emitted event is declared by being emitted: take it out of `events`, or choose another name)
+    "#]],
+    );
+    check(
+        &emits("{on: violated, event: invar.lost}"),
+        expect![[r#"
+        I201 18:34 `invar.lost`: `invar.lost` is a name that verdicts have by themselves (give it a name of your system, such as `reboot.unintended`)
+    "#]],
+    );
+    check(
+        &emits("{on: violated, event: job.lost, set: {n: nothing}}"),
+        expect![[r#"
+        I201 18:53 `nothing`: there is no term `nothing` (one may speak here of node, job, at)
+    "#]],
+    );
+    check(
+        "never: invar.violated",
+        expect![[r#"
+        I102 17:12 `invar.violated`: `invar.violated` of which rule? (write `rule: ID` beside it, with a rule above this one)
+    "#]],
+    );
+    check(
+        "never: {event: invar.violated, rule: other}",
+        expect![[r#"
+        I206 17:42 `other`: there is no rule `other` above this one (rules build on rules above them, so that none builds on itself)
+    "#]],
+    );
+    check(
+        "never: {event: job.done, rule: r}",
+        expect![[r#"
+        I103 17:36 `r`: `rule` says whose verdicts are meant, and `job.done` is none (it belongs to `invar.violated` and `invar.resolved`)
+    "#]],
+    );
+    check(
+        "never: job.lost\nemits: {on: violated, event: job.lost}",
+        expect![[r#"
+        I207 17:12 `job.lost`: `job.lost` is made by the rule `r`, on which this cannot build (rules build on rules above them, so that none builds on itself: change their order)
+    "#]],
+    );
+}
+
+#[test]
 fn mistakes_in_aggregates_are_explained() {
     let over = |terms: &str, rest: &str| format!("aggregate:\n  terms:\n{terms}\n{rest}");
     let n = "    n:\n      count: job.started";
@@ -277,7 +380,7 @@ fn mistakes_in_aggregates_are_explained() {
     check(
         &over("    n:\n      avg: size\n      of: job.started\n      each: members", "  window: 1m\n  assert: n < 3"),
         expect![[r#"
-            I105 22:11 `each`: `each` is not supported yet by this version
+            I101 22:11 `each`: `each` belongs to the aggregate, not to a term (write it beside `terms`: all of them are then measured for each member)
         "#]],
     );
     check(

@@ -106,8 +106,14 @@ fn derived(program: &Program, rule: &Rule, cited: &Cited, origin: &Event) -> Opt
     }
     let mut made = program.derived(origin);
     made.retain(|event| patterns.iter().any(|pattern| pattern.name.matches(&event.name)));
+    if made.is_empty() {
+        // A verdict: what was reported is the event that proved it.
+        let name = patterns.iter().find_map(|pattern| pattern.name.literal())?;
+        let makes = |rule: &Rule| rule.emits.iter().any(|emit| emit.event == name);
+        return program.rules().any(|(_, _, rule)| makes(rule)).then(|| Event { name: name.into(), ..origin.clone() });
+    }
     let exact = made.iter().position(|event| event.identity == cited.event.identity);
-    if made.is_empty() { None } else { Some(made.swap_remove(exact.unwrap_or(0))) }
+    Some(made.swap_remove(exact.unwrap_or(0)))
 }
 
 /// The rule's message with its holes filled; without one, the engine's plain words.

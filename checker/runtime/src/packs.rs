@@ -216,15 +216,19 @@ fn pack_files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     if files.is_empty() { Err(LoadError::Empty(path.display().to_string())) } else { Ok(files) }
 }
 
-/// The files of pack tests at a path, by name.
+/// The files of pack tests at a path, by name; at a pack's file, the tests beside it.
 ///
 /// # Errors
 /// When a folder cannot be listed.
 pub fn test_files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+    let is_test = |name: &str| name.ends_with(".test.yaml") || name.ends_with(".test.yml");
+    if path.is_dir() {
+        return yaml_files(path, is_test);
     }
-    yaml_files(path, |name| name.ends_with(".test.yaml") || name.ends_with(".test.yml"))
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let beside = ["test.yaml", "test.yml"].map(|extension| path.with_extension(extension));
+    let beside = beside.into_iter().find(|tests| !is_test(name) && tests.is_file());
+    Ok(vec![beside.unwrap_or_else(|| path.to_owned())])
 }
 
 fn yaml_files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, LoadError> {

@@ -128,7 +128,8 @@ fn time(value: &Value) -> Result<u64, Fault> {
             Ok(nanos) => Ok(nanos),
             Err(_) => {
                 let ts: jiff::Timestamp = text.parse().map_err(|_| WANTED)?;
-                u64::try_from(ts.as_nanosecond()).map_err(|_| WANTED)
+                // OTLP's 0 is "no time" (`time_unix_nano`): who writes the epoch out means it, as logs of tests do.
+                u64::try_from(ts.as_nanosecond()).map(|nanos| nanos.max(1)).map_err(|_| WANTED)
             }
         },
         _ => Err(WANTED),

@@ -35,6 +35,26 @@ const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
         &["OBY-2", "OBY-4", "OBY-6", "OBY-9", "OBY-11", "OBY-13", "OBY-21"],
         "once COMMIT fails after the KV write, all follows that follows from such a failure without a full disk",
     ),
+    (
+        Fault::PocketRedisOutage,
+        &["POK-22", "POK-25"],
+        "the instance that is cut off hears of no update by another, and its sessions' windows pass meanwhile",
+    ),
+    (
+        Fault::PocketReconnectsTooFast,
+        &["POK-22"],
+        "each reconnection misses blocks, and a session whose window opened and closed in them misses it",
+    ),
+    (
+        Fault::UltramarineMetadataAccepted,
+        &["ULT-I2", "ULT-I3"],
+        "a package of metadata alone brings no blobs that could be stored or marked",
+    ),
+    (
+        Fault::UltramarineWrongRound,
+        &["ULT-I2", "ULT-I7a"],
+        "what is kept under another round is not found when a peer asks for the height",
+    ),
 ];
 
 /// The requirements that may be found beside those of the fault.

@@ -27,6 +27,9 @@ const WINDOWS: Duration = Duration::from_secs(80);
 /// How long a fault stays on once everything expected was found, so that what does not belong there has time to show.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long the healthy systems are watched: longer than any deadline of their rules.
+const HEALTHY: Duration = Duration::from_secs(100);
+
 /// How many networks of one system run at the same time.
 const AT_ONCE: usize = 6;
 
@@ -135,4 +138,44 @@ async fn each_fault_of_obyte_is_found_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_of_malachite_is_found_and_nothing_else() {
     each_fault_is_found(System::Malachite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_pocket_is_found_and_nothing_else() {
+    each_fault_is_found(System::Pocket).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_tos_is_found_and_nothing_else() {
+    each_fault_is_found(System::Tos).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_ultramarine_is_found_and_nothing_else() {
+    each_fault_is_found(System::Ultramarine).await;
+}
+
+/// All six beside one another, none of them ill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+async fn six_healthy_systems_raise_nothing() {
+    if std::env::var_os("INVAR_TEST_FAULTS").is_none() {
+        eprintln!("skipped: it needs a machine for itself; INVAR_TEST_FAULTS=1 says that it has one");
+        return;
+    }
+    let home = home();
+    let invar = home.start().await;
+    let config = Config {
+        endpoint: format!("http://{}", invar.grpc),
+        systems: System::ALL.to_vec(),
+        network: "healthy".to_owned(),
+        restart_every: None,
+        ..Config::default()
+    };
+    let testbed = Testbed::start(config).await.unwrap();
+    tokio::time::sleep(HEALTHY).await;
+    let raised = found(&invar.api, "healthy").await;
+    let _ = testbed.stop().await;
+    assert!(raised.is_empty(), "{raised:#?}");
+    invar.stop().await;
 }

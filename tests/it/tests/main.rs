@@ -13,5 +13,6 @@ mod pages;
 mod refuse;
 mod replay;
 mod sdk;
+mod suites;
 mod telemetry;
 mod tidy;

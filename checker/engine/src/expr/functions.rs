@@ -139,6 +139,11 @@ impl Function {
             (Function::GetSeconds, Val::Duration(nanos)) => Val::Int(Int::Small(nanos / 1_000_000_000)),
             (Function::GetMilliseconds, Val::Duration(nanos)) => Val::Int(Int::Small(nanos / 1_000_000)),
             (Function::Nanoseconds, Val::Int(Int::Small(nanos))) => Val::Duration(*nanos),
+            // A mean of lengths of time.
+            (Function::Nanoseconds, Val::Double(nanos)) => match truncate(*nanos)? {
+                Int::Small(nanos) => Val::Duration(nanos),
+                Int::Big(_) => return Err(Undefined::Overflow),
+            },
             (Function::Int, Val::Int(_))
             | (Function::Double, Val::Double(_))
             | (Function::Duration | Function::Nanoseconds, Val::Duration(_))

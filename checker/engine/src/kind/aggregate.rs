@@ -4,6 +4,7 @@ use event::{Timestamp, Value};
 
 use super::{
     Anchor, Ctx, Instant, Part, What,
+    level::Level,
     term::{Sample, Term},
 };
 use crate::{
@@ -26,10 +27,8 @@ const ORDERS_MAX: usize = 64;
 pub(crate) struct Aggregate {
     terms: Vec<Term>,
     span: Option<Span>,
-    /// The assertion has been false since.
-    since: Option<Timestamp>,
-    /// That was said.
-    reported: bool,
+    /// The assertion is false.
+    level: Level,
     /// The next tick of `every` that may find something new.
     tick: Option<Timestamp>,
     /// Something has happened since the last tick.
@@ -123,7 +122,7 @@ impl Aggregate {
                 self.recover(ctx, ts);
             }
             Judged::Fails(values) => {
-                if self.since.is_none() {
+                if !self.level.is_open() {
                     if ctx.completing && !stirred {
                         // Only the time that runs on after the last event started it.
                         return;
@@ -132,31 +131,21 @@ impl Aggregate {
                         ctx.unknown(Unknown::BeforeStart);
                         return;
                     }
-                    self.since = Some(ts);
                 }
                 let hold = ctx.rule.hold.map(|hold| hold.lasts).unwrap_or_default();
-                if let Some(since) = self.since.filter(|since| !self.reported && since.plus(hold) <= ts) {
-                    // An event at the very end of `for` may still be the recovery: that is judged when it is over.
-                    if hold.is_zero() || !by_event {
-                        self.reported = true;
-                        let what = What::Violated {
-                            at: since.plus(hold),
-                            evidence: self.cite(definition),
-                            missing: None,
-                            level: true,
-                        };
-                        ctx.find_with(Anchor::Time(since), what, values);
-                    }
+                if let Some(since) = self.level.fails(ts, hold, by_event) {
+                    let (at, evidence) = (since.plus(hold), cite(definition, &self.terms));
+                    let what = What::Violated { at, evidence, missing: None, level: true };
+                    ctx.find_with(Anchor::Time(since), what, values);
                 }
             }
         }
     }
 
     fn recover(&mut self, ctx: &mut Ctx<'_>, ts: Timestamp) {
-        if let Some(since) = self.since.take().filter(|_| self.reported) {
+        if let Some(since) = self.level.recover() {
             ctx.find(Anchor::Time(since), What::Resolved(ts));
         }
-        self.reported = false;
     }
 
     /// Judges once, when the closing event arrives; what happens at its instant may belong to it or to what follows.
@@ -178,7 +167,7 @@ impl Aggregate {
         self.take(ctx, definition, now);
         let with = self.evaluate(ctx, definition, now.ts);
         let evidence = {
-            let mut evidence = self.cite(definition);
+            let mut evidence = cite(definition, &self.terms);
             evidence.push((Part::Role(close), closer.at));
             evidence
         };
@@ -237,7 +226,7 @@ impl Aggregate {
                 values.push(choice[rest % choice.len()].clone());
                 rest /= choice.len();
             }
-            let env = Terms { ctx, values: &values, keys: &keys, ts };
+            let env = Terms { ctx, values: &values, keys: &keys, group: &[], ts };
             match definition.assert.test(&env) {
                 Ok(true) if !ctx.strict() => return Judged::Holds,
                 Ok(true) => holds = true,
@@ -252,28 +241,13 @@ impl Aggregate {
         }
     }
 
-    /// The latest events that count.
-    fn cite(&self, definition: &Definition) -> Vec<(Part, EventRef)> {
-        let mut cited: Vec<(Part, EventRef)> = Vec::new();
-        for (term, state) in definition.terms.iter().zip(&self.terms) {
-            for at in state.latest(CITED_MAX) {
-                if !cited.contains(&(Part::Role(term.of), at)) {
-                    cited.push((Part::Role(term.of), at));
-                }
-            }
-        }
-        cited.sort_by_key(|(_, at)| *at);
-        cited.drain(..cited.len().saturating_sub(CITED_MAX));
-        cited
-    }
-
     pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
         let Kind::Aggregate(definition) = &rule.kind else { return None };
         if matches!(definition.span, AggregateSpan::Close(_)) {
             return None;
         }
         let hold = rule.hold.map(|hold| hold.lasts).unwrap_or_default();
-        let lasts = self.since.filter(|_| !self.reported && !hold.is_zero()).map(|since| since.plus(hold));
+        let lasts = self.level.lasts(hold);
         let next = match definition.every {
             Some(_) => self.tick,
             None => definition
@@ -313,37 +287,54 @@ impl Aggregate {
 
     /// Says what has been bad long enough, between two ticks.
     fn lasting(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, due: Timestamp) {
-        if let Judged::Fails(values) = self.evaluate(ctx, definition, due)
-            && let Some(since) = self.since
-        {
-            self.reported = true;
-            let what = What::Violated { at: due, evidence: self.cite(definition), missing: None, level: true };
-            ctx.find_with(Anchor::Time(since), what, values);
-            return;
+        let hold = ctx.rule.hold.map(|hold| hold.lasts).unwrap_or_default();
+        match self.evaluate(ctx, definition, due) {
+            Judged::Fails(values) => {
+                if let Some(since) = self.level.fails(due, hold, false) {
+                    let (at, evidence) = (since.plus(hold), cite(definition, &self.terms));
+                    let what = What::Violated { at, evidence, missing: None, level: true };
+                    ctx.find_with(Anchor::Time(since), what, values);
+                }
+            }
+            // What holds by now is said at the next tick; until then it has not lasted.
+            Judged::Holds | Judged::Unknown(_) => drop(self.level.recover()),
         }
-        // What holds by now is said at the next tick; until then it has not lasted.
-        self.since = None;
     }
 
     pub(super) fn open(&self) -> u64 {
-        u64::from(self.since.is_some())
+        u64::from(self.level.is_open())
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.since.is_none()
+        !self.level.is_open()
             && self.closed.is_none()
             && self.terms.iter().all(|term| term.is_empty() && term.is_fresh())
     }
 }
 
+/// The latest events that count.
+pub(super) fn cite(definition: &Definition, terms: &[Term]) -> Vec<(Part, EventRef)> {
+    let mut cited: Vec<(Part, EventRef)> = Vec::new();
+    for (term, state) in definition.terms.iter().zip(terms) {
+        for at in state.latest(CITED_MAX) {
+            if !cited.contains(&(Part::Role(term.of), at)) {
+                cited.push((Part::Role(term.of), at));
+            }
+        }
+    }
+    cited.sort_by_key(|(_, at)| *at);
+    cited.drain(..cited.len().saturating_sub(CITED_MAX));
+    cited
+}
+
 /// The first tick at or after `ts`.
-fn tick_from(ts: Timestamp, every: core::time::Duration) -> Timestamp {
+pub(super) fn tick_from(ts: Timestamp, every: core::time::Duration) -> Timestamp {
     let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1);
     Timestamp(ts.0.div_ceil(every).saturating_mul(every))
 }
 
 /// What a term takes of an event: `None` where its value is absent, `Some(None)` where the event does not count.
-fn sample(ctx: &Ctx<'_>, term: &crate::pack::Term, touch: &Touch) -> Option<Option<Sample>> {
+pub(super) fn sample(ctx: &Ctx<'_>, term: &crate::pack::Term, touch: &Touch) -> Option<Option<Sample>> {
     let value = match &term.value {
         None => Value::Bool(true),
         Some(value) => ctx.value_of(value, touch)?,
@@ -352,25 +343,24 @@ fn sample(ctx: &Ctx<'_>, term: &crate::pack::Term, touch: &Touch) -> Option<Opti
     Some(counts.then_some(Sample { at: touch.at, value }))
 }
 
-fn key_parts(ctx: &Ctx<'_>) -> Vec<Option<Value>> {
+pub(super) fn key_parts(ctx: &Ctx<'_>) -> Vec<Option<Value>> {
     key::parts(ctx.key).skip(usize::from(!ctx.rule.across_networks)).map(key::decode).collect()
 }
 
 /// What the assertion reads: the terms, then the key's parts.
-struct Terms<'a> {
-    ctx: &'a Ctx<'a>,
-    values: &'a [Option<Value>],
-    keys: &'a [Option<Value>],
-    ts: Timestamp,
+pub(super) struct Terms<'a> {
+    pub(super) ctx: &'a Ctx<'a>,
+    pub(super) values: &'a [Option<Value>],
+    pub(super) keys: &'a [Option<Value>],
+    /// What all members come to together.
+    pub(super) group: &'a [Option<Value>],
+    pub(super) ts: Timestamp,
 }
 
 impl Env for Terms<'_> {
     fn slot(&self, slot: u16) -> Option<Val<'_>> {
         let slot = slot as usize;
-        let value = match slot.checked_sub(self.values.len()) {
-            Some(part) => self.keys.get(part)?,
-            None => &self.values[slot],
-        };
+        let value = self.values.iter().chain(self.keys).chain(self.group).nth(slot)?;
         value.as_ref().map(Val::from)
     }
 
@@ -380,5 +370,9 @@ impl Env for Terms<'_> {
 
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
         self.ctx.fact(fact, key, as_of, self.ts)
+    }
+
+    fn live(&self, component: &str) -> Option<Val<'_>> {
+        self.ctx.reader(self.ts).live(component)
     }
 }

@@ -12,16 +12,19 @@ mod exclusive;
 mod expected;
 mod gauge;
 mod heartbeat;
+mod level;
 mod machine;
 mod monotonic;
 mod mute;
 mod order;
+mod peers;
 mod point;
 mod poll;
 mod precedence;
 mod response;
 mod sequence;
 mod slim;
+mod statistic;
 mod support;
 mod term;
 
@@ -66,6 +69,7 @@ enum State {
     Exclusive(Box<exclusive::Exclusive>),
     Gauge(Box<gauge::Gauge>),
     Aggregate(Box<aggregate::Aggregate>),
+    Peers(Box<peers::Peers>),
     Expected(Box<expected::Expected>),
     Poll(Box<poll::Poll>),
 }
@@ -108,6 +112,8 @@ pub(crate) enum Anchor {
     Time(Timestamp),
     /// What one member, by the hash of its name, owes an event.
     Member(EventRef, u64),
+    /// The onset of what is wrong with one member, by the hash of its name.
+    Peer(Timestamp, u64),
 }
 
 impl Anchor {
@@ -117,6 +123,7 @@ impl Anchor {
             Anchor::Key => (Timestamp::ZERO, 0, 0),
             Anchor::Event(event) => (event.ts, event.identity.0, event.element),
             Anchor::Time(ts) => (*ts, 0, 0),
+            Anchor::Peer(ts, member) => (*ts, u128::from(*member), 0),
             Anchor::Member(event, member) => (event.ts, event.identity.0, event.element ^ *member as u32),
         }
     }
@@ -141,6 +148,8 @@ pub(crate) struct Found {
     pub(crate) values: Vec<Option<Value>>,
     /// The members that did not send what is missing.
     pub(crate) from: Vec<Value>,
+    /// The member of a group that it is about: the key's last part.
+    pub(crate) member: Option<Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -314,12 +323,17 @@ impl Ctx<'_> {
     }
 
     fn find_with(&mut self, anchor: Anchor, what: What, values: Vec<Option<Value>>) {
-        self.found.push(Found { anchor, what, values, from: Vec::new() });
+        self.found.push(Found { anchor, what, values, from: Vec::new(), member: None });
+    }
+
+    /// A finding about one member of a group.
+    fn find_of(&mut self, anchor: Anchor, what: What, values: Vec<Option<Value>>, member: Value) {
+        self.found.push(Found { anchor, what, values, from: Vec::new(), member: Some(member) });
     }
 
     /// A finding about what certain members did not send.
     fn find_from(&mut self, anchor: Anchor, what: What, from: Vec<Value>) {
-        self.found.push(Found { anchor, what, values: Vec::new(), from });
+        self.found.push(Found { anchor, what, values: Vec::new(), from, member: None });
     }
 
     /// The network of the instance.
@@ -437,7 +451,7 @@ fn encode(value: &Val<'_>) -> Box<[u8]> {
 }
 
 /// The members that a list names, ascending; none when there is no such list.
-fn members(of: &Expr, env: &Late<'_>) -> Option<Vec<Box<[u8]>>> {
+fn members(of: &Expr, env: &dyn Env) -> Option<Vec<Box<[u8]>>> {
     let Val::List(list) = of.eval(env).ok()? else { return None };
     let mut members: Vec<Box<[u8]>> = list.iter().map(|member| encode(&Val::from(member))).collect();
     members.sort_unstable();
@@ -535,6 +549,7 @@ impl Automaton {
             Kind::Order { steps, .. } => State::Order(Box::new(order::Order::new(steps.len()))),
             Kind::Sequence { steps, .. } => State::Sequence(Box::new(sequence::Sequence::new(steps.len()))),
             Kind::Exclusive { .. } => State::Exclusive(Box::default()),
+            Kind::Aggregate(definition) if definition.each.is_some() => State::Peers(Box::default()),
             Kind::Aggregate(definition) => State::Aggregate(Box::new(aggregate::Aggregate::new(definition))),
         };
         Automaton { state, mute: None }
@@ -586,6 +601,7 @@ impl Automaton {
             State::Exclusive(state) => state.instant(ctx, now),
             State::Gauge(state) => state.instant(ctx, now),
             State::Aggregate(state) => state.instant(ctx, now),
+            State::Peers(state) => state.instant(ctx, now),
             State::Expected(state) => state.instant(ctx, now),
             State::Poll(state) => state.instant(ctx, now),
         }
@@ -608,6 +624,7 @@ impl Automaton {
             State::Order(state) => state.next_due(rule),
             State::Gauge(state) => state.next_due(rule),
             State::Aggregate(state) => state.next_due(rule),
+            State::Peers(state) => state.next_due(rule),
             State::Response(state) => state.next_due(),
             State::Count(state) => state.next_due(rule),
             State::Heartbeat(state) => state.next_due(rule),
@@ -630,6 +647,7 @@ impl Automaton {
             State::Order(state) => state.due(ctx, due),
             State::Gauge(state) => state.due(ctx, due),
             State::Aggregate(state) => state.due(ctx, due),
+            State::Peers(state) => state.due(ctx, due),
             State::Response(state) => state.due(ctx, due),
             State::Count(state) => state.due(ctx, due),
             State::Heartbeat(state) => state.due(ctx, due),
@@ -683,6 +701,7 @@ impl Automaton {
             State::Order(state) => state.open(),
             State::Gauge(state) => state.open(),
             State::Aggregate(state) => state.open(),
+            State::Peers(state) => state.open(),
             State::Point
             | State::Agreement(_)
             | State::Consecutive(_)
@@ -707,6 +726,7 @@ impl Automaton {
                 State::Exclusive(state) => state.is_idle(),
                 State::Gauge(state) => state.is_idle(),
                 State::Aggregate(state) => state.is_idle(),
+                State::Peers(state) => state.is_idle(),
                 State::Machine(state) => state.is_idle(),
                 State::Expected(state) => state.is_idle(),
                 State::Agreement(_) | State::Heartbeat(_) | State::Poll(_) => false,

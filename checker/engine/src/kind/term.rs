@@ -304,7 +304,7 @@ fn tied<'s>(mut samples: impl Iterator<Item = &'s Sample>) -> Vec<Option<Value>>
     values.into_iter().map(Some).collect()
 }
 
-fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     Val::from(a).compare(&Val::from(b))
 }
 
@@ -316,7 +316,7 @@ fn is_number(value: &Value) -> bool {
     }
 }
 
-fn double(value: &Value) -> f64 {
+pub(super) fn double(value: &Value) -> f64 {
     match value {
         Value::Int(int) => int.to_f64(),
         Value::Double(double) => *double,
@@ -324,11 +324,11 @@ fn double(value: &Value) -> f64 {
     }
 }
 
-fn int(value: u64) -> Int {
+pub(super) fn int(value: u64) -> Int {
     Int::Small(i128::from(value))
 }
 
-fn plus(a: &Value, b: &Value) -> Value {
+pub(super) fn plus(a: &Value, b: &Value) -> Value {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => Value::Int(a.add(b)),
         _ => Value::Double(double(a) + double(b)),

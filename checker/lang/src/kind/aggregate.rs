@@ -1,14 +1,14 @@
-//! `aggregate: {terms, window, close, assert, every}`.
+//! `aggregate: {terms, window, close, assert, every, each}`.
 use std::time::Duration;
 
-use engine::{Aggregate, AggregateSpan, KeyPart, Kind, Measure, RoleIdx, Term, Type, expr::Expr};
+use engine::{Aggregate, AggregateSpan, KeyPart, Kind, Measure, RoleIdx, Term, Type};
 
-use super::{Draft, start, wrong_type};
+use super::{Draft, each, figures::Figures, start, wrong_type};
 use crate::{
     diagnostic::Code,
     fact::Known,
     fields::{Fields, Params, Report},
-    names::{self, Names, Problem, Variable},
+    names,
     pattern::{Context, Layout, Parsed},
     rule::{Roles, TERMS},
     suggest,
@@ -41,6 +41,7 @@ struct WrittenTerm<'n> {
 
 struct Written<'n> {
     terms: Vec<WrittenTerm<'n>>,
+    each: Option<each::Written<'n>>,
     span: AggregateSpan,
     assert: Parsed<'n>,
     every: Option<Duration>,
@@ -101,6 +102,8 @@ pub(super) fn read<'n>(
         None => {}
     }
     let assert = fields.need("assert", report).and_then(|node| Parsed::of(node, 0, report));
+    let each_node = fields.take("each");
+    let each = each_node.and_then(|node| each::read(node, report));
     let every_node = fields.take("every");
     let every = every_node.and_then(|node| cx.params.duration(node, report));
     fields.finish(report);
@@ -133,7 +136,18 @@ pub(super) fn read<'n>(
     if let (Some(node), Some(Duration::ZERO)) = (every_node, every) {
         report.error(Code::Shape, &node.span, "`every` needs a length of time");
     }
+    if let (Some(node), Some(_)) = (each_node, close) {
+        report.error(Code::Shape, &node.span, "`each` is for windows: a `close` is judged for the whole group");
+    }
     for (place, term) in terms.iter().enumerate() {
+        if each_node.is_some() && matches!(term.measure, Measure::First | Measure::Last) {
+            report.error_help(
+                Code::Shape,
+                &start(&span),
+                format!("`{}` is one sample, and samples of one instant have no order to choose one by", term.name),
+                "with `each` measure what has one value: count, sum, avg, min, max, distinct, p50, …",
+            );
+        }
         let sliding = close.is_none() || term.window.is_some();
         if term.measure == Measure::Duration && close.is_none() && every.is_none() {
             report.error_help(
@@ -150,12 +164,19 @@ pub(super) fn read<'n>(
             report.error(Code::Duplicate, &start(&span), format!("there is a term `{}` already", term.name));
         }
     }
-    if terms.len() < declared {
+    if terms.len() < declared || each_node.is_some() != each.is_some() {
         // Whoever reads the assertion would only hear of terms that were never read.
         return None;
     }
-    let written =
-        Written { terms, span: measured?, assert: assert?, every, params: cx.params.clone(), facts: cx.facts.to_vec() };
+    let written = Written {
+        terms,
+        each,
+        span: measured?,
+        assert: assert?,
+        every,
+        params: cx.params.clone(),
+        facts: cx.facts.to_vec(),
+    };
     Some(Box::new(written))
 }
 
@@ -176,13 +197,14 @@ fn term<'n>(
         );
         return None;
     };
-    const OTHER: &[&str] = &["of", "window", "offset", "each"];
+    const OTHER: &[&str] = &["of", "window", "offset"];
     let mut found: Vec<(&'n Node, Measure)> = Vec::new();
     for (key, value) in entries {
         if let Some(measure) = measure(&key.name) {
             found.push((value, measure));
         } else if key.name == "each" {
-            report.error(Code::Unsupported, &key.span, "`each` is not supported yet by this version");
+            let help = "write it beside `terms`: all of them are then measured for each member";
+            report.error_help(Code::UnknownField, &key.span, "`each` belongs to the aggregate, not to a term", help);
         } else if !OTHER.contains(&key.name.as_str()) {
             let known = MEASURES.iter().map(|(name, _)| *name).chain(OTHER.iter().copied());
             let help = match suggest::closest(&key.name, known) {
@@ -239,6 +261,9 @@ impl<'n> Draft<'n> for Written<'n> {
             if let Some(value) = &term.value {
                 layout.mark(term.of as usize, &value.tree);
             }
+            if let Some(each) = &self.each {
+                each.mark(term.of, layout);
+            }
         }
     }
 
@@ -267,7 +292,14 @@ impl<'n> Draft<'n> for Written<'n> {
                 offset: *offset,
             });
         }
-        let mut names = Measured { written: &self, types: &types, key };
+        let names: Vec<(&str, Type)> = terms.iter().map(|term| term.name.as_str()).zip(types).collect();
+        let figures =
+            Figures::of(&names, key, self.each.as_ref().map(|each| each.name.as_str()), &self.params, &self.facts);
+        let each = match &self.each {
+            Some(each) => Some(each.finish(&terms, &figures, layout, key, report)?),
+            None => None,
+        };
+        let mut names = figures;
         let assert = match names::resolve(&self.assert.tree, &mut names) {
             Ok((assert, Type::Bool | Type::Any)) => assert,
             Ok((_, kind)) => {
@@ -280,7 +312,7 @@ impl<'n> Draft<'n> for Written<'n> {
                 return None;
             }
         };
-        Some(Kind::Aggregate(Box::new(Aggregate { terms, span: self.span, assert, every: self.every })))
+        Some(Kind::Aggregate(Box::new(Aggregate { terms, span: self.span, assert, every: self.every, each })))
     }
 }
 
@@ -317,63 +349,5 @@ fn yields(measure: Measure, of: Type) -> Type {
         | Measure::First
         | Measure::Last
         | Measure::Percentile(_) => of,
-    }
-}
-
-/// What an assertion over terms may speak of: the terms, the parts of the key, facts and parameters.
-struct Measured<'w, 'n> {
-    written: &'w Written<'n>,
-    types: &'w [Type],
-    key: &'w [KeyPart],
-}
-
-impl Measured<'_, '_> {
-    fn known(&self) -> Vec<&str> {
-        let terms = self.written.terms.iter().map(|term| term.name.as_str());
-        terms.chain(self.key.iter().map(|part| part.name.as_str())).collect()
-    }
-}
-
-impl Names for Measured<'_, '_> {
-    fn variable(&mut self, variable: Variable) -> Result<(Expr, Type), Problem> {
-        let name = match &variable {
-            Variable::Builtin(name) => (*name).to_owned(),
-            Variable::Attr(name) | Variable::Let(name) | Variable::Resource(name) => name.clone(),
-        };
-        if let Some(place) = self.written.terms.iter().position(|term| term.name == name) {
-            let kind = self.types[place];
-            return Ok((names::typed(Expr::Slot(place as u16), kind), kind));
-        }
-        if let Some(place) = self.key.iter().position(|part| part.name == name) {
-            return Ok((Expr::Slot((self.written.terms.len() + place) as u16), Type::Any));
-        }
-        let problem = Problem::new(Code::Name, format!("there is no term `{name}`"));
-        Err(match suggest::closest(&name, self.known()) {
-            Some(meant) => problem.help(format!("did you mean `{meant}`?")),
-            None => problem.help(format!("`assert` speaks of terms and parts of the key: {}", self.known().join(", "))),
-        })
-    }
-
-    fn longest(&mut self, segments: &[String]) -> Option<(usize, Variable)> {
-        let known = self.known();
-        let longest =
-            (1..=segments.len()).rev().find(|length| known.contains(&segments[..*length].join(".").as_str()))?;
-        Some((longest, Variable::Attr(segments[..longest].join("."))))
-    }
-
-    fn role(&mut self, _: &str) -> Option<RoleIdx> {
-        None
-    }
-
-    fn role_variable(&mut self, _: RoleIdx, _: &[String]) -> Result<(usize, Expr, Type), Problem> {
-        Err(Problem::new(Code::Name, "an assertion over many events speaks of no single one"))
-    }
-
-    fn param(&mut self, name: &str) -> Result<(Expr, Type), Problem> {
-        self.written.params.expression(name)
-    }
-
-    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
-        crate::fact::find(name, &self.written.facts)
     }
 }

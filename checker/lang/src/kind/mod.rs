@@ -1,7 +1,9 @@
 //! Kinds that are read in files of their own: each reads its map, says what its roles must keep, and is finished when the
 //! slots are laid out.
 pub(crate) mod aggregate;
+mod each;
 pub(crate) mod exclusive;
+pub(crate) mod figures;
 pub(crate) mod monotonic;
 pub(crate) mod order;
 pub(crate) mod sequence;

@@ -45,8 +45,11 @@ pub(crate) fn event(number: usize, ev: &Ev) -> Event {
     }
 }
 
-/// The program of one rule without a key.
+/// The program of one rule without a key, or of a whole pack.
 pub(crate) fn program(rule: &str) -> Program {
+    if rule.starts_with("pack:") {
+        return program_of(rule);
+    }
     let body: String = rule.lines().map(|line| format!("    {line}\n")).collect();
     program_of(&format!("pack: p\nrules:\n  - id: r\n    key: []\n{body}"))
 }

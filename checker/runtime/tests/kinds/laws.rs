@@ -55,6 +55,86 @@ const LEASE: &str = "exclusive:\n  enter: a\n  exit: b\n  renew: c\n  ttl: 5s\n 
 const PRECEDENCE: &str = "precedence:\n  event: b\n  requires: a\n  within: 6s";
 const RESPONSE: &str = "response:\n  when: a\n  then: b\n  within: 4s";
 const CONSECUTIVE: &str = "consecutive:\n  fail: a\n  ok: b\n  count: 3";
+/// Rules on the verdicts of rules, three deep: one that is said on arrival, levels, and absences of verdicts.
+const STORIES: &str = "\
+pack: p
+rules:
+  - id: low
+    key: []
+    never: a where v == 3
+    emits:
+      on: violated
+      event: low.seen
+  - id: answered
+    key: [h]
+    response:
+      when: a
+      then: b
+      within: 4s
+    emits:
+      on: violated
+      event: missed
+      set:
+        of: h + 1
+  - id: few
+    key: []
+    count:
+      of: [missed, low.seen]
+      max: 1
+      window: 6s
+  - id: calm
+    key: []
+    response:
+      when:
+        event: invar.violated
+        rule: few
+      then:
+        event: invar.resolved
+        rule: few
+      within: 3s
+  - id: explained
+    key: []
+    precedence:
+      event:
+        event: invar.violated
+        rule: [few, calm]
+      requires: c
+      within: 5s
+  - id: ordered
+    key: [of]
+    sequence:
+      steps:
+        - missed
+        - not:
+            event: b
+            let:
+              of: h + 1
+        - missed
+      within: 20s
+";
+const GROUP: &str = "\
+pack: p
+facts:
+  members:
+    row: [h]
+    set_by: a
+    unset_by: b
+rules:
+  - id: r
+    key: []
+    aggregate:
+      each:
+        in: fact.members()
+        as: h
+      terms:
+        n:
+          count: c
+        most:
+          max: v
+          of: c
+      window: 5s
+      assert: n <= 2 * n.avg && (!has(most) || most <= most.median + 2)
+";
 const COUNTED: &str = "\
 aggregate:
   terms:
@@ -193,6 +273,20 @@ proptest! {
             from = close;
         }
         prop_assert_eq!(recorded(CLOSED, &events), expected);
+    }
+
+    #[test]
+    fn rules_on_rules_do_not_depend_on_arrival(
+        events in history(ABC, 4, 14),
+        keys in prop::collection::vec(any::<u64>(), 14),
+        cut in 0_usize..14,
+    ) {
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by_key(|&number| keys[number]);
+        for pack in [STORIES, GROUP] {
+            let [recorded, live] = both_ways(pack, &events, &order, cut);
+            prop_assert_eq!(recorded, live, "{}", pack);
+        }
     }
 
     #[test]

@@ -9,9 +9,11 @@ use super::Outcome;
 /// Runs the tests beside packs (NAME.test.yaml): events at relative times, the violations expected of the rules under
 /// test, and nothing else tolerated of those.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  invar test rules/\n  invar test my-pack.test.yaml")]
+#[command(
+    after_help = "Examples:\n  invar test rules/\n  invar test my-pack.yaml\n\nThe tests of my-pack.yaml stand beside it, in my-pack.test.yaml."
+)]
 pub struct Arguments {
-    /// Test files, or folders of them
+    /// Packs, their test files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name the tests that passed, too

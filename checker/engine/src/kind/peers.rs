@@ -1,0 +1,289 @@
+//! `aggregate` with `each`: the terms are measured for every member of a group, zero-filled, and the assertion is judged
+//! for every member beside what all of them come to together.
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::time::Duration;
+use event::{Timestamp, Value};
+
+use super::{
+    Anchor, Ctx, Instant, What,
+    aggregate::{Terms, cite, key_parts, sample, tick_from},
+    encode,
+    level::Level,
+    statistic,
+    term::Term,
+};
+use crate::{
+    expr::Val,
+    key,
+    pack::{Aggregate as Definition, Each, Kind, OnRestart, Rule, Statistic},
+    scope::Span,
+    verdict::Unknown,
+};
+
+/// How many members one group may have, and how many others may have been heard of; beyond, nothing is said of it.
+const PEERS_MAX: usize = 4_096;
+
+/// What the members of one group hold.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Peers {
+    /// Whoever something is known of, by name as a key's part is written.
+    peers: BTreeMap<Box<[u8]>, Peer>,
+    span: Option<Span>,
+    /// The next tick of `every` that may find something new.
+    tick: Option<Timestamp>,
+    /// Something has happened since the last tick.
+    stirred: bool,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Peer {
+    terms: Vec<Term>,
+    level: Level,
+}
+
+impl Peer {
+    fn new(definition: &Definition) -> Self {
+        Peer { terms: definition.terms.iter().map(|_| Term::new()).collect(), level: Level::default() }
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.level.is_open() && self.terms.iter().all(|term| term.is_empty() && term.is_fresh())
+    }
+}
+
+/// Names what is wrong with a member since then.
+fn anchor(member: &[u8], since: Timestamp) -> Anchor {
+    Anchor::Peer(since, xxhash_rust::xxh3::xxh3_64(member))
+}
+
+fn hold(rule: &Rule) -> Duration {
+    rule.hold.map(|hold| hold.lasts).unwrap_or_default()
+}
+
+impl Peers {
+    pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
+        let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
+        let Some(each) = &definition.each else { return };
+        let span = ctx.span(now.ts);
+        let ended = now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended;
+        if ended || (self.span.is_some() && self.span != span) {
+            self.end(ctx, now.ts);
+        }
+        self.span = span;
+        if span.is_none() {
+            return;
+        }
+        self.advance(definition, now.ts);
+        let touched = self.take(ctx, definition, each, now);
+        match definition.every {
+            None => self.judge(ctx, definition, each, now.ts, touched, touched),
+            // The first tick that counts what happened at this instant.
+            Some(every) if touched => {
+                self.stirred = true;
+                let tick = tick_from(now.ts, every);
+                self.tick = Some(self.tick.map_or(tick, |known| known.min(tick)));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn advance(&mut self, definition: &Definition, ts: Timestamp) {
+        for peer in self.peers.values_mut() {
+            for (term, state) in definition.terms.iter().zip(&mut peer.terms) {
+                state.advance(term, definition.window(term), ts);
+            }
+        }
+    }
+
+    /// Takes the instant's events to the members they are of; returns whether there were any.
+    fn take(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, each: &Each, now: &Instant<'_>) -> bool {
+        let mut touched = false;
+        for (place, term) in definition.terms.iter().enumerate() {
+            for touch in now.of(term.of) {
+                ctx.exercise(now.ts);
+                touched = true;
+                let whose = each.whose.get(place).and_then(|whose| ctx.value_of(whose, touch));
+                let (Some(member), Some(sample)) = (whose, sample(ctx, term, touch)) else {
+                    ctx.unknown(Unknown::Absent);
+                    continue;
+                };
+                let member = encode(&Val::from(&member));
+                if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&member) {
+                    ctx.unknown(Unknown::TooMany);
+                    continue;
+                }
+                let peer = self.peers.entry(member).or_insert_with(|| Peer::new(definition));
+                if let (Some(state), Some(sample)) = (peer.terms.get_mut(place), sample)
+                    && !state.take(term, definition.window(term), sample, now.ts)
+                {
+                    ctx.unknown(Unknown::Incomparable);
+                }
+            }
+        }
+        touched
+    }
+
+    /// Judges every member as of `ts`: at an event, or because time or the group has moved on.
+    fn judge(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        definition: &Definition,
+        each: &Each,
+        ts: Timestamp,
+        by_event: bool,
+        stirred: bool,
+    ) {
+        let mut keys = key_parts(ctx);
+        let nothing: Vec<Option<Value>> = definition.terms.iter().map(|_| None).collect();
+        let members = super::members(&each.members, &Terms { ctx, values: &nothing, keys: &keys, group: &[], ts });
+        let Some(members) = members.filter(|members| members.len() <= PEERS_MAX) else {
+            if by_event {
+                ctx.unknown(Unknown::Absent);
+            }
+            self.recover_all(ctx, ts);
+            return;
+        };
+        let zero = Peer::new(definition);
+        let figures: Vec<Vec<Option<Value>>> =
+            members.iter().map(|member| self.figures(definition, member, &zero, ts)).collect();
+        let group: Vec<Option<Value>> = (0..definition.terms.len())
+            .flat_map(|place| {
+                let of_all: Vec<&Value> = figures.iter().filter_map(|values| values[place].as_ref()).collect();
+                Statistic::ALL.map(|statistic| statistic::of(statistic, &of_all, members.len()))
+            })
+            .collect();
+        let overflowed = self.peers.values().any(|peer| peer.terms.iter().any(Term::overflowed));
+        let seen_enough = ctx.has_heard_since(ts.minus(definition.longest()));
+        let mut found: Vec<(Anchor, What, Vec<Option<Value>>, Value)> = Vec::new();
+        for (member, values) in members.iter().zip(figures) {
+            let name = key::decode(member);
+            keys.push(name.clone());
+            let verdict = definition.assert.test(&Terms { ctx, values: &values, keys: &keys, group: &group, ts });
+            keys.pop();
+            let known = self.peers.get(member).map(|peer| peer.level).unwrap_or_default();
+            let fails = match verdict {
+                Ok(fails) if !overflowed => !fails,
+                _ => {
+                    if by_event {
+                        ctx.unknown(if overflowed { Unknown::TooMany } else { Unknown::Absent });
+                    }
+                    self.recover(ctx, member, ts);
+                    continue;
+                }
+            };
+            if !fails {
+                ctx.tally.held += u64::from(by_event);
+                self.recover(ctx, member, ts);
+                continue;
+            }
+            if !known.is_open() && ctx.completing && !stirred {
+                // Only the time that runs on after the last event started it.
+                continue;
+            }
+            if !known.is_open() && !seen_enough {
+                ctx.unknown(Unknown::BeforeStart);
+                continue;
+            }
+            let peer = self.peers.entry(member.clone()).or_insert_with(|| Peer::new(definition));
+            if let (Some(since), Some(name)) = (peer.level.fails(ts, hold(ctx.rule), by_event), name) {
+                let (at, evidence) = (since.plus(hold(ctx.rule)), cite(definition, &peer.terms));
+                let what = What::Violated { at, evidence, missing: None, level: true };
+                found.push((
+                    anchor(member, since),
+                    what,
+                    values.into_iter().chain(group.iter().cloned()).collect(),
+                    name,
+                ));
+            }
+        }
+        for (anchor, what, values, member) in found {
+            ctx.find_of(anchor, what, values, member);
+        }
+        self.part(ctx, &members, ts);
+    }
+
+    /// Ends what is wrong with those who are no members any more, and lets go of whom nothing is known of.
+    fn part(&mut self, ctx: &mut Ctx<'_>, members: &[Box<[u8]>], ts: Timestamp) {
+        let strangers: Vec<Box<[u8]>> = self
+            .peers
+            .iter()
+            .filter(|(name, peer)| peer.level.is_open() && members.binary_search(name).is_err())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for stranger in strangers {
+            self.recover(ctx, &stranger, ts);
+        }
+        self.peers.retain(|_, peer| !peer.is_idle());
+    }
+
+    fn figures(&self, definition: &Definition, member: &[u8], zero: &Peer, ts: Timestamp) -> Vec<Option<Value>> {
+        let terms = &self.peers.get(member).unwrap_or(zero).terms;
+        let figure = |(term, state): (&crate::pack::Term, &Term)| {
+            state.values(term, definition.window(term), ts).into_iter().next().flatten()
+        };
+        definition.terms.iter().zip(terms).map(figure).collect()
+    }
+
+    fn recover(&mut self, ctx: &mut Ctx<'_>, member: &[u8], ts: Timestamp) {
+        let onset = self.peers.get_mut(member).and_then(|peer| peer.level.recover());
+        if let Some(since) = onset {
+            ctx.find(anchor(member, since), What::Resolved(ts));
+        }
+    }
+
+    fn recover_all(&mut self, ctx: &mut Ctx<'_>, ts: Timestamp) {
+        for (member, peer) in &mut self.peers {
+            if let Some(since) = peer.level.recover() {
+                ctx.find(anchor(member, since), What::Resolved(ts));
+            }
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Ctx<'_>, ts: Timestamp) {
+        self.recover_all(ctx, ts);
+        *self = Peers::default();
+    }
+
+    pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
+        let Kind::Aggregate(definition) = &rule.kind else { return None };
+        let hold = hold(rule);
+        let lasts = self.peers.values().filter_map(|peer| peer.level.lasts(hold)).min();
+        let change = |peer: &Peer| {
+            let terms = definition.terms.iter().zip(&peer.terms);
+            terms.filter_map(|(term, state)| state.next_change(term, definition.window(term))).min()
+        };
+        let next = match definition.every {
+            Some(_) => self.tick,
+            None => self.peers.values().filter_map(change).min(),
+        };
+        next.into_iter().chain(lasts).min()
+    }
+
+    pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
+        let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
+        let Some(each) = &definition.each else { return };
+        if self.span.is_some_and(|span| ctx.span_ended(&span, due)) {
+            self.end(ctx, due);
+            return;
+        }
+        self.advance(definition, due);
+        let mut stirred = false;
+        if let Some(every) = definition.every
+            && self.tick.is_some_and(|tick| tick <= due)
+        {
+            // Once nothing is left in any window, nothing changes any more.
+            let alive = self.peers.values().any(|peer| peer.terms.iter().any(|term| !term.is_empty()));
+            self.tick = alive.then(|| due.plus(every));
+            stirred = core::mem::take(&mut self.stirred);
+        }
+        self.judge(ctx, definition, each, due, false, stirred);
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        self.peers.values().filter(|peer| peer.level.is_open()).count() as u64
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.peers.is_empty()
+    }
+}
