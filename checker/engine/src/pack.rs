@@ -203,6 +203,10 @@ pub struct Rule {
     pub labels: Vec<(String, String)>,
     /// Key parts that make the incident's group; empty: the node, else the network.
     pub group_by: Vec<String>,
+    /// An absence counts even while the node that should have spoken is silent.
+    pub silence_counts: bool,
+    /// For how long after a node was first heard its look-backs may go past the beginning; `None`: the engine's own time.
+    pub settle: Option<Duration>,
     /// How long after its last event an instance is forgotten.
     pub forget_after: Duration,
     /// How many instances it may keep.

@@ -150,7 +150,6 @@ impl<'n> Fields<'n> {
     /// Fields that exist in the language but not in this version.
     pub(crate) fn not_yet(&mut self, names: &[&'static str], report: &mut Report<'_>) {
         for &name in names {
-            self.asked.push(name);
             if let Some(place) = self.left.iter().position(|(key, _)| key.name == name) {
                 let (key, _) = self.left.remove(place);
                 report.error(Code::Unsupported, &key.span, format!("`{name}` is not supported yet by this version"));
@@ -160,6 +159,8 @@ impl<'n> Fields<'n> {
 
     /// Reports what nobody asked for.
     pub(crate) fn finish(self, report: &mut Report<'_>) {
+        #[cfg(test)]
+        asked::note(self.what, &self.asked);
         for (key, _) in self.left {
             let message = format!("{} {} has no field `{}`", article(self.what), self.what, key.name);
             let help = match suggest::closest(&key.name, self.asked.iter().copied()) {
@@ -306,4 +307,31 @@ pub(crate) fn labels(node: &Node, report: &mut Report<'_>) -> Vec<(String, Strin
 /// `a` or `an`.
 fn article(word: &str) -> &'static str {
     if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
+/// What was read of each kind of map, for the test that the schema says the same.
+#[cfg(test)]
+pub(crate) mod asked {
+    use std::{
+        cell::RefCell,
+        collections::{BTreeMap, BTreeSet},
+    };
+
+    type Asked = BTreeMap<&'static str, BTreeSet<&'static str>>;
+
+    thread_local! {
+        static ASKED: RefCell<Asked> = RefCell::default();
+    }
+
+    pub(crate) fn note(what: &'static str, fields: &[&'static str]) {
+        ASKED.with_borrow_mut(|asked| asked.entry(what).or_default().extend(fields));
+    }
+
+    pub(crate) fn forget() {
+        ASKED.take();
+    }
+
+    pub(crate) fn all() -> Asked {
+        ASKED.with_borrow(Clone::clone)
+    }
 }

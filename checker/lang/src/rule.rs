@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The kinds of this version.
-const KINDS: &[&str] = &[
+pub(crate) const KINDS: &[&str] = &[
     "never",
     "always",
     "response",
@@ -206,7 +206,15 @@ pub(crate) fn compile<'n>(
     let by = modifiers::by(&mut fields, &mut roles, strict, report);
     let hold = modifiers::hold(&mut fields, word, cx, report);
     let emits_node = fields.take("emits");
-    fields.not_yet(&["on_silence", "settle"], report);
+    let silence_counts = fields.take("on_silence").is_some_and(|node| match node.scalar().as_deref() {
+        Some("violated") => true,
+        Some("unknown") => false,
+        _ => {
+            report.error(Code::Shape, &node.span, "`on_silence` is `unknown` or `violated`");
+            false
+        }
+    });
+    let settle = fields.take("settle").and_then(|node| cx.params.duration(node, report));
     fields.finish(report);
 
     let draft = draft?;
@@ -301,7 +309,7 @@ pub(crate) fn compile<'n>(
         return None;
     }
     let meaning = format!(
-        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{forget_after:?}{max_keys}"
+        "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{silence_counts}{settle:?}{forget_after:?}{max_keys}"
     );
     let (emits, declared): (Vec<_>, Vec<_>) = emitted.unwrap_or_default().into_iter().unzip();
     let rule = Rule {
@@ -329,6 +337,8 @@ pub(crate) fn compile<'n>(
         owner,
         labels,
         group_by,
+        silence_counts,
+        settle,
         forget_after,
         max_keys,
         emits,

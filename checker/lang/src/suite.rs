@@ -151,7 +151,7 @@ fn case(node: &Node, report: &mut Report<'_>) -> Option<Case> {
 }
 
 fn event(node: &Node, number: usize, report: &mut Report<'_>) -> Option<Event> {
-    let mut fields = Fields::of(node, "event", report)?;
+    let mut fields = Fields::of(node, "test event", report)?;
     let at = fields.need("at", report).and_then(|node| Params::default().duration(node, report));
     let name = fields.need("event", report).and_then(|node| text(node, report));
     let mut word = |name: &'static str, report: &mut Report<'_>| {

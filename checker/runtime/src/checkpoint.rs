@@ -86,6 +86,24 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Copies them to another folder; returns how many.
+    ///
+    /// # Errors
+    /// When one cannot be read or written. One that goes away meanwhile has been replaced by a newer one.
+    pub fn copy_to(&self, other: &Path) -> io::Result<u64> {
+        fs::create_dir_all(other)?;
+        let mut copied = 0;
+        for path in self.paths()? {
+            let Some(name) = path.file_name() else { continue };
+            match fs::copy(&path, other.join(name)) {
+                Ok(_) => copied += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(copied)
+    }
+
     /// The newest one that can be read and whose frame is at most `frame_max`, and what was wrong with newer ones.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ mod packs;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    SqlitePool,
+    ConnectOptions, Connection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -52,6 +52,18 @@ impl Store {
             .busy_timeout(Duration::from_secs(10));
         let open = |connections| SqlitePoolOptions::new().max_connections(connections).connect_with(options.clone());
         Self::with_pools(open(1).await?, Some(open(4).await?)).await
+    }
+
+    /// Copies the database in `from`, which another process may be using, to the file `to`, as it is at one moment.
+    ///
+    /// # Errors
+    /// When there is none, or the copy cannot be written.
+    pub async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(Duration::from_secs(10));
+        let mut connection = options.connect().await?;
+        sqlx::query("vacuum into ?").bind(to.to_string_lossy().as_ref()).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// A database that ends with the process, for tests.

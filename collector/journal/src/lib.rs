@@ -23,6 +23,7 @@
 //!
 //! The form on disk is described in the modules `frame` and `segment`; a journal written by an older version stays
 //! readable (`test_data`). The crate knows nothing of what bodies mean.
+mod backup;
 mod config;
 mod disk;
 mod error;
@@ -42,6 +43,7 @@ mod scan;
 mod segment;
 mod writer;
 
+pub use backup::{Copied, copy};
 pub use config::{Config, SyncPolicy, Verify};
 pub use disk::{Disk, SegmentFile};
 pub use error::{AppendError, Corruption, Fullness, OpenError, ReadError};

@@ -3,6 +3,7 @@
 mod adoption;
 mod alerts;
 mod api;
+mod backup;
 mod cli;
 mod consequences;
 mod crash;

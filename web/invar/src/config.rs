@@ -180,6 +180,53 @@ impl RawConfig {
     }
 }
 
+impl Config {
+    /// The settings as a file for `--config`, secrets left out; `allow_open` is told apart, as it is gone once it was asked.
+    #[must_use]
+    pub fn as_file(&self, allow_open: bool) -> String {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let tokens: Vec<&str> = self.ingest_tokens.iter().map(|(name, _)| name.as_str()).collect();
+        let lines: [(&str, Option<String>, &str); 14] = [
+            ("data", Some(self.data.display().to_string()), "journal, database, checkpoints"),
+            ("rules", path(&self.rules), "a folder of packs"),
+            ("grpc", Some(self.grpc.to_string()), "OTLP over gRPC"),
+            ("http", Some(self.http.to_string()), "OTLP over HTTP, and event lines"),
+            ("web", Some(self.web.to_string()), "the dashboard and the JSON API"),
+            ("allow_open", Some(allow_open.to_string()), "addresses beyond loopback without tokens"),
+            ("enforce_breakers", Some(self.enforce_breakers.to_string()), "nodes must obey every breaker"),
+            ("ingest_tokens", None, "name=secret, separated by commas"),
+            ("alerts", path(&self.alerts), "a file with receivers and routes"),
+            (
+                "public_url",
+                Some(self.public_url.clone()).filter(|url| !url.is_empty()),
+                "where people open the dashboard",
+            ),
+            ("retain_size", Some(self.retain_bytes.to_string()), "how much of the journal is kept, in bytes"),
+            ("retain_age", Some(format!("{}s", self.retain_age.as_secs())), "for how long"),
+            ("request_size", Some(self.request_bytes_max.to_string()), "the greatest request, inflated, in bytes"),
+            ("telemetry", self.telemetry.clone(), "where Invar's own traces and logs go, OTLP over gRPC"),
+        ];
+        let mut file = String::new();
+        for (name, value, about) in lines {
+            let line = match value {
+                Some(value) => format!("{name}: {}", quoted(&value)),
+                None => format!("# {name}:"),
+            };
+            file.push_str(&format!("{line:<44} # {about}\n"));
+        }
+        if !tokens.is_empty() {
+            file.push_str(&format!("# tokens are set for: {}\n", tokens.join(", ")));
+        }
+        file
+    }
+}
+
+/// A YAML scalar that is read back as that text.
+fn quoted(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c)) && !text.is_empty();
+    if plain { text.to_owned() } else { format!("{text:?}") }
+}
+
 fn address(name: &str, text: Option<&str>, port: u16, open: bool, problems: &mut Vec<String>) -> SocketAddr {
     let default = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);
     let Some(text) = text else { return default };

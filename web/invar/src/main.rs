@@ -40,6 +40,12 @@ enum Command {
     Explain(cmd::explain::Arguments),
     /// Try an expression against one event
     Eval(cmd::eval::Arguments),
+    /// Print the JSON Schema of packs, for editors
+    Schema(cmd::schema::Arguments),
+    /// Print the settings that `serve` would run with
+    Config(cmd::config::Arguments),
+    /// Copy a data directory while Invar runs on it
+    Backup(cmd::backup::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +57,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => cmd::replay::run(&arguments),
         Command::Explain(arguments) => cmd::explain::run(&arguments),
         Command::Eval(arguments) => cmd::eval::run(&arguments),
+        Command::Schema(arguments) => cmd::schema::run(&arguments),
+        Command::Config(arguments) => cmd::config::run(arguments),
+        Command::Backup(arguments) => cmd::backup::run(&arguments),
     };
     match outcome {
         Ok(cmd::Outcome::Fine) => ExitCode::SUCCESS,

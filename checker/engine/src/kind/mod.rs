@@ -295,7 +295,7 @@ impl Ctx<'_> {
         let state = self.sources.find_node(network, node)?;
         let withheld = if let Some(why) = state.gap(from, to) {
             Withheld::ForGood(why)
-        } else if self.sources.silent(network, node, to) {
+        } else if !self.rule.silence_counts && self.sources.silent(network, node, to) {
             Withheld::ForNow(Unknown::NodeSilent)
         } else if state.complete_to <= to {
             Withheld::ForNow(Unknown::Lagging)
@@ -368,9 +368,10 @@ impl Ctx<'_> {
             return false;
         }
         let Some((network, node)) = self.node() else { return false };
+        let settle = self.rule.settle.unwrap_or(self.timing.settle);
         self.sources
             .find_node(network, node)
-            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= self.timing.settle)
+            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
     }
 
     /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
@@ -386,7 +387,8 @@ impl Ctx<'_> {
 
     /// Whether the key's node was not heard after `deadline`, while others were: then an absence proves nothing.
     fn silent(&self, deadline: Timestamp) -> bool {
-        !self.offline && self.node().is_some_and(|(network, node)| self.sources.silent(network, node, deadline))
+        let silent = |(network, node)| self.sources.silent(network, node, deadline);
+        !self.offline && !self.rule.silence_counts && self.node().is_some_and(silent)
     }
 
     /// What a fact says as of a time.
@@ -461,7 +463,8 @@ fn members(of: &Expr, env: &dyn Env) -> Option<Vec<Box<[u8]>>> {
 
 /// Whether the member is a node that was not heard after the deadline while others were.
 fn is_silent(ctx: &Ctx<'_>, member: &[u8], deadline: Timestamp) -> bool {
-    crate::key::text(member).is_some_and(|node| ctx.sources.silent(ctx.network(), node, deadline))
+    let silent = |node: &str| ctx.sources.silent(ctx.network(), node, deadline);
+    !ctx.rule.silence_counts && crate::key::text(member).is_some_and(silent)
 }
 
 /// Kept slots, other roles and facts, as of the event's time.

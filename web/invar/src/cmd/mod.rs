@@ -1,11 +1,14 @@
 //! The commands. Each reads its flags and prints; what it calls is a library function.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people")]
 
+pub mod backup;
 pub mod check;
+pub mod config;
 pub mod demo;
 pub mod eval;
 pub mod explain;
 pub mod replay;
+pub mod schema;
 pub mod serve;
 pub mod test;
 
