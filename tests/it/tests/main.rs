@@ -10,6 +10,7 @@ mod crash;
 mod dashboards;
 mod faults;
 mod harness;
+mod overload;
 mod pages;
 mod refuse;
 mod replay;

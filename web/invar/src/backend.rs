@@ -16,12 +16,13 @@ use store::{IncidentRow, Planner, Store, StoreError};
 use tokio::sync::watch;
 use ui::{AdoptError, EventQuery, Force, Receiver};
 
-use crate::{adoption, metrics::Metrics};
+use crate::{adoption, backlog::Backlog, metrics::Metrics};
 
 /// The node behind the pages.
 pub(crate) struct Node {
     /// Why the rules on disk are not in force, if they are not.
     pub(crate) rules_trouble: watch::Receiver<Option<String>>,
+    pub(crate) backlog: Arc<Backlog>,
     pub(crate) journal: Journal,
     pub(crate) store: Store,
     pub(crate) planner: Arc<dyn Planner>,

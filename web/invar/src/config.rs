@@ -51,6 +51,12 @@ pub struct RawConfig {
     /// How long the journal is kept, for example 7d [default: 7d]
     #[arg(long, value_name = "AGE", env = "INVAR_RETAIN_AGE")]
     pub retain_age: Option<String>,
+    /// How much may wait to be judged before senders are told to come back later [default: 4GiB]
+    #[arg(long, value_name = "SIZE", env = "INVAR_BACKLOG_SIZE")]
+    pub backlog_size: Option<String>,
+    /// For how long it may wait [default: 1h]
+    #[arg(long, value_name = "AGE", env = "INVAR_BACKLOG_AGE")]
+    pub backlog_age: Option<String>,
     /// The greatest request, inflated [default: 64MiB]
     #[arg(long, value_name = "SIZE", env = "INVAR_REQUEST_SIZE")]
     pub request_size: Option<String>,
@@ -84,6 +90,10 @@ pub struct Config {
     pub retain_bytes: u64,
     /// See [`RawConfig::retain_age`].
     pub retain_age: Duration,
+    /// Bytes.
+    pub backlog_bytes: u64,
+    /// See [`RawConfig::backlog_age`].
+    pub backlog_age: Duration,
     /// Bytes.
     pub request_bytes_max: u64,
     /// See [`RawConfig::telemetry`].
@@ -126,6 +136,8 @@ impl RawConfig {
             public_url: self.public_url.or(file.public_url),
             retain_size: self.retain_size.or(file.retain_size),
             retain_age: self.retain_age.or(file.retain_age),
+            backlog_size: self.backlog_size.or(file.backlog_size),
+            backlog_age: self.backlog_age.or(file.backlog_age),
             request_size: self.request_size.or(file.request_size),
             telemetry: self.telemetry.or(file.telemetry),
         })
@@ -144,15 +156,10 @@ impl RawConfig {
         let web = address("web", self.web.as_deref(), 8080, self.allow_open, &mut problems);
         let retain_bytes = size("retain-size", self.retain_size.as_deref(), 20 << 30, &mut problems);
         let request_bytes_max = size("request-size", self.request_size.as_deref(), 64 << 20, &mut problems);
-        let week = Duration::from_secs(7 * 86_400);
-        let retain_age = match self.retain_age.as_deref().map(parse_duration) {
-            None => week,
-            Some(Some(age)) => age,
-            Some(None) => {
-                problems.push("retain-age: write a number and a unit, for example 7d or 12h".to_owned());
-                week
-            }
-        };
+        let backlog_bytes = size("backlog-size", self.backlog_size.as_deref(), 4 << 30, &mut problems);
+        let (hour, week) = (Duration::from_secs(3_600), Duration::from_secs(7 * 86_400));
+        let backlog_age = age("backlog-age", self.backlog_age.as_deref(), hour, &mut problems);
+        let retain_age = age("retain-age", self.retain_age.as_deref(), week, &mut problems);
         if let Some(rules) = self.rules.as_ref().filter(|rules| !rules.exists()) {
             problems.push(format!("rules: {} does not exist", rules.display()));
         }
@@ -174,6 +181,8 @@ impl RawConfig {
             public_url: self.public_url.unwrap_or_default().trim_end_matches('/').to_owned(),
             retain_bytes,
             retain_age,
+            backlog_bytes,
+            backlog_age,
             request_bytes_max,
             telemetry: self.telemetry,
         })
@@ -186,7 +195,7 @@ impl Config {
     pub fn as_file(&self, allow_open: bool) -> String {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let tokens: Vec<&str> = self.ingest_tokens.iter().map(|(name, _)| name.as_str()).collect();
-        let lines: [(&str, Option<String>, &str); 14] = [
+        let lines: [(&str, Option<String>, &str); 16] = [
             ("data", Some(self.data.display().to_string()), "journal, database, checkpoints"),
             ("rules", path(&self.rules), "a folder of packs"),
             ("grpc", Some(self.grpc.to_string()), "OTLP over gRPC"),
@@ -203,6 +212,8 @@ impl Config {
             ),
             ("retain_size", Some(self.retain_bytes.to_string()), "how much of the journal is kept, in bytes"),
             ("retain_age", Some(format!("{}s", self.retain_age.as_secs())), "for how long"),
+            ("backlog_size", Some(self.backlog_bytes.to_string()), "how much may wait to be judged, in bytes"),
+            ("backlog_age", Some(format!("{}s", self.backlog_age.as_secs())), "for how long it may"),
             ("request_size", Some(self.request_bytes_max.to_string()), "the greatest request, inflated, in bytes"),
             ("telemetry", self.telemetry.clone(), "where Invar's own traces and logs go, OTLP over gRPC"),
         ];
@@ -266,6 +277,16 @@ fn size(name: &str, text: Option<&str>, default: u64, problems: &mut Vec<String>
     let Some(text) = text else { return default };
     parse_size(text).unwrap_or_else(|| {
         problems.push(format!("{name}: `{text}` is not a size; write a number and KiB, MiB, GiB or TiB"));
+        default
+    })
+}
+
+fn age(name: &str, text: Option<&str>, default: Duration, problems: &mut Vec<String>) -> Duration {
+    let Some(text) = text else { return default };
+    parse_duration(text).unwrap_or_else(|| {
+        problems.push(format!(
+            "{name}: `{text}` is not a length of time; write a number and a unit, for example 7d or 12h"
+        ));
         default
     })
 }

@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     connections: Gauge,
     events: IntCounterVec,
     lag: Gauge,
+    backlog_bytes: Gauge,
+    backlog_seconds: Gauge,
     frontier: Gauge,
     judged: Gauge,
     journaled: Gauge,
@@ -80,6 +82,8 @@ impl Metrics {
                 "invar_rules_files_refused",
                 "1 while the rules on disk have mistakes and those in force stay, else 0.",
             )?,
+            backlog_bytes: gauge("invar_backlog_bytes", "What has been acknowledged and not been judged.")?,
+            backlog_seconds: gauge("invar_backlog_seconds", "How long ago the oldest of it was acknowledged.")?,
             lag: gauge("invar_checker_lag_seconds", "How far the frontier is behind the latest arrival.")?,
             frontier: gauge(
                 "invar_checker_frontier_timestamp_seconds",
@@ -145,6 +149,9 @@ impl Metrics {
         self.in_flight.set(node.otlp.in_flight_bytes() as f64);
         self.connections.set(counters.connections() as f64);
         self.journaled.set(*node.journal.durable().borrow() as f64);
+        let backlog = node.backlog.size(*node.shared.judged.borrow(), runtime::clock::now());
+        self.backlog_bytes.set(backlog.bytes as f64);
+        self.backlog_seconds.set(backlog.age.as_secs_f64());
         self.lag.set(crate::node::lag(&node.shared).as_secs_f64());
         if let Ok(mut status) = node.shared.status.write() {
             self.frontier.set(status.frontier.0 as f64 / 1e9);

@@ -1,7 +1,10 @@
 //! One running Invar: every role in one process, introduced to one another; started and stopped in the order of the flow.
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adoption,
     backend::{self, Node},
+    backlog::Backlog,
     config::Config,
     metrics::Metrics,
 };
@@ -40,6 +44,9 @@ const PACKS_SHOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How many refusals may wait for the ledger; more are counted and not kept.
 const REFUSALS_WAITING_MAX: usize = 256;
+
+/// When a sender may come back that was not heard because too much waits to be judged.
+const BACKLOG_RETRY: Duration = Duration::from_secs(5);
 
 /// How often the journal is cut to its size.
 const RETAIN_EVERY: Duration = Duration::from_secs(30);
@@ -112,7 +119,16 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
 
     let (refusals, ledger) = mpsc::channel(REFUSALS_WAITING_MAX);
     let metrics = Arc::new(Metrics::new()?);
-    let sink = Arc::new(ToJournal { journal: journal.clone(), refusals, metrics: metrics.clone() });
+    let judged = *shared.judged.borrow();
+    let backlog = Arc::new(Backlog::of(&journal, judged, config.backlog_bytes, config.backlog_age));
+    let sink = Arc::new(ToJournal {
+        journal: journal.clone(),
+        refusals,
+        metrics: metrics.clone(),
+        backlog: backlog.clone(),
+        judged: shared.judged.clone(),
+        full: AtomicBool::new(false),
+    });
     let settings = otlp::Settings {
         body_bytes_max: usize::try_from(config.request_bytes_max).unwrap_or(usize::MAX),
         ..otlp::Settings::default()
@@ -171,6 +187,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     }
     let node = Arc::new(Node {
         rules_trouble: rules_trouble_seen,
+        backlog,
         journal: journal.clone(),
         store: store.clone(),
         planner,
@@ -267,6 +284,31 @@ struct ToJournal {
     journal: Journal,
     refusals: mpsc::Sender<Refusal>,
     metrics: Arc<Metrics>,
+    backlog: Arc<Backlog>,
+    judged: watch::Receiver<u64>,
+    /// More has been acknowledged than may wait to be judged; said once when it begins and when it ends.
+    full: AtomicBool,
+}
+
+impl ToJournal {
+    /// Whether so much waits to be judged that nothing more is taken.
+    fn is_full(&self) -> bool {
+        let size = self.backlog.size(*self.judged.borrow(), clock::now());
+        let full = self.backlog.is_full(size);
+        if full != self.full.swap(full, Ordering::Relaxed) {
+            let (bytes, seconds) = (size.bytes, size.age.as_secs());
+            if full {
+                tracing::warn!(
+                    bytes,
+                    seconds,
+                    "more was acknowledged than can be judged: senders are told to come back later"
+                );
+            } else {
+                tracing::info!(bytes, seconds, "senders are heard again");
+            }
+        }
+        full
+    }
 }
 
 impl otlp::Sink for ToJournal {
@@ -275,11 +317,18 @@ impl otlp::Sink for ToJournal {
             otlp::Signal::Logs => Kind::LOGS,
             otlp::Signal::Traces => Kind::TRACES,
         };
+        if self.is_full() {
+            return Box::pin(async { Err(SinkError::Overloaded { retry_after: BACKLOG_RETRY }) });
+        }
+        let bytes = batch.body.len() as u64;
         let entry = Entry { kind, body: batch.body, events: batch.events, refused: batch.refused };
         let appended = self.journal.append(entry);
         Box::pin(async move {
             match appended.await {
-                Ok(_) => Ok(()),
+                Ok(appended) => {
+                    self.backlog.grew(appended, bytes);
+                    Ok(())
+                }
                 Err(AppendError::Full(_)) => Err(SinkError::Overloaded { retry_after: Duration::from_secs(2) }),
                 Err(AppendError::Closed) => Err(SinkError::Closed),
                 Err(error) => Err(SinkError::Disk(error.to_string())),
