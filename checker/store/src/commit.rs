@@ -3,10 +3,10 @@ use event::Timestamp;
 use serde_json::Value as Json;
 use sqlx::{Row, SqliteConnection};
 
-use crate::{BreakerUpdate, IncidentRow, NewDelivery, Store, StoreError, breakers, deliveries, incidents, note_change};
-
-/// How many violations of one incident are kept whole; after that only each whose number is a power of two.
-const VIOLATIONS_KEPT: i64 = 100;
+use crate::{
+    BreakerUpdate, IncidentRow, NewDelivery, Store, StoreError, breakers, deliveries, incidents, note_change,
+    storm::{self, Storms},
+};
 
 /// Points that nobody closed resolve after so long without another, by the journal's time.
 const RESOLVE_AFTER: std::time::Duration = std::time::Duration::from_secs(15 * 60);
@@ -131,11 +131,13 @@ impl Store {
             return Ok(false);
         }
         let mut last_change = 0;
+        let mut storms = Storms::of(&mut transaction, &step.changes).await?;
         for (place, change) in step.changes.iter().enumerate() {
             let rest = &step.changes[place + 1..];
-            let noted = apply(&mut transaction, change, rest, step.now, planner).await?;
+            let noted = apply(&mut transaction, change, rest, step.now, planner, &mut storms).await?;
             last_change = last_change.max(noted);
         }
+        last_change = last_change.max(storms.settle_all(&mut transaction, step.now).await?);
         let rested = resolve_rested(&mut transaction, step.now, planner).await?;
         last_change = last_change.max(rested);
         sqlx::query("update progress set frame = ?, frontier = ?, arrived = ? where id = 1")
@@ -215,15 +217,20 @@ impl Store {
     }
 }
 
-async fn apply(
+async fn apply<'s>(
     connection: &mut SqliteConnection,
-    change: &Change,
+    change: &'s Change,
     rest: &[Change],
     now: Timestamp,
     planner: &dyn Planner,
+    storms: &mut Storms<'s>,
 ) -> Result<i64, StoreError> {
-    match change {
-        Change::Violated(violation) => violated(connection, violation, rest, now, planner).await,
+    let settled = match change {
+        Change::Violated(_) => 0,
+        _ => storms.settle_all(connection, now).await?,
+    };
+    let noted = match change {
+        Change::Violated(violation) => violated(connection, violation, rest, now, planner, storms).await,
         Change::Breaker(breaker) => Ok(breakers::put(connection, breaker, &now.to_string()).await?),
         Change::Retracted { violation } => ended(connection, violation, "retracted", None, now, planner).await,
         Change::Resolved { violation, at } => {
@@ -232,22 +239,25 @@ async fn apply(
         Change::LateResolved { violation, event } => {
             ended(connection, violation, "late", Some(event.clone()), now, planner).await
         }
-    }
+    };
+    Ok(noted?.max(settled))
 }
 
-async fn violated(
+async fn violated<'s>(
     connection: &mut SqliteConnection,
-    violation: &NewViolation,
+    violation: &'s NewViolation,
     rest: &[Change],
     now: Timestamp,
     planner: &dyn Planner,
+    storms: &mut Storms<'s>,
 ) -> Result<i64, StoreError> {
     let (at, seen) = (violation.at.to_string(), now.to_string());
-    let known = sqlx::query("select incident, state from violations where id = ?")
-        .bind(&violation.id)
-        .fetch_optional(&mut *connection)
-        .await?;
-    if let Some(known) = known {
+    if storms.knows(&violation.id) {
+        storms.settle_all(connection, now).await?;
+        let known = sqlx::query("select incident, state from violations where id = ?")
+            .bind(&violation.id)
+            .fetch_one(&mut *connection)
+            .await?;
         let (incident, state): (String, String) = (known.get(0), known.get(1));
         sqlx::query("update violations set message = ?, evidence = ?, missing = ? where id = ?")
             .bind(&violation.message)
@@ -267,6 +277,10 @@ async fn violated(
         // More evidence of one that a storm left out.
         return Ok(0);
     }
+    if storms.count(violation) {
+        return Ok(0);
+    }
+    storms.settle(connection, violation, now).await?;
     let latest = incidents::latest_of_case(connection, violation).await?;
     let reopen_from = now.minus(REOPEN_WITHIN).to_string();
     let (incident, transition) = match latest {
@@ -299,7 +313,8 @@ async fn violated(
     .fetch_one(&mut *connection)
     .await?
     .get(0);
-    if count <= VIOLATIONS_KEPT || (count & (count - 1)) == 0 {
+    storms.wrote(violation, &incident, count);
+    if storm::is_kept(count) {
         sqlx::query(
             "insert into violations (id, incident, at, detected_at, state, key, message, evidence, missing)
              values (?, ?, ?, ?, 'violated', ?, ?, ?, ?)",

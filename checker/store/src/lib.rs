@@ -10,6 +10,7 @@ mod health;
 mod incidents;
 mod overview;
 mod packs;
+mod storm;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -247,6 +247,48 @@ async fn a_storm_is_one_incident_with_a_count_and_a_bounded_sample() {
     assert_eq!(desk.outbox().await.len(), 1);
 }
 
+/// What comes in one step leaves what it leaves in as many steps, however much of it is counted together.
+#[tokio::test]
+async fn a_step_leaves_what_its_changes_leave_one_by_one() {
+    let mut chance = 7_u64;
+    let mut draw = |below: u64| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) % below
+    };
+    let mut changes = Vec::new();
+    for number in 0..1_200 {
+        let earlier = format!("v{}", draw(number + 1));
+        changes.push(match draw(60) {
+            0 => Change::Retracted { violation: earlier },
+            1 => Change::Resolved { violation: earlier, at: crate::START },
+            2 => Change::Violated(Box::new(violation(&earlier, crate::START))),
+            other => {
+                let mut new = violation(&format!("v{number}"), crate::START);
+                if other % 5 == 0 {
+                    (new.group, new.node) = ("n2".into(), "n2".into());
+                }
+                if other == 59 {
+                    new.severity = engine::Severity::Critical;
+                }
+                Change::Violated(Box::new(new))
+            }
+        });
+    }
+    let (mut at_once, mut singly) = (Desk::new().await, Desk::new().await);
+    at_once.commit(changes.clone()).await;
+    for change in changes {
+        singly.commit(vec![change]).await;
+    }
+    let (one, other) = (at_once.incidents().await, singly.incidents().await);
+    assert_eq!(json!(one), json!(other));
+    assert!(one.iter().any(|incident| incident.count > 500), "a storm was among them");
+    for incident in one {
+        let (kept, _) = at_once.store.violations(&incident.id, None, 1_000).await.unwrap();
+        let (also, _) = singly.store.violations(&incident.id, None, 1_000).await.unwrap();
+        assert_eq!(json!(kept), json!(also));
+    }
+}
+
 #[tokio::test]
 async fn filters_and_cursors_find_every_incident_once() {
     let mut desk = Desk::new().await;
