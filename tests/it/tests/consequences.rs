@@ -9,7 +9,11 @@ const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
         &["APT-19", "APT-1b"],
         "no worker's batches are taken, and what waited in the channel when the generator ended is never tracked",
     ),
-    (Fault::AptosNotifyFailsButPersists, &["APT-19", "APT-1b"], "as when the generator stops"),
+    (
+        Fault::AptosNotifyFailsButPersists,
+        &["APT-10", "APT-19", "APT-1b"],
+        "as when the generator stops; and what is stored without being tracked adds up",
+    ),
     (
         Fault::MalachiteNodeKilled,
         &["MAL-7"],
