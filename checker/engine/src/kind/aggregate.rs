@@ -10,7 +10,7 @@ use super::{
 use crate::{
     expr::{AsOf, Env, Val},
     key,
-    pack::{Aggregate as Definition, AggregateSpan, Kind, OnRestart, RoleIdx, Rule},
+    pack::{Aggregate as Definition, AggregateSpan, Kind, RoleIdx, Rule},
     scope::Span,
     touch::Touch,
     verdict::{EventRef, Unknown},
@@ -52,8 +52,7 @@ impl Aggregate {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
         let span = ctx.span(now.ts);
-        let ended = now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended;
-        if ended || (self.span.is_some() && self.span != span) {
+        if ctx.begins_anew(now) || (self.span.is_some() && self.span != span) {
             self.recover(ctx, now.ts);
             *self = Aggregate::new(definition);
         }
@@ -66,7 +65,9 @@ impl Aggregate {
                 self.advance(definition, now.ts);
                 let touched = self.take(ctx, definition, now);
                 match definition.every {
-                    None => self.judge(ctx, definition, now.ts, touched, touched),
+                    // Without an event of a term nothing has come or gone.
+                    None if touched => self.judge(ctx, definition, now.ts, true, true),
+                    None => {}
                     // The first tick that counts what happened at this instant.
                     Some(every) if touched => {
                         self.stirred = true;

@@ -8,7 +8,7 @@ use event::Timestamp;
 use super::{Anchor, Ctx, Instant, Late, Part, slim};
 use crate::{
     key,
-    pack::{Kind, OnRestart},
+    pack::Kind,
     scope::Span,
     touch::Touch,
     verdict::{EventRef, Unknown},
@@ -38,7 +38,7 @@ struct Hold {
 impl Exclusive {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Exclusive { enter, exit, renew, ttl, max, .. } = &ctx.rule.kind else { return };
-        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended {
+        if ctx.begins_anew(now) {
             self.holds.clear();
         }
         let Some(span) = ctx.span(now.ts) else { return };
@@ -73,12 +73,17 @@ impl Exclusive {
             }
             _ => Vec::new(),
         };
+        let mut entering: Vec<(&Touch, Box<[u8]>)> = Vec::new();
         for touch in now.of(role) {
             ctx.exercise(now.ts);
-            let Some(holder) = holder(ctx, touch) else {
-                ctx.unknown(Unknown::Absent);
-                continue;
-            };
+            match holder(ctx, touch) {
+                Some(holder) => entering.push((touch, holder)),
+                None => ctx.unknown(Unknown::Absent),
+            }
+        }
+        // Those who also leave come and go before the others come.
+        entering.sort_by_key(|(_, holder)| !leaving.contains(holder));
+        for (touch, holder) in entering {
             if let Some(known) = self.holds.iter_mut().find(|hold| hold.holder == holder) {
                 // Its holder takes it again: no more holders than before.
                 known.until = until;

@@ -8,7 +8,7 @@ use event::Timestamp;
 use super::{Anchor, Ctx, Instant, Late, Part, What};
 use crate::{
     expr::Val,
-    pack::{Hold, Kind, OnRestart, Rule},
+    pack::{Hold, Kind, Rule},
     verdict::{EventRef, Unknown},
 };
 
@@ -42,7 +42,7 @@ impl Bad {
 impl Gauge {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Always { of, assert } = &ctx.rule.kind else { return };
-        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended {
+        if ctx.begins_anew(now) {
             self.end(ctx, now.ts);
         }
         let (mut passing, mut failing) = (false, None);

@@ -9,7 +9,7 @@ use event::Timestamp;
 use super::{Anchor, Ctx, Instant, Late, Part, What, slim};
 use crate::{
     expr::Val,
-    pack::{Kind, MachineState, OnRestart, RoleIdx, Rule, StateRead},
+    pack::{Kind, MachineState, RoleIdx, Rule, StateRead},
     scope::Span,
     verdict::{EventRef, Unknown},
 };
@@ -69,7 +69,7 @@ impl Machine {
 
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::StateMachine { initial, states, .. } = &ctx.rule.kind else { return };
-        if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended {
+        if ctx.begins_anew(now) {
             *self = Machine::new(*initial);
         }
         let Some(span) = ctx.span(now.ts) else { return };

@@ -246,6 +246,11 @@ pub(crate) struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
+    /// Whether the instant begins a process for which nothing of the one before counts.
+    fn begins_anew(&self, now: &Instant<'_>) -> bool {
+        now.restart.is_some() && matches!(self.rule.on_restart, OnRestart::Ended | OnRestart::Reset)
+    }
+
     /// The (network, node) that the key names.
     fn node(&self) -> Option<(&str, &str)> {
         let mut parts = crate::key::parts(self.key);
@@ -514,15 +519,7 @@ impl State {
 
     /// Whether the kind knows better than to start anew what of a restart's own time belongs to the new process.
     fn resets_itself(&self) -> bool {
-        matches!(
-            self,
-            State::Point
-                | State::Response(_)
-                | State::Precedence(_)
-                | State::Count(_)
-                | State::Consecutive(_)
-                | State::Heartbeat(_)
-        )
+        !matches!(self, State::Agreement(_) | State::Poll(_))
     }
 }
 
@@ -567,6 +564,10 @@ impl Automaton {
             let mut touches: Vec<&Touch> = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
             // An event that several alternatives of a role match plays it once; conditions on others choose later.
             touches.dedup_by(|later, earlier| later.repeats_role(earlier) && !ctx.asks_others(earlier));
+            if touches.is_empty() && now.restart.is_none() {
+                // Of all that came nothing matches: nothing has happened.
+                return;
+            }
             admitted = touches;
             now.touches = &admitted;
         }

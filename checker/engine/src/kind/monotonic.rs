@@ -7,7 +7,7 @@ use event::{Int, Value};
 use super::{Anchor, Ctx, Instant, Part};
 use crate::{
     expr::Val,
-    pack::{Kind, OnRestart, Order, RoleIdx, Ties},
+    pack::{Kind, Order, RoleIdx, Ties},
     scope::Span,
     touch::same_event,
     verdict::{EventRef, Unknown},
@@ -62,7 +62,7 @@ impl Monotonic {
         if order.rises() == strict {
             carried.reverse();
         }
-        let restarted = now.restart.is_some() && matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
+        let restarted = ctx.begins_anew(now);
         if resets.is_empty() && !restarted {
             carried.into_iter().for_each(|carried| self.take(ctx, *of, carried, *order, step.as_ref()));
             return;

@@ -61,6 +61,10 @@ impl Order {
             let evidence = vec![(Part::Before, follower), (Part::Role(role), at)];
             ctx.violated(Anchor::Event(at), now.ts, evidence, None);
         }
+        if ctx.begins_anew(now) {
+            // What is beside the start may already belong to the new process.
+            self.steps.iter_mut().for_each(|supports| supports.forget_before(now.ts));
+        }
     }
 
     /// The time from which on earlier steps count for one at `ts`; none outside the rule's spans.

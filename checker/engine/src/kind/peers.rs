@@ -15,7 +15,7 @@ use super::{
 use crate::{
     expr::Val,
     key,
-    pack::{Aggregate as Definition, Each, Kind, OnRestart, Rule, Statistic},
+    pack::{Aggregate as Definition, Each, Kind, Rule, Statistic},
     scope::Span,
     verdict::Unknown,
 };
@@ -65,8 +65,7 @@ impl Peers {
         let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
         let Some(each) = &definition.each else { return };
         let span = ctx.span(now.ts);
-        let ended = now.restart.is_some() && ctx.rule.on_restart == OnRestart::Ended;
-        if ended || (self.span.is_some() && self.span != span) {
+        if ctx.begins_anew(now) || (self.span.is_some() && self.span != span) {
             self.end(ctx, now.ts);
         }
         self.span = span;

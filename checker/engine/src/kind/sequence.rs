@@ -55,8 +55,12 @@ impl Sequence {
         if now.of(first.role).next().is_some() {
             ctx.exercise(now.ts);
         }
-        let choosing =
-            steps.iter().any(|step| is_choosy(ctx, step.role) || step.not.iter().any(|role| is_choosy(ctx, *role)));
+        if ctx.begins_anew(now) {
+            self.stages.iter_mut().for_each(Vec::clear);
+        }
+        // Taken strictly, an event may follow another of its instant, and must not follow itself: all beginnings are kept.
+        let choosing = ctx.strict()
+            || steps.iter().any(|step| is_choosy(ctx, step.role) || step.not.iter().any(|role| is_choosy(ctx, *role)));
         if ctx.strict() {
             // Shorter ones first: a step may follow another inside the instant.
             self.begin(ctx, now, first, choosing);
@@ -70,6 +74,12 @@ impl Sequence {
             self.begin(ctx, now, first, choosing);
         }
         self.interrupt(ctx, now, &steps[1..]);
+        if ctx.begins_anew(now) && !ctx.strict() {
+            // What is beside the start belongs to the process before, unless it is the start.
+            for stage in &mut self.stages {
+                stage.retain(|beginning| beginning.0.iter().all(|seen| now.is_start(&seen.at)));
+            }
+        }
     }
 
     fn begin(&mut self, ctx: &Ctx<'_>, now: &Instant<'_>, first: &SequenceStep, choosing: bool) {
