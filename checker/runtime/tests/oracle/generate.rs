@@ -2,9 +2,16 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, OnRestart, Part, Pattern, Per, Precedence, Response,
-    Rule, Time,
+    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, Monotonic, OnRestart, Part, Pattern, Per, Precedence,
+    Response, Rule, Time,
 };
+
+/// Kinds that every case may have.
+const KINDS: &[&str] =
+    &["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
+
+/// Kinds that the cases of odd seeds may have as well.
+const LATER: &[&str] = &["monotonic"];
 
 /// The grid of times, ms.
 const STEP: Time = 500;
@@ -21,7 +28,9 @@ pub struct Generated {
 
 pub fn case(seed: u64, options: &Options) -> Generated {
     let mut random = Random(StdRng::seed_from_u64(seed));
-    let rules = (0..random.0.random_range(1..=3)).map(|_| random.rule(options)).collect();
+    let later = if seed % 2 == 1 { LATER } else { &[] };
+    let kinds: Vec<&str> = KINDS.iter().chain(later).copied().collect();
+    let rules = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
     let log = random.log(events);
     Generated { rules, log }
@@ -71,13 +80,11 @@ impl Random {
         pattern
     }
 
-    fn rule(&mut self, options: &Options) -> Rule {
+    fn rule(&mut self, options: &Options, kinds: &[&str]) -> Rule {
         let key = [vec![Part::Node, Part::K], vec![Part::Node, Part::K], vec![Part::K], vec![Part::Node]]
             .choose(&mut self.0)
             .unwrap()
             .clone();
-        let kinds =
-            ["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
         let word = match &options.kind {
             Some(kind) => kind.as_str(),
             None => kinds.choose_weighted(&mut self.0, |kind| if *kind == "response" { 3 } else { 1 }).unwrap(),
@@ -89,9 +96,13 @@ impl Random {
                 &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
             Kind::Agreement { .. } => &[OnRestart::Keep],
+            // Left out is `reset`: whether a value beside the start is what the next is measured against is not settled.
+            Kind::Monotonic(_) => &[OnRestart::Ended, OnRestart::Keep],
             _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
         };
+        let strict = LATER.contains(&word) && self.one_in(4);
         Rule {
+            strict,
             on_restart: *choices.choose(&mut self.0).unwrap(),
             report_first: self.one_in(6),
             quiet: self.some(8, Self::duration),
@@ -191,6 +202,13 @@ impl Random {
                 start: self.some(3, |random| random.pattern(false)),
                 stop: self.some(2, |random| random.support(key, false)),
                 while_: self.some(2, |random| random.support(key, false)),
+            }),
+            "monotonic" => Kind::Monotonic(Monotonic {
+                event: self.pattern(false),
+                rises: self.one_in(2),
+                equal: self.one_in(2),
+                step: self.some(3, |random| random.0.random_range(1..=2)),
+                reset: self.some(3, |random| random.support(key, false)),
             }),
             other => panic!("there is no kind `{other}`"),
         }

@@ -15,6 +15,7 @@ mod count;
 mod generate;
 mod heartbeat;
 mod model;
+mod monotonic;
 mod mutants;
 mod point;
 mod precedence;

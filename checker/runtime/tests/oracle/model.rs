@@ -136,6 +136,17 @@ pub struct Heartbeat {
 }
 
 #[derive(Clone, Debug)]
+pub struct Monotonic {
+    pub event: Pattern,
+    /// The values go up, or down.
+    pub rises: bool,
+    /// Equal values are allowed.
+    pub equal: bool,
+    pub step: Option<i64>,
+    pub reset: Option<Pattern>,
+}
+
+#[derive(Clone, Debug)]
 pub enum Kind {
     Never(Pattern),
     Always(Pattern, Compare, i64),
@@ -147,6 +158,7 @@ pub enum Kind {
     Agreement { event: Pattern, within: Option<Time> },
     Consecutive { fail: Pattern, ok: Pattern, count: u64 },
     Heartbeat(Heartbeat),
+    Monotonic(Monotonic),
 }
 
 #[derive(Clone, Debug)]
@@ -171,6 +183,8 @@ pub struct Rule {
     pub kind: Kind,
     pub during: Option<During>,
     pub on_restart: OnRestart,
+    /// Ties are read against the rule.
+    pub strict: bool,
     pub report_first: bool,
     pub quiet: Option<Time>,
 }
@@ -355,6 +369,7 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                 Kind::Agreement { event, within } => crate::agreement::judge(&case, event, *within),
                 Kind::Consecutive { fail, ok, count } => crate::consecutive::judge(&case, fail, ok, *count),
                 Kind::Heartbeat(heartbeat) => crate::heartbeat::judge(&case, heartbeat, end),
+                Kind::Monotonic(monotonic) => crate::monotonic::judge(&case, monotonic),
             };
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
             let mut reported: Option<Time> = None;

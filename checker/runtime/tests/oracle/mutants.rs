@@ -49,6 +49,7 @@ fn ties_taken_in_order_of_identity_are_noticed() {
     assert!(noticed(Mutant::OrderedTies, "precedence") >= 5);
     assert!(noticed(Mutant::OrderedTies, "per") >= 2);
     assert!(noticed(Mutant::OrderedTies, "consecutive") >= 2);
+    assert!(noticed(Mutant::OrderedTies, "monotonic") >= 5);
 }
 
 #[test]
@@ -64,7 +65,9 @@ fn span_that_includes_its_end_is_noticed() {
 
 #[test]
 fn sound_oracle_never_parts_from_the_engine() {
-    for kind in ["never", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"] {
+    let kinds =
+        ["never", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat", "monotonic"];
+    for kind in kinds {
         assert_eq!(noticed(Mutant::None, kind), 0, "{kind}");
     }
 }

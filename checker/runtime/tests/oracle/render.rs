@@ -22,6 +22,9 @@ pub fn pack(rules: &[Rule]) -> String {
             OnRestart::Keep => "keep",
         };
         text.field("on_restart", on_restart);
+        if rule.strict {
+            text.field("strict", "true");
+        }
         if rule.report_first {
             text.field("report", "first");
         }
@@ -190,6 +193,21 @@ impl Text<'_> {
                 text.some("start", &heartbeat.start);
                 text.some("stop", &heartbeat.stop);
                 text.some("while", &heartbeat.while_);
+            }),
+            Kind::Monotonic(monotonic) => self.nest("monotonic", |text| {
+                text.pattern("event", &monotonic.event);
+                text.field("value", "x");
+                let order = match (monotonic.rises, monotonic.equal) {
+                    (true, false) => "increasing",
+                    (true, true) => "nondecreasing",
+                    (false, false) => "decreasing",
+                    (false, true) => "nonincreasing",
+                };
+                text.field("order", order);
+                if let Some(step) = monotonic.step {
+                    text.field("step", &step.to_string());
+                }
+                text.some("reset", &monotonic.reset);
             }),
         }
     }

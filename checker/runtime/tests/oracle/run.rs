@@ -171,7 +171,7 @@ impl Subject<'_> {
             value => runtime::json::text(value).parse().unwrap(),
         });
         let main = match self.rules[rule].kind {
-            Kind::Never(_) | Kind::Always(..) | Kind::Precedence(_) => Some("event"),
+            Kind::Never(_) | Kind::Always(..) | Kind::Precedence(_) | Kind::Monotonic(_) => Some("event"),
             Kind::Response(_) | Kind::CountPer(_) => Some("when"),
             Kind::CountWindow { .. } => Some("of"),
             Kind::Consecutive { .. } => Some("fail"),
