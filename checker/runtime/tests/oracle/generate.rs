@@ -2,8 +2,8 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, Monotonic, OnRestart, Part, Pattern, Per, Precedence,
-    Response, Rule, Time,
+    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, Monotonic, OnRestart, Order, OrderStep, Part, Pattern,
+    Per, Precedence, Response, Rule, Sequence, SequenceStep, Time,
 };
 
 /// Kinds that every case may have.
@@ -11,7 +11,7 @@ const KINDS: &[&str] =
     &["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
 
 /// Kinds that the cases of odd seeds may have as well.
-const LATER: &[&str] = &["monotonic"];
+const LATER: &[&str] = &["monotonic", "order", "sequence"];
 
 /// The grid of times, ms.
 const STEP: Time = 500;
@@ -34,6 +34,14 @@ pub fn case(seed: u64, options: &Options) -> Generated {
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
     let log = random.log(events);
     Generated { rules, log }
+}
+
+/// Whether one event may play two steps of a sequence. Those are left out with `strict`: whether such an event continues
+/// what it may also begin is not settled.
+fn plays_two_steps(kind: &Kind) -> bool {
+    let Kind::Sequence(sequence) = kind else { return false };
+    let names: Vec<char> = sequence.steps.iter().map(|step| step.of.alternatives[0].name).collect();
+    (1..names.len()).any(|place| names[..place].contains(&names[place]))
 }
 
 struct Random(StdRng);
@@ -71,6 +79,18 @@ impl Random {
         Pattern { alternatives, key: None }
     }
 
+    /// A pattern with one alternative.
+    fn single(&mut self, make: impl FnOnce(&mut Self, bool) -> Pattern, across: bool) -> Pattern {
+        let mut pattern = make(self, across);
+        pattern.alternatives.truncate(1);
+        pattern
+    }
+
+    /// A pattern that may have a shorter key unless it is the first.
+    fn support_after(&mut self, place: usize, key: &[Part], across: bool) -> Pattern {
+        if place == 0 { self.pattern(across) } else { self.support(key, across) }
+    }
+
     /// A pattern that may have a shorter key.
     fn support(&mut self, key: &[Part], across: bool) -> Pattern {
         let mut pattern = self.pattern(across);
@@ -96,11 +116,18 @@ impl Random {
                 &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
             Kind::Agreement { .. } => &[OnRestart::Keep],
-            // Left out is `reset`: whether a value beside the start is what the next is measured against is not settled.
-            Kind::Monotonic(_) => &[OnRestart::Ended, OnRestart::Keep],
+            // Left out is `reset`: to which process a value or a step beside the start belongs is not settled.
+            Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) => &[OnRestart::Ended, OnRestart::Keep],
             _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
         };
-        let strict = LATER.contains(&word) && self.one_in(4);
+        let mut kind = kind;
+        let strict = LATER.contains(&word) && !plays_two_steps(&kind) && self.one_in(4);
+        if let Kind::Order(order) = &mut kind
+            && !strict
+            && self.one_in(3)
+        {
+            order.slack = self.duration();
+        }
         Rule {
             strict,
             on_restart: *choices.choose(&mut self.0).unwrap(),
@@ -210,6 +237,33 @@ impl Random {
                 step: self.some(3, |random| random.0.random_range(1..=2)),
                 reset: self.some(3, |random| random.support(key, false)),
             }),
+            "order" => {
+                let mut steps: Vec<OrderStep> = (0..self.0.random_range(2..=4))
+                    .map(|place| {
+                        let conditional = place > 0 && self.one_in(3);
+                        let condition = |random: &mut Self| (random.compare(), random.0.random_range(0..3));
+                        OrderStep {
+                            of: self.single(Self::pattern, false),
+                            due: if conditional { Some(self.some(2, condition)) } else { None },
+                        }
+                    })
+                    .collect();
+                // Left out are conditions on an event that may play a later step itself: whether it is asked is not settled.
+                let first = steps[0].of.alternatives[0].name;
+                if steps[1..].iter().any(|step| step.of.alternatives[0].name == first) {
+                    steps.iter_mut().for_each(|step| step.due = step.due.map(|_| None));
+                }
+                Kind::Order(Order { steps, within: self.some(2, Self::duration), slack: 0 })
+            }
+            "sequence" => {
+                let steps = (0..self.0.random_range(2..=3))
+                    .map(|place| SequenceStep {
+                        of: self.single(|random, across| random.support_after(place, key, across), place > 0),
+                        not: if place > 0 && self.one_in(2) { vec![self.support(key, true)] } else { Vec::new() },
+                    })
+                    .collect();
+                Kind::Sequence(Sequence { steps, within: self.duration() })
+            }
             other => panic!("there is no kind `{other}`"),
         }
     }

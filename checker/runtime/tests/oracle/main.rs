@@ -17,11 +17,13 @@ mod heartbeat;
 mod model;
 mod monotonic;
 mod mutants;
+mod order;
 mod point;
 mod precedence;
 mod render;
 mod response;
 mod run;
+mod sequence;
 
 #[test]
 fn engine_and_oracle_agree_on_random_packs_and_logs() {

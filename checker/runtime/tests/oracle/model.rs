@@ -147,6 +147,33 @@ pub struct Monotonic {
 }
 
 #[derive(Clone, Debug)]
+pub struct OrderStep {
+    pub of: Pattern,
+    /// A step that need not come: it is due never, or when the first step's `x` compares so.
+    pub due: Option<Option<(Compare, i64)>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub steps: Vec<OrderStep>,
+    pub within: Option<Time>,
+    pub slack: Time,
+}
+
+#[derive(Clone, Debug)]
+pub struct SequenceStep {
+    pub of: Pattern,
+    /// What must not lie between the step before and this one.
+    pub not: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    pub steps: Vec<SequenceStep>,
+    pub within: Time,
+}
+
+#[derive(Clone, Debug)]
 pub enum Kind {
     Never(Pattern),
     Always(Pattern, Compare, i64),
@@ -159,6 +186,8 @@ pub enum Kind {
     Consecutive { fail: Pattern, ok: Pattern, count: u64 },
     Heartbeat(Heartbeat),
     Monotonic(Monotonic),
+    Order(Order),
+    Sequence(Sequence),
 }
 
 #[derive(Clone, Debug)]
@@ -233,6 +262,8 @@ pub enum Mutant {
     SleepyRestart,
     /// The end of a span still belongs to it.
     ClosedSpan,
+    /// What is tied with a step does not lie between it and the next.
+    OpenBetween,
 }
 
 /// The time for which a rule is in force: opened by an event, or from the beginning.
@@ -370,6 +401,8 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                 Kind::Consecutive { fail, ok, count } => crate::consecutive::judge(&case, fail, ok, *count),
                 Kind::Heartbeat(heartbeat) => crate::heartbeat::judge(&case, heartbeat, end),
                 Kind::Monotonic(monotonic) => crate::monotonic::judge(&case, monotonic),
+                Kind::Order(order) => crate::order::judge(&case, order),
+                Kind::Sequence(sequence) => crate::sequence::judge(&case, sequence),
             };
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
             let mut reported: Option<Time> = None;

@@ -30,12 +30,14 @@ fn deadline_without_its_end_is_noticed() {
     assert!(noticed(Mutant::OpenDeadline, "per") >= 1);
     assert!(noticed(Mutant::OpenDeadline, "heartbeat") >= 1);
     assert!(noticed(Mutant::OpenDeadline, "agreement") >= 1);
+    assert!(noticed(Mutant::OpenDeadline, "sequence") >= 1);
 }
 
 #[test]
 fn look_back_without_its_beginning_is_noticed() {
     assert!(noticed(Mutant::OpenLookBack, "precedence") >= 5);
     assert!(noticed(Mutant::OpenLookBack, "per") >= 1);
+    assert!(noticed(Mutant::OpenLookBack, "order") >= 2);
 }
 
 #[test]
@@ -50,11 +52,17 @@ fn ties_taken_in_order_of_identity_are_noticed() {
     assert!(noticed(Mutant::OrderedTies, "per") >= 2);
     assert!(noticed(Mutant::OrderedTies, "consecutive") >= 2);
     assert!(noticed(Mutant::OrderedTies, "monotonic") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "order") >= 5);
 }
 
 #[test]
 fn restart_that_waits_for_the_deadline_is_noticed() {
     assert!(noticed(Mutant::SleepyRestart, "response") >= 3);
+}
+
+#[test]
+fn interruption_that_must_not_touch_a_step_is_noticed() {
+    assert!(noticed(Mutant::OpenBetween, "sequence") >= 1);
 }
 
 #[test]

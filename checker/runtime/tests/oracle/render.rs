@@ -73,15 +73,28 @@ impl Text<'_> {
 
     fn pattern(&mut self, name: &str, pattern: &Pattern) {
         self.line(&format!("{name}:"));
+        self.alternatives(pattern);
+    }
+
+    fn alternatives(&mut self, pattern: &Pattern) {
         for one in &pattern.alternatives {
-            self.line(&format!("  - event: {}", one.name));
-            let condition = condition(one, self.main);
-            if !condition.is_empty() {
-                self.line(&format!("    where: {condition:?}"));
-            }
-            if let Some(bound) = &pattern.key {
-                self.line(&format!("    key: {}", key(bound)));
-            }
+            self.alternative(one, &pattern.key);
+        }
+    }
+
+    /// The only alternative of a pattern, as an item of a list.
+    fn item(&mut self, pattern: &Pattern) {
+        self.alternative(&pattern.alternatives[0], &pattern.key);
+    }
+
+    fn alternative(&mut self, one: &Alternative, bound: &Option<Vec<Part>>) {
+        self.line(&format!("  - event: {}", one.name));
+        let condition = condition(one, self.main);
+        if !condition.is_empty() {
+            self.line(&format!("    where: {condition:?}"));
+        }
+        if let Some(bound) = bound {
+            self.line(&format!("    key: {}", key(bound)));
         }
     }
 
@@ -133,15 +146,7 @@ impl Text<'_> {
                 text.nest("requires", |text| {
                     text.line(if precedence.all { "all:" } else { "any:" });
                     for required in &precedence.requires {
-                        let one = &required.alternatives[0];
-                        text.line(&format!("  - event: {}", one.name));
-                        let condition = condition(one, text.main);
-                        if !condition.is_empty() {
-                            text.line(&format!("    where: {condition:?}"));
-                        }
-                        if let Some(bound) = &required.key {
-                            text.line(&format!("    key: {}", key(bound)));
-                        }
+                        text.item(required);
                     }
                 });
                 if let Some(within) = precedence.within {
@@ -208,6 +213,41 @@ impl Text<'_> {
                     text.field("step", &step.to_string());
                 }
                 text.some("reset", &monotonic.reset);
+            }),
+            Kind::Order(order) => {
+                self.nest("order", |text| {
+                    text.line("steps:");
+                    for step in &order.steps {
+                        text.item(&step.of);
+                        match &step.due {
+                            None => {}
+                            Some(None) => text.line("    if: false"),
+                            Some(Some((compare, value))) => {
+                                text.line(&format!("    if: \"x {} {value}\"", compare.sign()));
+                            }
+                        }
+                    }
+                    if let Some(within) = order.within {
+                        text.time("within", within);
+                    }
+                });
+                if order.slack > 0 {
+                    self.time("slack", order.slack);
+                }
+            }
+            Kind::Sequence(sequence) => self.nest("sequence", |text| {
+                text.main = "step1";
+                text.line("steps:");
+                for step in &sequence.steps {
+                    for not in &step.not {
+                        text.line("  - not:");
+                        text.indent += 6;
+                        text.alternatives(not);
+                        text.indent -= 6;
+                    }
+                    text.item(&step.of);
+                }
+                text.time("within", sequence.within);
             }),
         }
     }
