@@ -2,16 +2,16 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, Monotonic, OnRestart, Order, OrderStep, Part, Pattern,
-    Per, Precedence, Response, Rule, Sequence, SequenceStep, Time,
+    Alternative, Compare, During, Event, Exclusive, Heartbeat, Kind, Limit, Machine, Monotonic, OnRestart, Order,
+    OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence, SequenceStep, Time,
 };
 
 /// Kinds that every case may have.
-const KINDS: &[&str] =
+pub const KINDS: &[&str] =
     &["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
 
 /// Kinds that the cases of odd seeds may have as well.
-const LATER: &[&str] = &["monotonic", "order", "sequence"];
+pub const LATER: &[&str] = &["monotonic", "order", "sequence", "exclusive", "state_machine"];
 
 /// The grid of times, ms.
 const STEP: Time = 500;
@@ -30,10 +30,22 @@ pub fn case(seed: u64, options: &Options) -> Generated {
     let mut random = Random(StdRng::seed_from_u64(seed));
     let later = if seed % 2 == 1 { LATER } else { &[] };
     let kinds: Vec<&str> = KINDS.iter().chain(later).copied().collect();
-    let rules = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
+    let rules: Vec<Rule> = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
-    let log = random.log(events);
+    let mut log = random.log(events);
+    hand_overs(&rules, &mut log);
     Generated { rules, log }
+}
+
+/// Leaves out of the log who enters and leaves at one time: whether others who enter then meet that holder is not settled.
+fn hand_overs(rules: &[Rule], log: &mut Vec<Event>) {
+    for rule in rules.iter().filter(|rule| !rule.strict) {
+        let Kind::Exclusive(Exclusive { enter, exit, .. }) = &rule.kind else { continue };
+        let of = |pattern: &Pattern, event: &Event| pattern.names().any(|name| name == event.name);
+        let entering: Vec<(Time, i64)> =
+            log.iter().filter(|event| of(enter, event)).map(|event| (event.ts, event.x)).collect();
+        log.retain(|event| !(of(exit, event) && entering.contains(&(event.ts, event.x))));
+    }
 }
 
 /// Whether one event may play two steps of a sequence. Those are left out with `strict`: whether such an event continues
@@ -115,13 +127,16 @@ impl Random {
             Kind::Response(_) | Kind::CountPer(_) => {
                 &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
-            Kind::Agreement { .. } => &[OnRestart::Keep],
+            Kind::Agreement { .. } | Kind::Machine(_) => &[OnRestart::Keep],
+            Kind::Exclusive(_) => &[OnRestart::Ended, OnRestart::Keep],
             // Left out is `reset`: to which process a value or a step beside the start belongs is not settled.
             Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) => &[OnRestart::Ended, OnRestart::Keep],
             _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
         };
         let mut kind = kind;
-        let strict = LATER.contains(&word) && !plays_two_steps(&kind) && self.one_in(4);
+        // Left out are limits with `strict`: which of several readings a limit is held against is not settled.
+        let limited = matches!(&kind, Kind::Machine(machine) if machine.limits.iter().any(Option::is_some));
+        let strict = LATER.contains(&word) && !limited && !plays_two_steps(&kind) && self.one_in(4);
         if let Kind::Order(order) = &mut kind
             && !strict
             && self.one_in(3)
@@ -264,8 +279,45 @@ impl Random {
                     .collect();
                 Kind::Sequence(Sequence { steps, within: self.duration() })
             }
+            "exclusive" => {
+                let ttl = self.some(2, Self::duration);
+                let (enter, mut exit) = (self.pattern(false), self.support(key, false));
+                // No event enters and leaves; see `hand_overs`.
+                let is_taken = |name: char| enter.names().any(|taken| taken == name);
+                let free = ['a', 'b', 'c'].into_iter().find(|name| !is_taken(*name)).unwrap();
+                exit.alternatives.iter_mut().filter(|one| is_taken(one.name)).for_each(|one| one.name = free);
+                Kind::Exclusive(Exclusive {
+                    enter,
+                    exit,
+                    renew: if ttl.is_some() { self.some(2, |random| random.support(key, false)) } else { None },
+                    ttl,
+                    max: self.0.random_range(1..=2),
+                })
+            }
+            "state_machine" => Kind::Machine(self.machine()),
             other => panic!("there is no kind `{other}`"),
         }
+    }
+
+    fn machine(&mut self) -> Machine {
+        let states = self.0.random_range(2..=3);
+        let read = if self.one_in(2) {
+            Read::Value(self.pattern(false))
+        } else {
+            let names = ['a', 'b', 'c'].into_iter().take(states);
+            let of = |name| {
+                let mut pattern = self.single(Self::pattern, false);
+                pattern.alternatives[0].name = name;
+                pattern
+            };
+            Read::Patterns(names.map(of).collect())
+        };
+        let terminal: Vec<bool> = (0..states).map(|_| self.one_in(4)).collect();
+        let to =
+            terminal.iter().map(|terminal| (0..states).filter(|_| !terminal && self.one_in(2)).collect()).collect();
+        let limits =
+            terminal.iter().map(|terminal| if *terminal { None } else { self.some(3, Self::duration) }).collect();
+        Machine { read, initial: self.some(2, |random| random.0.random_range(0..states)), to, terminal, limits }
     }
 
     fn log(&mut self, events: usize) -> Vec<Event> {

@@ -86,6 +86,12 @@ pub struct Pattern {
     pub key: Option<Vec<Part>>,
 }
 
+impl Pattern {
+    pub fn names(&self) -> impl Iterator<Item = char> {
+        self.alternatives.iter().map(|one| one.name)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Limit {
     Within(Time),
@@ -173,6 +179,36 @@ pub struct Sequence {
     pub within: Time,
 }
 
+/// The holder is `x`.
+#[derive(Clone, Debug)]
+pub struct Exclusive {
+    pub enter: Pattern,
+    pub exit: Pattern,
+    pub renew: Option<Pattern>,
+    pub ttl: Option<Time>,
+    pub max: u64,
+}
+
+/// What says which state it is.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// `x`, which is a state's number.
+    Value(Pattern),
+    /// A pattern for each state.
+    Patterns(Vec<Pattern>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub read: Read,
+    /// None: any.
+    pub initial: Option<usize>,
+    /// By state, those that may follow.
+    pub to: Vec<Vec<usize>>,
+    pub terminal: Vec<bool>,
+    pub limits: Vec<Option<Time>>,
+}
+
 #[derive(Clone, Debug)]
 pub enum Kind {
     Never(Pattern),
@@ -188,6 +224,8 @@ pub enum Kind {
     Monotonic(Monotonic),
     Order(Order),
     Sequence(Sequence),
+    Exclusive(Exclusive),
+    Machine(Machine),
 }
 
 #[derive(Clone, Debug)]
@@ -264,6 +302,8 @@ pub enum Mutant {
     ClosedSpan,
     /// What is tied with a step does not lie between it and the next.
     OpenBetween,
+    /// Who leaves at a time does so after others have entered.
+    LateExit,
 }
 
 /// The time for which a rule is in force: opened by an event, or from the beginning.
@@ -403,6 +443,8 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                 Kind::Monotonic(monotonic) => crate::monotonic::judge(&case, monotonic),
                 Kind::Order(order) => crate::order::judge(&case, order),
                 Kind::Sequence(sequence) => crate::sequence::judge(&case, sequence),
+                Kind::Exclusive(exclusive) => crate::exclusive::judge(&case, exclusive),
+                Kind::Machine(machine) => crate::state_machine::judge(&case, machine, end),
             };
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
             let mut reported: Option<Time> = None;

@@ -5,7 +5,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
     compare,
-    generate::Options,
+    generate::{KINDS, LATER, Options},
     model::{self, Mutant, Verdict},
     run::Subject,
 };
@@ -31,6 +31,7 @@ fn deadline_without_its_end_is_noticed() {
     assert!(noticed(Mutant::OpenDeadline, "heartbeat") >= 1);
     assert!(noticed(Mutant::OpenDeadline, "agreement") >= 1);
     assert!(noticed(Mutant::OpenDeadline, "sequence") >= 1);
+    assert!(noticed(Mutant::OpenDeadline, "state_machine") >= 1);
 }
 
 #[test]
@@ -53,6 +54,7 @@ fn ties_taken_in_order_of_identity_are_noticed() {
     assert!(noticed(Mutant::OrderedTies, "consecutive") >= 2);
     assert!(noticed(Mutant::OrderedTies, "monotonic") >= 5);
     assert!(noticed(Mutant::OrderedTies, "order") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "state_machine") >= 5);
 }
 
 #[test]
@@ -66,6 +68,11 @@ fn interruption_that_must_not_touch_a_step_is_noticed() {
 }
 
 #[test]
+fn exit_after_those_who_enter_is_noticed() {
+    assert!(noticed(Mutant::LateExit, "exclusive") >= 2);
+}
+
+#[test]
 fn span_that_includes_its_end_is_noticed() {
     assert!(noticed(Mutant::ClosedSpan, "never") >= 1);
     assert!(noticed(Mutant::ClosedSpan, "response") >= 2);
@@ -73,9 +80,7 @@ fn span_that_includes_its_end_is_noticed() {
 
 #[test]
 fn sound_oracle_never_parts_from_the_engine() {
-    let kinds =
-        ["never", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat", "monotonic"];
-    for kind in kinds {
+    for kind in KINDS.iter().chain(LATER) {
         assert_eq!(noticed(Mutant::None, kind), 0, "{kind}");
     }
 }

@@ -1,7 +1,7 @@
 //! The generated rules as a pack's YAML, so that the language is read as well.
 use std::fmt::Write;
 
-use crate::model::{Alternative, Compare, During, Kind, Limit, OnRestart, Part, Pattern, Rule, Time};
+use crate::model::{Alternative, Compare, During, Kind, Limit, Machine, OnRestart, Part, Pattern, Read, Rule, Time};
 
 pub fn pack(rules: &[Rule]) -> String {
     let mut out = String::from(
@@ -115,6 +115,44 @@ impl Text<'_> {
                 text.time("within", within);
             }
         });
+    }
+
+    fn machine(&mut self, machine: &Machine) {
+        let name = |state: usize| match machine.read {
+            Read::Value(_) => format!("\"{state}\""),
+            Read::Patterns(_) => format!("s{state}"),
+        };
+        match &machine.read {
+            Read::Value(event) => {
+                self.pattern("event", event);
+                self.field("state", "x");
+            }
+            Read::Patterns(patterns) => self.nest("state", |text| {
+                for (state, pattern) in patterns.iter().enumerate() {
+                    text.pattern(&name(state), pattern);
+                }
+            }),
+        }
+        self.field("initial", &machine.initial.map_or_else(|| "any".into(), name));
+        let list = |states: &mut dyn Iterator<Item = usize>| {
+            let names: Vec<String> = states.map(name).collect();
+            format!("[{}]", names.join(", "))
+        };
+        self.nest("transitions", |text| {
+            for (state, to) in machine.to.iter().enumerate() {
+                text.field(&name(state), &list(&mut to.iter().copied()));
+            }
+        });
+        self.field("terminal", &list(&mut (0..machine.to.len()).filter(|state| machine.terminal[*state])));
+        if machine.limits.iter().any(Option::is_some) {
+            self.nest("limits", |text| {
+                for (state, limit) in machine.limits.iter().enumerate() {
+                    if let Some(limit) = limit {
+                        text.time(&name(state), *limit);
+                    }
+                }
+            });
+        }
     }
 
     fn kind(&mut self, kind: &Kind) {
@@ -249,6 +287,17 @@ impl Text<'_> {
                 }
                 text.time("within", sequence.within);
             }),
+            Kind::Exclusive(exclusive) => self.nest("exclusive", |text| {
+                text.pattern("enter", &exclusive.enter);
+                text.pattern("exit", &exclusive.exit);
+                text.some("renew", &exclusive.renew);
+                if let Some(ttl) = exclusive.ttl {
+                    text.time("ttl", ttl);
+                }
+                text.field("holder", "x");
+                text.number("max", Some(exclusive.max));
+            }),
+            Kind::Machine(machine) => self.nest("state_machine", |text| text.machine(machine)),
         }
     }
 }

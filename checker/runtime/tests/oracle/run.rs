@@ -178,6 +178,13 @@ impl Subject<'_> {
             // Whichever step it is that is judged.
             Kind::Order(_) => Some("step"),
             Kind::Sequence(sequence) => STEPS.get(sequence.steps.len() - 1).copied(),
+            Kind::Exclusive(_) => Some("enter"),
+            // The event that takes a transition; at a limit there is none.
+            Kind::Machine(_) => violation
+                .evidence
+                .iter()
+                .find(|cited| cited.event.ts == violation.at && cited.role != "before")
+                .map(|cited| &*cited.role),
             Kind::Response(_) | Kind::CountPer(_) => Some("when"),
             Kind::CountWindow { .. } => Some("of"),
             Kind::Consecutive { .. } => Some("fail"),
