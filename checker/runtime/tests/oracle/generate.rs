@@ -2,8 +2,9 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Alternative, Compare, During, Event, Exclusive, Heartbeat, Kind, Limit, Machine, Monotonic, OnRestart, Order,
-    OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence, SequenceStep, Time,
+    Aggregate, Alternative, Assert, Compare, During, Event, Exclusive, Heartbeat, Kind, Limit, Machine, Measure,
+    Monotonic, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence,
+    SequenceStep, Time,
 };
 
 /// Kinds that every case may have.
@@ -11,7 +12,7 @@ pub const KINDS: &[&str] =
     &["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
 
 /// Kinds that the cases of odd seeds may have as well.
-pub const LATER: &[&str] = &["monotonic", "order", "sequence", "exclusive", "state_machine"];
+pub const LATER: &[&str] = &["monotonic", "order", "sequence", "exclusive", "state_machine", "aggregate"];
 
 /// The grid of times, ms.
 const STEP: Time = 500;
@@ -122,12 +123,14 @@ impl Random {
             None => kinds.choose_weighted(&mut self.0, |kind| if *kind == "response" { 3 } else { 1 }).unwrap(),
         };
         let kind = self.kind(word, &key);
-        let during = self.some(3, |random| random.during(&key));
+        // What an aggregate measures is not read for spans.
+        let spanned = !matches!(kind, Kind::Aggregate(_));
+        let during = self.some(3, |random| random.during(&key)).filter(|_| spanned);
         let choices: &[OnRestart] = match kind {
             Kind::Response(_) | Kind::CountPer(_) => {
                 &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
-            Kind::Agreement { .. } | Kind::Machine(_) => &[OnRestart::Keep],
+            Kind::Agreement { .. } | Kind::Machine(_) | Kind::Aggregate(_) => &[OnRestart::Keep],
             Kind::Exclusive(_) => &[OnRestart::Ended, OnRestart::Keep],
             // Left out is `reset`: to which process a value or a step beside the start belongs is not settled.
             Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) => &[OnRestart::Ended, OnRestart::Keep],
@@ -292,6 +295,26 @@ impl Random {
                     renew: if ttl.is_some() { self.some(2, |random| random.support(key, false)) } else { None },
                     ttl,
                     max: self.0.random_range(1..=2),
+                })
+            }
+            "aggregate" => {
+                let measure = |random: &mut Self| {
+                    *[Measure::Count, Measure::Sum, Measure::Distinct].choose(&mut random.0).unwrap()
+                };
+                // Left out are conditions on facts: whether an event that fails one begins a level is not settled.
+                let term = |random: &mut Self| {
+                    let mut pattern = random.pattern(false);
+                    pattern.alternatives.iter_mut().for_each(|one| one.fact = None);
+                    pattern
+                };
+                let number = self.0.random_range(0..4);
+                Kind::Aggregate(Aggregate {
+                    terms: (0..2).map(|_| (measure(self), term(self))).collect(),
+                    assert: *[Assert::AtMost(number), Assert::AtLeast(number), Assert::Beside(number), Assert::Alike]
+                        .choose(&mut self.0)
+                        .unwrap(),
+                    window: self.duration(),
+                    close: self.some(2, |random| random.pattern(false)),
                 })
             }
             "state_machine" => Kind::Machine(self.machine()),

@@ -8,6 +8,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 #![expect(clippy::print_stdout, reason = "a long run says what it compared")]
 
+mod aggregate;
 mod agreement;
 mod compare;
 mod consecutive;

@@ -209,6 +209,33 @@ pub struct Machine {
     pub limits: Vec<Option<Time>>,
 }
 
+/// What a term measures.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    Count,
+    Sum,
+    Distinct,
+}
+
+/// What two terms are held against.
+#[derive(Clone, Copy, Debug)]
+pub enum Assert {
+    AtMost(i64),
+    AtLeast(i64),
+    /// The first is at most so much more than the second.
+    Beside(i64),
+    Alike,
+}
+
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    pub terms: Vec<(Measure, Pattern)>,
+    pub assert: Assert,
+    /// How far back it looks where nothing closes it.
+    pub window: Time,
+    pub close: Option<Pattern>,
+}
+
 #[derive(Clone, Debug)]
 pub enum Kind {
     Never(Pattern),
@@ -226,6 +253,7 @@ pub enum Kind {
     Sequence(Sequence),
     Exclusive(Exclusive),
     Machine(Machine),
+    Aggregate(Aggregate),
 }
 
 #[derive(Clone, Debug)]
@@ -445,6 +473,7 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                 Kind::Sequence(sequence) => crate::sequence::judge(&case, sequence),
                 Kind::Exclusive(exclusive) => crate::exclusive::judge(&case, exclusive),
                 Kind::Machine(machine) => crate::state_machine::judge(&case, machine, end),
+                Kind::Aggregate(aggregate) => crate::aggregate::judge(&case, aggregate),
             };
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
             let mut reported: Option<Time> = None;

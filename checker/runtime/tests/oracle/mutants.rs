@@ -44,6 +44,7 @@ fn look_back_without_its_beginning_is_noticed() {
 #[test]
 fn window_with_its_beginning_is_noticed() {
     assert!(noticed(Mutant::ClosedWindow, "count") >= 2);
+    assert!(noticed(Mutant::ClosedWindow, "aggregate") >= 5);
 }
 
 #[test]
@@ -55,6 +56,7 @@ fn ties_taken_in_order_of_identity_are_noticed() {
     assert!(noticed(Mutant::OrderedTies, "monotonic") >= 5);
     assert!(noticed(Mutant::OrderedTies, "order") >= 5);
     assert!(noticed(Mutant::OrderedTies, "state_machine") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "aggregate") >= 1);
 }
 
 #[test]

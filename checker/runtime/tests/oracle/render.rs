@@ -1,7 +1,9 @@
 //! The generated rules as a pack's YAML, so that the language is read as well.
 use std::fmt::Write;
 
-use crate::model::{Alternative, Compare, During, Kind, Limit, Machine, OnRestart, Part, Pattern, Read, Rule, Time};
+use crate::model::{
+    Alternative, Assert, Compare, During, Kind, Limit, Machine, Measure, OnRestart, Part, Pattern, Read, Rule, Time,
+};
 
 pub fn pack(rules: &[Rule]) -> String {
     let mut out = String::from(
@@ -296,6 +298,34 @@ impl Text<'_> {
                 }
                 text.field("holder", "x");
                 text.number("max", Some(exclusive.max));
+            }),
+            Kind::Aggregate(aggregate) => self.nest("aggregate", |text| {
+                text.nest("terms", |text| {
+                    for (number, (measure, of)) in aggregate.terms.iter().enumerate() {
+                        text.nest(&format!("m{number}"), |text| match measure {
+                            Measure::Count => text.pattern("count", of),
+                            Measure::Sum => {
+                                text.field("sum", "x");
+                                text.pattern("of", of);
+                            }
+                            Measure::Distinct => {
+                                text.field("distinct", "x");
+                                text.pattern("of", of);
+                            }
+                        });
+                    }
+                });
+                match &aggregate.close {
+                    Some(close) => text.pattern("close", close),
+                    None => text.time("window", aggregate.window),
+                }
+                let assert = match aggregate.assert {
+                    Assert::AtMost(number) => format!("m0 <= {number}"),
+                    Assert::AtLeast(number) => format!("m0 >= {number}"),
+                    Assert::Beside(number) => format!("m0 <= m1 + {number}"),
+                    Assert::Alike => "m0 == m1".into(),
+                };
+                text.field("assert", &assert);
             }),
             Kind::Machine(machine) => self.nest("state_machine", |text| text.machine(machine)),
         }

@@ -178,6 +178,7 @@ impl Subject<'_> {
             // Whichever step it is that is judged.
             Kind::Order(_) => Some("step"),
             Kind::Sequence(sequence) => STEPS.get(sequence.steps.len() - 1).copied(),
+            Kind::Aggregate(aggregate) => aggregate.close.as_ref().map(|_| "close"),
             Kind::Exclusive(_) => Some("enter"),
             // The event that takes a transition; at a limit there is none.
             Kind::Machine(_) => violation
