@@ -122,21 +122,21 @@ impl Random {
             Some(kind) => kind.as_str(),
             None => kinds.choose_weighted(&mut self.0, |kind| if *kind == "response" { 3 } else { 1 }).unwrap(),
         };
-        let kind = self.kind(word, &key);
-        // What an aggregate measures is not read for spans.
+        let mut kind = self.kind(word, &key);
+        // Aggregates are read without spans.
         let spanned = !matches!(kind, Kind::Aggregate(_));
         let during = self.some(3, |random| random.during(&key)).filter(|_| spanned);
         let choices: &[OnRestart] = match kind {
             Kind::Response(_) | Kind::CountPer(_) => {
                 &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
+            // Left out are restarts where it is not settled to which process an event beside the start belongs.
             Kind::Agreement { .. } | Kind::Machine(_) | Kind::Aggregate(_) => &[OnRestart::Keep],
-            Kind::Exclusive(_) => &[OnRestart::Ended, OnRestart::Keep],
-            // Left out is `reset`: to which process a value or a step beside the start belongs is not settled.
-            Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) => &[OnRestart::Ended, OnRestart::Keep],
+            Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) | Kind::Exclusive(_) => {
+                &[OnRestart::Ended, OnRestart::Keep]
+            }
             _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
         };
-        let mut kind = kind;
         // Left out are limits with `strict`: which of several readings a limit is held against is not settled.
         let limited = matches!(&kind, Kind::Machine(machine) if machine.limits.iter().any(Option::is_some));
         let strict = LATER.contains(&word) && !limited && !plays_two_steps(&kind) && self.one_in(4);

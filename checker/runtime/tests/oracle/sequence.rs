@@ -33,7 +33,7 @@ fn reaches<'a>(case: &Case<'a>, rule: &Sequence, taken: &mut Vec<&'a Event>, las
                 before.ts <= one.ts && one.ts <= next.ts
             }
         };
-        let interrupted = step.not.iter().any(|not| case.all(not, Some(first)).iter().any(|one| between(&one)));
+        let interrupted = step.not.iter().any(|not| case.all(not, Some(first)).iter().any(between));
         if !in_order || interrupted || taken.iter().any(|one| one.id == next.id) || !together(case, first, next) {
             return false;
         }
