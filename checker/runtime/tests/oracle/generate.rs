@@ -92,6 +92,14 @@ impl Random {
         Pattern { alternatives, key: None }
     }
 
+    /// A pattern without conditions on facts. Others are left out where time alone decides: whether an event that fails one
+    /// begins a level, or a span anew, is not settled.
+    fn factless(&mut self) -> Pattern {
+        let mut pattern = self.pattern(false);
+        pattern.alternatives.iter_mut().for_each(|one| one.fact = None);
+        pattern
+    }
+
     /// A pattern with one alternative.
     fn single(&mut self, make: impl FnOnce(&mut Self, bool) -> Pattern, across: bool) -> Pattern {
         let mut pattern = make(self, across);
@@ -301,15 +309,9 @@ impl Random {
                 let measure = |random: &mut Self| {
                     *[Measure::Count, Measure::Sum, Measure::Distinct].choose(&mut random.0).unwrap()
                 };
-                // Left out are conditions on facts: whether an event that fails one begins a level is not settled.
-                let term = |random: &mut Self| {
-                    let mut pattern = random.pattern(false);
-                    pattern.alternatives.iter_mut().for_each(|one| one.fact = None);
-                    pattern
-                };
                 let number = self.0.random_range(0..4);
                 Kind::Aggregate(Aggregate {
-                    terms: (0..2).map(|_| (measure(self), term(self))).collect(),
+                    terms: (0..2).map(|_| (measure(self), self.factless())).collect(),
                     assert: *[Assert::AtMost(number), Assert::AtLeast(number), Assert::Beside(number), Assert::Alike]
                         .choose(&mut self.0)
                         .unwrap(),
@@ -325,11 +327,11 @@ impl Random {
     fn machine(&mut self) -> Machine {
         let states = self.0.random_range(2..=3);
         let read = if self.one_in(2) {
-            Read::Value(self.pattern(false))
+            Read::Value(self.factless())
         } else {
             let names = ['a', 'b', 'c'].into_iter().take(states);
             let of = |name| {
-                let mut pattern = self.single(Self::pattern, false);
+                let mut pattern = self.single(|random, _| random.factless(), false);
                 pattern.alternatives[0].name = name;
                 pattern
             };
