@@ -2,9 +2,17 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Alternative, Compare, During, Event, Heartbeat, Kind, Limit, OnRestart, Part, Pattern, Per, Precedence, Response,
-    Rule, Time,
+    Aggregate, Alternative, Assert, Compare, During, Event, Exclusive, Heartbeat, Kind, Limit, Machine, Measure,
+    Monotonic, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence,
+    SequenceStep, Time,
 };
+
+/// Kinds that every case may have.
+pub const KINDS: &[&str] =
+    &["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
+
+/// Kinds that the cases of odd seeds may have as well.
+pub const LATER: &[&str] = &["monotonic", "order", "sequence", "exclusive", "state_machine", "aggregate"];
 
 /// The grid of times, ms.
 const STEP: Time = 500;
@@ -21,10 +29,32 @@ pub struct Generated {
 
 pub fn case(seed: u64, options: &Options) -> Generated {
     let mut random = Random(StdRng::seed_from_u64(seed));
-    let rules = (0..random.0.random_range(1..=3)).map(|_| random.rule(options)).collect();
+    let later = if seed % 2 == 1 { LATER } else { &[] };
+    let kinds: Vec<&str> = KINDS.iter().chain(later).copied().collect();
+    let rules: Vec<Rule> = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
-    let log = random.log(events);
+    let mut log = random.log(events);
+    hand_overs(&rules, &mut log);
     Generated { rules, log }
+}
+
+/// Leaves out of the log who enters and leaves at one time: whether others who enter then meet that holder is not settled.
+fn hand_overs(rules: &[Rule], log: &mut Vec<Event>) {
+    for rule in rules.iter().filter(|rule| !rule.strict) {
+        let Kind::Exclusive(Exclusive { enter, exit, .. }) = &rule.kind else { continue };
+        let of = |pattern: &Pattern, event: &Event| pattern.names().any(|name| name == event.name);
+        let entering: Vec<(Time, i64)> =
+            log.iter().filter(|event| of(enter, event)).map(|event| (event.ts, event.x)).collect();
+        log.retain(|event| !(of(exit, event) && entering.contains(&(event.ts, event.x))));
+    }
+}
+
+/// Whether one event may play two steps of a sequence. Those are left out with `strict`: whether such an event continues
+/// what it may also begin is not settled.
+fn plays_two_steps(kind: &Kind) -> bool {
+    let Kind::Sequence(sequence) = kind else { return false };
+    let names: Vec<char> = sequence.steps.iter().map(|step| step.of.alternatives[0].name).collect();
+    (1..names.len()).any(|place| names[..place].contains(&names[place]))
 }
 
 struct Random(StdRng);
@@ -62,6 +92,26 @@ impl Random {
         Pattern { alternatives, key: None }
     }
 
+    /// A pattern without conditions on facts. Others are left out where time alone decides: whether an event that fails one
+    /// begins a level, or a span anew, is not settled.
+    fn factless(&mut self) -> Pattern {
+        let mut pattern = self.pattern(false);
+        pattern.alternatives.iter_mut().for_each(|one| one.fact = None);
+        pattern
+    }
+
+    /// A pattern with one alternative.
+    fn single(&mut self, make: impl FnOnce(&mut Self, bool) -> Pattern, across: bool) -> Pattern {
+        let mut pattern = make(self, across);
+        pattern.alternatives.truncate(1);
+        pattern
+    }
+
+    /// A pattern that may have a shorter key unless it is the first.
+    fn support_after(&mut self, place: usize, key: &[Part], across: bool) -> Pattern {
+        if place == 0 { self.pattern(across) } else { self.support(key, across) }
+    }
+
     /// A pattern that may have a shorter key.
     fn support(&mut self, key: &[Part], across: bool) -> Pattern {
         let mut pattern = self.pattern(across);
@@ -71,27 +121,41 @@ impl Random {
         pattern
     }
 
-    fn rule(&mut self, options: &Options) -> Rule {
+    fn rule(&mut self, options: &Options, kinds: &[&str]) -> Rule {
         let key = [vec![Part::Node, Part::K], vec![Part::Node, Part::K], vec![Part::K], vec![Part::Node]]
             .choose(&mut self.0)
             .unwrap()
             .clone();
-        let kinds =
-            ["never", "always", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"];
         let word = match &options.kind {
             Some(kind) => kind.as_str(),
             None => kinds.choose_weighted(&mut self.0, |kind| if *kind == "response" { 3 } else { 1 }).unwrap(),
         };
-        let kind = self.kind(word, &key);
-        let during = self.some(3, |random| random.during(&key));
+        let mut kind = self.kind(word, &key);
+        // Aggregates are read without spans.
+        let spanned = !matches!(kind, Kind::Aggregate(_));
+        let during = self.some(3, |random| random.during(&key)).filter(|_| spanned);
         let choices: &[OnRestart] = match kind {
             Kind::Response(_) | Kind::CountPer(_) => {
                 &[OnRestart::Broken, OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
-            Kind::Agreement { .. } => &[OnRestart::Keep],
+            // Left out are restarts where it is not settled to which process an event beside the start belongs.
+            Kind::Agreement { .. } | Kind::Machine(_) | Kind::Aggregate(_) => &[OnRestart::Keep],
+            Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) | Kind::Exclusive(_) => {
+                &[OnRestart::Ended, OnRestart::Keep]
+            }
             _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
         };
+        // Left out are limits with `strict`: which of several readings a limit is held against is not settled.
+        let limited = matches!(&kind, Kind::Machine(machine) if machine.limits.iter().any(Option::is_some));
+        let strict = LATER.contains(&word) && !limited && !plays_two_steps(&kind) && self.one_in(4);
+        if let Kind::Order(order) = &mut kind
+            && !strict
+            && self.one_in(3)
+        {
+            order.slack = self.duration();
+        }
         Rule {
+            strict,
             on_restart: *choices.choose(&mut self.0).unwrap(),
             report_first: self.one_in(6),
             quiet: self.some(8, Self::duration),
@@ -192,8 +256,93 @@ impl Random {
                 stop: self.some(2, |random| random.support(key, false)),
                 while_: self.some(2, |random| random.support(key, false)),
             }),
+            "monotonic" => Kind::Monotonic(Monotonic {
+                event: self.pattern(false),
+                rises: self.one_in(2),
+                equal: self.one_in(2),
+                step: self.some(3, |random| random.0.random_range(1..=2)),
+                reset: self.some(3, |random| random.support(key, false)),
+            }),
+            "order" => {
+                let mut steps: Vec<OrderStep> = (0..self.0.random_range(2..=4))
+                    .map(|place| {
+                        let conditional = place > 0 && self.one_in(3);
+                        let condition = |random: &mut Self| (random.compare(), random.0.random_range(0..3));
+                        OrderStep {
+                            of: self.single(Self::pattern, false),
+                            due: if conditional { Some(self.some(2, condition)) } else { None },
+                        }
+                    })
+                    .collect();
+                // Left out are conditions on an event that may play a later step itself: whether it is asked is not settled.
+                let first = steps[0].of.alternatives[0].name;
+                if steps[1..].iter().any(|step| step.of.alternatives[0].name == first) {
+                    steps.iter_mut().for_each(|step| step.due = step.due.map(|_| None));
+                }
+                Kind::Order(Order { steps, within: self.some(2, Self::duration), slack: 0 })
+            }
+            "sequence" => {
+                let steps = (0..self.0.random_range(2..=3))
+                    .map(|place| SequenceStep {
+                        of: self.single(|random, across| random.support_after(place, key, across), place > 0),
+                        not: if place > 0 && self.one_in(2) { vec![self.support(key, true)] } else { Vec::new() },
+                    })
+                    .collect();
+                Kind::Sequence(Sequence { steps, within: self.duration() })
+            }
+            "exclusive" => {
+                let ttl = self.some(2, Self::duration);
+                let (enter, mut exit) = (self.pattern(false), self.support(key, false));
+                // No event enters and leaves; see `hand_overs`.
+                let is_taken = |name: char| enter.names().any(|taken| taken == name);
+                let free = ['a', 'b', 'c'].into_iter().find(|name| !is_taken(*name)).unwrap();
+                exit.alternatives.iter_mut().filter(|one| is_taken(one.name)).for_each(|one| one.name = free);
+                Kind::Exclusive(Exclusive {
+                    enter,
+                    exit,
+                    renew: if ttl.is_some() { self.some(2, |random| random.support(key, false)) } else { None },
+                    ttl,
+                    max: self.0.random_range(1..=2),
+                })
+            }
+            "aggregate" => {
+                let measure = |random: &mut Self| {
+                    *[Measure::Count, Measure::Sum, Measure::Distinct].choose(&mut random.0).unwrap()
+                };
+                let number = self.0.random_range(0..4);
+                Kind::Aggregate(Aggregate {
+                    terms: (0..2).map(|_| (measure(self), self.factless())).collect(),
+                    assert: *[Assert::AtMost(number), Assert::AtLeast(number), Assert::Beside(number), Assert::Alike]
+                        .choose(&mut self.0)
+                        .unwrap(),
+                    window: self.duration(),
+                    close: self.some(2, |random| random.pattern(false)),
+                })
+            }
+            "state_machine" => Kind::Machine(self.machine()),
             other => panic!("there is no kind `{other}`"),
         }
+    }
+
+    fn machine(&mut self) -> Machine {
+        let states = self.0.random_range(2..=3);
+        let read = if self.one_in(2) {
+            Read::Value(self.factless())
+        } else {
+            let names = ['a', 'b', 'c'].into_iter().take(states);
+            let of = |name| {
+                let mut pattern = self.single(|random, _| random.factless(), false);
+                pattern.alternatives[0].name = name;
+                pattern
+            };
+            Read::Patterns(names.map(of).collect())
+        };
+        let terminal: Vec<bool> = (0..states).map(|_| self.one_in(4)).collect();
+        let to =
+            terminal.iter().map(|terminal| (0..states).filter(|_| !terminal && self.one_in(2)).collect()).collect();
+        let limits =
+            terminal.iter().map(|terminal| if *terminal { None } else { self.some(3, Self::duration) }).collect();
+        Machine { read, initial: self.some(2, |random| random.0.random_range(0..states)), to, terminal, limits }
     }
 
     fn log(&mut self, events: usize) -> Vec<Event> {

@@ -8,24 +8,30 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 #![expect(clippy::print_stdout, reason = "a long run says what it compared")]
 
+mod aggregate;
 mod agreement;
 mod compare;
 mod consecutive;
 mod count;
+mod exclusive;
 mod generate;
 mod heartbeat;
 mod model;
+mod monotonic;
 mod mutants;
+mod order;
 mod point;
 mod precedence;
 mod render;
 mod response;
 mod run;
+mod sequence;
+mod state_machine;
 
 #[test]
 fn engine_and_oracle_agree_on_random_packs_and_logs() {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().expect(name));
-    let (from, seeds) = (number("ORACLE_FROM", 1), number("ORACLE_SEEDS", 500));
+    let (from, seeds) = (number("ORACLE_FROM", 1), number("ORACLE_SEEDS", 300));
     let options = generate::Options {
         events: usize::try_from(number("ORACLE_EVENTS", 24)).unwrap(),
         kind: std::env::var("ORACLE_KIND").ok(),

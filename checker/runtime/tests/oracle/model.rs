@@ -86,6 +86,12 @@ pub struct Pattern {
     pub key: Option<Vec<Part>>,
 }
 
+impl Pattern {
+    pub fn names(&self) -> impl Iterator<Item = char> {
+        self.alternatives.iter().map(|one| one.name)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Limit {
     Within(Time),
@@ -136,6 +142,101 @@ pub struct Heartbeat {
 }
 
 #[derive(Clone, Debug)]
+pub struct Monotonic {
+    pub event: Pattern,
+    /// The values go up, or down.
+    pub rises: bool,
+    /// Equal values are allowed.
+    pub equal: bool,
+    pub step: Option<i64>,
+    pub reset: Option<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OrderStep {
+    pub of: Pattern,
+    /// A step that need not come: it is due never, or when the first step's `x` compares so.
+    pub due: Option<Option<(Compare, i64)>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub steps: Vec<OrderStep>,
+    pub within: Option<Time>,
+    pub slack: Time,
+}
+
+#[derive(Clone, Debug)]
+pub struct SequenceStep {
+    pub of: Pattern,
+    /// What must not lie between the step before and this one.
+    pub not: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    pub steps: Vec<SequenceStep>,
+    pub within: Time,
+}
+
+/// The holder is `x`.
+#[derive(Clone, Debug)]
+pub struct Exclusive {
+    pub enter: Pattern,
+    pub exit: Pattern,
+    pub renew: Option<Pattern>,
+    pub ttl: Option<Time>,
+    pub max: u64,
+}
+
+/// What says which state it is.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// `x`, which is a state's number.
+    Value(Pattern),
+    /// A pattern for each state.
+    Patterns(Vec<Pattern>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub read: Read,
+    /// None: any.
+    pub initial: Option<usize>,
+    /// By state, those that may follow.
+    pub to: Vec<Vec<usize>>,
+    pub terminal: Vec<bool>,
+    pub limits: Vec<Option<Time>>,
+}
+
+/// What a term measures.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    Count,
+    Sum,
+    Distinct,
+}
+
+/// What two terms are held against.
+#[derive(Clone, Copy, Debug)]
+pub enum Assert {
+    AtMost(i64),
+    AtLeast(i64),
+    /// The first is at most so much more than the second.
+    Beside(i64),
+    Alike,
+}
+
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    pub terms: Vec<(Measure, Pattern)>,
+    pub assert: Assert,
+    /// How far back it looks where nothing closes it.
+    pub window: Time,
+    pub close: Option<Pattern>,
+}
+
+#[derive(Clone, Debug)]
 pub enum Kind {
     Never(Pattern),
     Always(Pattern, Compare, i64),
@@ -147,6 +248,12 @@ pub enum Kind {
     Agreement { event: Pattern, within: Option<Time> },
     Consecutive { fail: Pattern, ok: Pattern, count: u64 },
     Heartbeat(Heartbeat),
+    Monotonic(Monotonic),
+    Order(Order),
+    Sequence(Sequence),
+    Exclusive(Exclusive),
+    Machine(Machine),
+    Aggregate(Aggregate),
 }
 
 #[derive(Clone, Debug)]
@@ -171,6 +278,8 @@ pub struct Rule {
     pub kind: Kind,
     pub during: Option<During>,
     pub on_restart: OnRestart,
+    /// Ties are read against the rule.
+    pub strict: bool,
     pub report_first: bool,
     pub quiet: Option<Time>,
 }
@@ -219,6 +328,10 @@ pub enum Mutant {
     SleepyRestart,
     /// The end of a span still belongs to it.
     ClosedSpan,
+    /// What is tied with a step does not lie between it and the next.
+    OpenBetween,
+    /// Who leaves at a time does so after others have entered.
+    LateExit,
 }
 
 /// The time for which a rule is in force: opened by an event, or from the beginning.
@@ -355,6 +468,12 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                 Kind::Agreement { event, within } => crate::agreement::judge(&case, event, *within),
                 Kind::Consecutive { fail, ok, count } => crate::consecutive::judge(&case, fail, ok, *count),
                 Kind::Heartbeat(heartbeat) => crate::heartbeat::judge(&case, heartbeat, end),
+                Kind::Monotonic(monotonic) => crate::monotonic::judge(&case, monotonic),
+                Kind::Order(order) => crate::order::judge(&case, order),
+                Kind::Sequence(sequence) => crate::sequence::judge(&case, sequence),
+                Kind::Exclusive(exclusive) => crate::exclusive::judge(&case, exclusive),
+                Kind::Machine(machine) => crate::state_machine::judge(&case, machine, end),
+                Kind::Aggregate(aggregate) => crate::aggregate::judge(&case, aggregate),
             };
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
             let mut reported: Option<Time> = None;

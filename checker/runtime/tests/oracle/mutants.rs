@@ -5,7 +5,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
     compare,
-    generate::Options,
+    generate::{KINDS, LATER, Options},
     model::{self, Mutant, Verdict},
     run::Subject,
 };
@@ -30,17 +30,21 @@ fn deadline_without_its_end_is_noticed() {
     assert!(noticed(Mutant::OpenDeadline, "per") >= 1);
     assert!(noticed(Mutant::OpenDeadline, "heartbeat") >= 1);
     assert!(noticed(Mutant::OpenDeadline, "agreement") >= 1);
+    assert!(noticed(Mutant::OpenDeadline, "sequence") >= 1);
+    assert!(noticed(Mutant::OpenDeadline, "state_machine") >= 1);
 }
 
 #[test]
 fn look_back_without_its_beginning_is_noticed() {
     assert!(noticed(Mutant::OpenLookBack, "precedence") >= 5);
     assert!(noticed(Mutant::OpenLookBack, "per") >= 1);
+    assert!(noticed(Mutant::OpenLookBack, "order") >= 2);
 }
 
 #[test]
 fn window_with_its_beginning_is_noticed() {
     assert!(noticed(Mutant::ClosedWindow, "count") >= 2);
+    assert!(noticed(Mutant::ClosedWindow, "aggregate") >= 5);
 }
 
 #[test]
@@ -49,11 +53,25 @@ fn ties_taken_in_order_of_identity_are_noticed() {
     assert!(noticed(Mutant::OrderedTies, "precedence") >= 5);
     assert!(noticed(Mutant::OrderedTies, "per") >= 2);
     assert!(noticed(Mutant::OrderedTies, "consecutive") >= 2);
+    assert!(noticed(Mutant::OrderedTies, "monotonic") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "order") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "state_machine") >= 5);
+    assert!(noticed(Mutant::OrderedTies, "aggregate") >= 1);
 }
 
 #[test]
 fn restart_that_waits_for_the_deadline_is_noticed() {
     assert!(noticed(Mutant::SleepyRestart, "response") >= 3);
+}
+
+#[test]
+fn interruption_that_must_not_touch_a_step_is_noticed() {
+    assert!(noticed(Mutant::OpenBetween, "sequence") >= 1);
+}
+
+#[test]
+fn exit_after_those_who_enter_is_noticed() {
+    assert!(noticed(Mutant::LateExit, "exclusive") >= 2);
 }
 
 #[test]
@@ -64,7 +82,7 @@ fn span_that_includes_its_end_is_noticed() {
 
 #[test]
 fn sound_oracle_never_parts_from_the_engine() {
-    for kind in ["never", "response", "precedence", "count", "per", "agreement", "consecutive", "heartbeat"] {
+    for kind in KINDS.iter().chain(LATER) {
         assert_eq!(noticed(Mutant::None, kind), 0, "{kind}");
     }
 }

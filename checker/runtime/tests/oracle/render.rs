@@ -1,7 +1,9 @@
 //! The generated rules as a pack's YAML, so that the language is read as well.
 use std::fmt::Write;
 
-use crate::model::{Alternative, Compare, During, Kind, Limit, OnRestart, Part, Pattern, Rule, Time};
+use crate::model::{
+    Alternative, Assert, Compare, During, Kind, Limit, Machine, Measure, OnRestart, Part, Pattern, Read, Rule, Time,
+};
 
 pub fn pack(rules: &[Rule]) -> String {
     let mut out = String::from(
@@ -22,6 +24,9 @@ pub fn pack(rules: &[Rule]) -> String {
             OnRestart::Keep => "keep",
         };
         text.field("on_restart", on_restart);
+        if rule.strict {
+            text.field("strict", "true");
+        }
         if rule.report_first {
             text.field("report", "first");
         }
@@ -70,15 +75,28 @@ impl Text<'_> {
 
     fn pattern(&mut self, name: &str, pattern: &Pattern) {
         self.line(&format!("{name}:"));
+        self.alternatives(pattern);
+    }
+
+    fn alternatives(&mut self, pattern: &Pattern) {
         for one in &pattern.alternatives {
-            self.line(&format!("  - event: {}", one.name));
-            let condition = condition(one, self.main);
-            if !condition.is_empty() {
-                self.line(&format!("    where: {condition:?}"));
-            }
-            if let Some(bound) = &pattern.key {
-                self.line(&format!("    key: {}", key(bound)));
-            }
+            self.alternative(one, &pattern.key);
+        }
+    }
+
+    /// The only alternative of a pattern, as an item of a list.
+    fn item(&mut self, pattern: &Pattern) {
+        self.alternative(&pattern.alternatives[0], &pattern.key);
+    }
+
+    fn alternative(&mut self, one: &Alternative, bound: &Option<Vec<Part>>) {
+        self.line(&format!("  - event: {}", one.name));
+        let condition = condition(one, self.main);
+        if !condition.is_empty() {
+            self.line(&format!("    where: {condition:?}"));
+        }
+        if let Some(bound) = bound {
+            self.line(&format!("    key: {}", key(bound)));
         }
     }
 
@@ -99,6 +117,44 @@ impl Text<'_> {
                 text.time("within", within);
             }
         });
+    }
+
+    fn machine(&mut self, machine: &Machine) {
+        let name = |state: usize| match machine.read {
+            Read::Value(_) => format!("\"{state}\""),
+            Read::Patterns(_) => format!("s{state}"),
+        };
+        match &machine.read {
+            Read::Value(event) => {
+                self.pattern("event", event);
+                self.field("state", "x");
+            }
+            Read::Patterns(patterns) => self.nest("state", |text| {
+                for (state, pattern) in patterns.iter().enumerate() {
+                    text.pattern(&name(state), pattern);
+                }
+            }),
+        }
+        self.field("initial", &machine.initial.map_or_else(|| "any".into(), name));
+        let list = |states: &mut dyn Iterator<Item = usize>| {
+            let names: Vec<String> = states.map(name).collect();
+            format!("[{}]", names.join(", "))
+        };
+        self.nest("transitions", |text| {
+            for (state, to) in machine.to.iter().enumerate() {
+                text.field(&name(state), &list(&mut to.iter().copied()));
+            }
+        });
+        self.field("terminal", &list(&mut (0..machine.to.len()).filter(|state| machine.terminal[*state])));
+        if machine.limits.iter().any(Option::is_some) {
+            self.nest("limits", |text| {
+                for (state, limit) in machine.limits.iter().enumerate() {
+                    if let Some(limit) = limit {
+                        text.time(&name(state), *limit);
+                    }
+                }
+            });
+        }
     }
 
     fn kind(&mut self, kind: &Kind) {
@@ -130,15 +186,7 @@ impl Text<'_> {
                 text.nest("requires", |text| {
                     text.line(if precedence.all { "all:" } else { "any:" });
                     for required in &precedence.requires {
-                        let one = &required.alternatives[0];
-                        text.line(&format!("  - event: {}", one.name));
-                        let condition = condition(one, text.main);
-                        if !condition.is_empty() {
-                            text.line(&format!("    where: {condition:?}"));
-                        }
-                        if let Some(bound) = &required.key {
-                            text.line(&format!("    key: {}", key(bound)));
-                        }
+                        text.item(required);
                     }
                 });
                 if let Some(within) = precedence.within {
@@ -191,6 +239,95 @@ impl Text<'_> {
                 text.some("stop", &heartbeat.stop);
                 text.some("while", &heartbeat.while_);
             }),
+            Kind::Monotonic(monotonic) => self.nest("monotonic", |text| {
+                text.pattern("event", &monotonic.event);
+                text.field("value", "x");
+                let order = match (monotonic.rises, monotonic.equal) {
+                    (true, false) => "increasing",
+                    (true, true) => "nondecreasing",
+                    (false, false) => "decreasing",
+                    (false, true) => "nonincreasing",
+                };
+                text.field("order", order);
+                if let Some(step) = monotonic.step {
+                    text.field("step", &step.to_string());
+                }
+                text.some("reset", &monotonic.reset);
+            }),
+            Kind::Order(order) => {
+                self.nest("order", |text| {
+                    text.line("steps:");
+                    for step in &order.steps {
+                        text.item(&step.of);
+                        match &step.due {
+                            None => {}
+                            Some(None) => text.line("    if: false"),
+                            Some(Some((compare, value))) => {
+                                text.line(&format!("    if: \"x {} {value}\"", compare.sign()));
+                            }
+                        }
+                    }
+                    if let Some(within) = order.within {
+                        text.time("within", within);
+                    }
+                });
+                if order.slack > 0 {
+                    self.time("slack", order.slack);
+                }
+            }
+            Kind::Sequence(sequence) => self.nest("sequence", |text| {
+                text.main = "step1";
+                text.line("steps:");
+                for step in &sequence.steps {
+                    for not in &step.not {
+                        text.line("  - not:");
+                        text.indent += 6;
+                        text.alternatives(not);
+                        text.indent -= 6;
+                    }
+                    text.item(&step.of);
+                }
+                text.time("within", sequence.within);
+            }),
+            Kind::Exclusive(exclusive) => self.nest("exclusive", |text| {
+                text.pattern("enter", &exclusive.enter);
+                text.pattern("exit", &exclusive.exit);
+                text.some("renew", &exclusive.renew);
+                if let Some(ttl) = exclusive.ttl {
+                    text.time("ttl", ttl);
+                }
+                text.field("holder", "x");
+                text.number("max", Some(exclusive.max));
+            }),
+            Kind::Aggregate(aggregate) => self.nest("aggregate", |text| {
+                text.nest("terms", |text| {
+                    for (number, (measure, of)) in aggregate.terms.iter().enumerate() {
+                        text.nest(&format!("m{number}"), |text| match measure {
+                            Measure::Count => text.pattern("count", of),
+                            Measure::Sum => {
+                                text.field("sum", "x");
+                                text.pattern("of", of);
+                            }
+                            Measure::Distinct => {
+                                text.field("distinct", "x");
+                                text.pattern("of", of);
+                            }
+                        });
+                    }
+                });
+                match &aggregate.close {
+                    Some(close) => text.pattern("close", close),
+                    None => text.time("window", aggregate.window),
+                }
+                let assert = match aggregate.assert {
+                    Assert::AtMost(number) => format!("m0 <= {number}"),
+                    Assert::AtLeast(number) => format!("m0 >= {number}"),
+                    Assert::Beside(number) => format!("m0 <= m1 + {number}"),
+                    Assert::Alike => "m0 == m1".into(),
+                };
+                text.field("assert", &assert);
+            }),
+            Kind::Machine(machine) => self.nest("state_machine", |text| text.machine(machine)),
         }
     }
 }

@@ -15,6 +15,9 @@ const BEGINNING: Timestamp = Timestamp(1_795_500_000_000_000_000);
 /// unknown for want of a beginning or of a sign of life.
 const HELLO: char = 'h';
 
+/// What the steps of a sequence are called.
+const STEPS: &[&str] = &["step1", "step2", "step3"];
+
 /// What came of a run.
 pub type Verdicts = BTreeMap<ViolationId, Verdict>;
 
@@ -170,15 +173,26 @@ impl Subject<'_> {
             Value::String(node) => node.trim_start_matches('n').parse().unwrap(),
             value => runtime::json::text(value).parse().unwrap(),
         });
-        let main = match self.rules[rule].kind {
-            Kind::Never(_) | Kind::Always(..) | Kind::Precedence(_) => Some("event"),
+        let main = match &self.rules[rule].kind {
+            Kind::Never(_) | Kind::Always(..) | Kind::Precedence(_) | Kind::Monotonic(_) => Some("event"),
+            // Whichever step it is that is judged.
+            Kind::Order(_) => Some("step"),
+            Kind::Sequence(sequence) => STEPS.get(sequence.steps.len() - 1).copied(),
+            Kind::Aggregate(aggregate) => aggregate.close.as_ref().map(|_| "close"),
+            Kind::Exclusive(_) => Some("enter"),
+            // The event that takes a transition; at a limit there is none.
+            Kind::Machine(_) => violation
+                .evidence
+                .iter()
+                .find(|cited| cited.event.ts == violation.at && cited.role != "before")
+                .map(|cited| &*cited.role),
             Kind::Response(_) | Kind::CountPer(_) => Some("when"),
             Kind::CountWindow { .. } => Some("of"),
             Kind::Consecutive { .. } => Some("fail"),
             Kind::CountEver { .. } | Kind::Agreement { .. } | Kind::Heartbeat(_) => None,
         };
         let anchor = main.map(|main| {
-            let cited = violation.evidence.iter().filter(|cited| cited.role == main);
+            let cited = violation.evidence.iter().filter(|cited| cited.role.starts_with(main));
             let last = cited.map(|cited| cited.event).max_by_key(|event| (event.ts, event.identity));
             last.expect("a violation cites its main event").identity.0 as u32
         });
