@@ -33,28 +33,8 @@ pub fn case(seed: u64, options: &Options) -> Generated {
     let kinds: Vec<&str> = KINDS.iter().chain(later).copied().collect();
     let rules: Vec<Rule> = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
-    let mut log = random.log(events);
-    hand_overs(&rules, &mut log);
+    let log = random.log(events);
     Generated { rules, log }
-}
-
-/// Leaves out of the log who enters and leaves at one time: whether others who enter then meet that holder is not settled.
-fn hand_overs(rules: &[Rule], log: &mut Vec<Event>) {
-    for rule in rules.iter().filter(|rule| !rule.strict) {
-        let Kind::Exclusive(Exclusive { enter, exit, .. }) = &rule.kind else { continue };
-        let of = |pattern: &Pattern, event: &Event| pattern.names().any(|name| name == event.name);
-        let entering: Vec<(Time, i64)> =
-            log.iter().filter(|event| of(enter, event)).map(|event| (event.ts, event.x)).collect();
-        log.retain(|event| !(of(exit, event) && entering.contains(&(event.ts, event.x))));
-    }
-}
-
-/// Whether one event may play two steps of a sequence. Those are left out with `strict`: whether such an event continues
-/// what it may also begin is not settled.
-fn plays_two_steps(kind: &Kind) -> bool {
-    let Kind::Sequence(sequence) = kind else { return false };
-    let names: Vec<char> = sequence.steps.iter().map(|step| step.of.alternatives[0].name).collect();
-    (1..names.len()).any(|place| names[..place].contains(&names[place]))
 }
 
 struct Random(StdRng);
@@ -90,14 +70,6 @@ impl Random {
             })
             .collect();
         Pattern { alternatives, key: None }
-    }
-
-    /// A pattern without conditions on facts. Others are left out where time alone decides: whether an event that fails one
-    /// begins a level, or a span anew, is not settled.
-    fn factless(&mut self) -> Pattern {
-        let mut pattern = self.pattern(false);
-        pattern.alternatives.iter_mut().for_each(|one| one.fact = None);
-        pattern
     }
 
     /// A pattern with one alternative.
@@ -141,13 +113,13 @@ impl Random {
             // Left out are restarts where it is not settled to which process an event beside the start belongs.
             Kind::Agreement { .. } | Kind::Machine(_) | Kind::Aggregate(_) => &[OnRestart::Keep],
             Kind::Monotonic(_) | Kind::Order(_) | Kind::Sequence(_) | Kind::Exclusive(_) => {
-                &[OnRestart::Ended, OnRestart::Keep]
+                &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep]
             }
             _ => &[OnRestart::Ended, OnRestart::Reset, OnRestart::Keep],
         };
         // Left out are limits with `strict`: which of several readings a limit is held against is not settled.
         let limited = matches!(&kind, Kind::Machine(machine) if machine.limits.iter().any(Option::is_some));
-        let strict = LATER.contains(&word) && !limited && !plays_two_steps(&kind) && self.one_in(4);
+        let strict = LATER.contains(&word) && !limited && self.one_in(4);
         if let Kind::Order(order) = &mut kind
             && !strict
             && self.one_in(3)
@@ -311,7 +283,7 @@ impl Random {
                 };
                 let number = self.0.random_range(0..4);
                 Kind::Aggregate(Aggregate {
-                    terms: (0..2).map(|_| (measure(self), self.factless())).collect(),
+                    terms: (0..2).map(|_| (measure(self), self.pattern(false))).collect(),
                     assert: *[Assert::AtMost(number), Assert::AtLeast(number), Assert::Beside(number), Assert::Alike]
                         .choose(&mut self.0)
                         .unwrap(),
@@ -327,11 +299,11 @@ impl Random {
     fn machine(&mut self) -> Machine {
         let states = self.0.random_range(2..=3);
         let read = if self.one_in(2) {
-            Read::Value(self.factless())
+            Read::Value(self.pattern(false))
         } else {
             let names = ['a', 'b', 'c'].into_iter().take(states);
             let of = |name| {
-                let mut pattern = self.single(|random, _| random.factless(), false);
+                let mut pattern = self.single(|random, _| random.pattern(false), false);
                 pattern.alternatives[0].name = name;
                 pattern
             };

@@ -35,7 +35,7 @@ fn look_back(case: &Case<'_>, rule: &Order, event: &Event) -> Option<Time> {
     if case.mutant == Mutant::OpenLookBack && rule.within.is_some() {
         from += 1;
     }
-    if case.rule.on_restart == OnRestart::Reset {
+    if matches!(case.rule.on_restart, OnRestart::Ended | OnRestart::Reset) {
         from = case.restarts().iter().map(|start| start.ts).filter(|ts| *ts < event.ts).fold(from, Time::max);
     }
     Some(from)

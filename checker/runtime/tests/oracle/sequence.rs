@@ -46,7 +46,11 @@ fn reaches<'a>(case: &Case<'a>, rule: &Sequence, taken: &mut Vec<&'a Event>, las
 
 /// Whether both lie in one span, and in the life of one process if the rule asks for that.
 fn together(case: &Case<'_>, first: &Event, next: &Event) -> bool {
-    let apart = case.rule.on_restart == OnRestart::Reset
-        && case.restarts().iter().any(|start| first.ts <= start.ts && start.ts <= next.ts);
+    // What is beside a start belongs to the process before, unless it is the start; taken strictly, to the new one.
+    let restarts = case.restarts();
+    let begins =
+        |start: &Event| first.ts == start.ts && (case.rule.strict || restarts.iter().any(|start| start.id == first.id));
+    let parts = |start: &&Event| first.ts <= start.ts && start.ts <= next.ts && !begins(start);
+    let apart = matches!(case.rule.on_restart, OnRestart::Ended | OnRestart::Reset) && restarts.iter().any(parts);
     case.span(first.ts).is_some_and(|span| case.span(next.ts) == Some(span)) && !apart
 }
