@@ -55,6 +55,11 @@ const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
         "a package of metadata alone brings no blobs that could be stored or marked",
     ),
     (
+        Fault::UltramarineProposerDropsBlobs,
+        &["ULT-I2"],
+        "a height that is decided before a peer has sent the blobs back is decided without them",
+    ),
+    (
         Fault::UltramarineWrongRound,
         &["ULT-I2", "ULT-I7a"],
         "what is kept under another round is not found when a peer asks for the height",
