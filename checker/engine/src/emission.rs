@@ -67,6 +67,19 @@ pub(crate) fn prune(emissions: &mut Emissions, floor: Timestamp) {
     emissions.retain(|_, emitted| emitted.open || emitted.at >= floor);
 }
 
+/// Makes room: half at once, so that a storm pays for it once in so many verdicts.
+fn forget_older_half(emissions: &mut Emissions) {
+    let mut times: Vec<Timestamp> = emissions.values().map(|emitted| emitted.at).collect();
+    let middle = times.len() / 2;
+    let (_, &mut middle, _) = times.select_nth_unstable(middle);
+    let mut room = emissions.len() / 2;
+    emissions.retain(|_, emitted| {
+        let goes = room > 0 && emitted.at <= middle;
+        room -= usize::from(goes);
+        !goes
+    });
+}
+
 /// The stratum of each rule: above those whose verdicts it builds on.
 pub(crate) fn strata(program: &Program, traits: &mut [Traits]) -> u8 {
     let mut highest = 0;
@@ -119,6 +132,10 @@ impl Engine {
 
     /// Remembers what was said on arrival and is to become an event when the frontier passes it.
     pub(crate) fn note_unmade(&mut self, early: &[Output]) {
+        if self.strata == 1 {
+            // Nobody builds on anything.
+            return;
+        }
         for output in early {
             if let Output::Violated(violation) = output
                 && let Some(emitted) = self.emitted(violation)
@@ -161,11 +178,8 @@ impl Engine {
         // Said again: what was made of it before, a recovery that was none after all among it, is made anew.
         emitted.touches = self.replace(known.map(|known| known.touches).unwrap_or_default(), made);
         self.state.emitted.insert(id, emitted);
-        while self.state.emitted.len() > EMITTED_MAX {
-            let oldest = self.state.emitted.iter().min_by_key(|(_, emitted)| emitted.at).map(|(id, _)| *id);
-            if oldest.and_then(|oldest| self.state.emitted.remove(&oldest)).is_none() {
-                break;
-            }
+        if self.state.emitted.len() > EMITTED_MAX {
+            forget_older_half(&mut self.state.emitted);
         }
     }
 

@@ -70,7 +70,7 @@ pub struct Engine {
     pub(crate) program: Program,
     pub(crate) traits: Vec<Traits>,
     /// Into how many strata they fall.
-    strata: u8,
+    pub(crate) strata: u8,
     /// How long each fact's history is needed.
     horizons: Vec<Horizon>,
     pub(crate) names: HashMap<String, EventIdx, foldhash::fast::FixedState>,

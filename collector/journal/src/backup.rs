@@ -66,6 +66,9 @@ fn copy_segment(from: &OsDisk, to: &OsDisk, name: &str, generation: u64) -> io::
     let mut bytes = vec![0; usize::try_from(header.bytes).unwrap_or(usize::MAX)];
     let read = file.read_at(&mut bytes, 0)?;
     bytes.truncate(read);
+    if read < DATA_START as usize {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before its first page does"));
+    }
     if header.generation != generation || self::header(&*file)? != header {
         return Ok(None);
     }

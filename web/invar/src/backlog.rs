@@ -12,8 +12,10 @@ use std::{
 use event::Timestamp;
 use journal::{Appended, Journal};
 
-/// Frames are counted in lots of about this size: exact enough for bounds of many such, and bounded in memory.
+/// Frames are counted in lots of at most about this size, and of this time: exact enough for bounds of many such, and bounded
+/// in memory.
 const LOT_BYTES: u64 = 1 << 20;
+const LOT_LASTS: Duration = Duration::from_secs(1);
 
 /// Frames that follow one another.
 #[derive(Clone, Copy, Debug)]
@@ -36,22 +38,36 @@ pub(crate) struct Size {
 pub(crate) struct Backlog {
     bytes_max: u64,
     age_max: Duration,
-    lots: Mutex<VecDeque<Lot>>,
+    lots: Mutex<Lots>,
+}
+
+/// Lots in their order, and their bytes together.
+#[derive(Default)]
+struct Lots {
+    lots: VecDeque<Lot>,
+    bytes: u64,
+}
+
+impl Lots {
+    fn push(&mut self, lot: Lot) {
+        self.bytes += lot.bytes;
+        self.lots.push_back(lot);
+    }
 }
 
 impl Backlog {
     /// What a journal holds beyond the frame `judged`.
     pub(crate) fn of(journal: &Journal, judged: u64, bytes_max: u64, age_max: Duration) -> Self {
-        let unjudged = journal.segments().into_iter().filter(|segment| segment.last_frame > judged);
-        let lots = unjudged.map(|segment| Lot {
-            last_frame: segment.last_frame,
-            first_arrival: segment.first_arrival,
-            bytes: segment.bytes,
-        });
-        Backlog { bytes_max, age_max, lots: Mutex::new(lots.collect()) }
+        let mut lots = Lots::default();
+        for segment in journal.segments().into_iter().filter(|segment| segment.last_frame > judged) {
+            // Most of a segment may have been judged: its last frame is the one that surely was not.
+            let (last_frame, first_arrival) = (segment.last_frame, segment.last_arrival);
+            lots.push(Lot { last_frame, first_arrival, bytes: segment.bytes });
+        }
+        Backlog { bytes_max, age_max, lots: Mutex::new(lots) }
     }
 
-    fn lots(&self) -> MutexGuard<'_, VecDeque<Lot>> {
+    fn lots(&self) -> MutexGuard<'_, Lots> {
         // Whoever panicked with it left numbers that are at worst a little off.
         self.lots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,25 +75,25 @@ impl Backlog {
     /// A request was acknowledged.
     pub(crate) fn grew(&self, appended: Appended, bytes: u64) {
         let mut lots = self.lots();
-        match lots.back_mut() {
-            Some(last) if last.bytes < LOT_BYTES => {
+        let joins = |last: &&mut Lot| last.bytes < LOT_BYTES && appended.arrived.since(last.first_arrival) < LOT_LASTS;
+        match lots.lots.back_mut().filter(joins) {
+            Some(last) => {
                 last.last_frame = last.last_frame.max(appended.frame);
                 last.bytes += bytes;
+                lots.bytes += bytes;
             }
-            _ => lots.push_back(Lot { last_frame: appended.frame, first_arrival: appended.arrived, bytes }),
+            None => lots.push(Lot { last_frame: appended.frame, first_arrival: appended.arrived, bytes }),
         }
     }
 
     /// How much there is at `now`, when everything up to the frame `judged` has been judged.
     pub(crate) fn size(&self, judged: u64, now: Timestamp) -> Size {
         let mut lots = self.lots();
-        while lots.front().is_some_and(|lot| lot.last_frame <= judged) {
-            lots.pop_front();
+        while let Some(judged) = lots.lots.pop_front_if(|lot| lot.last_frame <= judged) {
+            lots.bytes -= judged.bytes;
         }
-        Size {
-            bytes: lots.iter().map(|lot| lot.bytes).sum(),
-            age: lots.front().map(|lot| now.since(lot.first_arrival)).unwrap_or_default(),
-        }
+        let age = lots.lots.front().map(|lot| now.since(lot.first_arrival)).unwrap_or_default();
+        Size { bytes: lots.bytes, age }
     }
 
     /// Whether that is too much to take more.
@@ -122,12 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn a_trickle_that_never_rests_is_not_old() {
+        let backlog = backlog();
+        for frame in 1..=600 {
+            backlog.grew(Appended { frame, arrived: second(frame) }, 10);
+            // All but the last one is judged, always.
+            let size = backlog.size(frame - 1, second(frame));
+            assert!(size.age <= Duration::from_secs(1), "{size:?}");
+        }
+    }
+
+    #[test]
     fn small_requests_share_a_lot() {
         let backlog = backlog();
         for frame in 1..=100_000 {
             backlog.grew(Appended { frame, arrived: second(0) }, 100);
         }
-        assert!(backlog.lots().len() <= 11);
+        assert!(backlog.lots().lots.len() <= 11);
         assert_eq!(backlog.size(0, second(0)).bytes, 10_000_000);
     }
 }
