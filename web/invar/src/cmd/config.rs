@@ -1,8 +1,5 @@
 //! `invar config`: the settings that `invar serve` would run with.
-use std::path::PathBuf;
-
-use super::Outcome;
-use crate::config::RawConfig;
+use super::{Outcome, serve::Settings};
 
 /// Prints the settings that `invar serve` would run with, as a file for `--config`: defaults, file, variables and flags
 /// put together. Secrets are not shown.
@@ -11,11 +8,8 @@ use crate::config::RawConfig;
                         invar config --config invar.yaml      what that file comes to, or all that is wrong with it\n\n\
                         Exit codes: 0 the settings can be used, 2 they cannot.")]
 pub struct Arguments {
-    /// A YAML file with settings, under their long names with `_` for `-`
-    #[arg(long, value_name = "FILE", env = "INVAR_CONFIG")]
-    config: Option<PathBuf>,
     #[command(flatten)]
-    settings: RawConfig,
+    settings: Settings,
 }
 
 /// Runs the command.
@@ -23,10 +17,7 @@ pub struct Arguments {
 /// # Errors
 /// When the settings are wrong.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
-    let settings = match &arguments.config {
-        Some(path) => arguments.settings.with_file(path)?,
-        None => arguments.settings,
-    };
+    let settings = arguments.settings.gather()?;
     let open = settings.allow_open;
     print!("{}", settings.validate()?.as_file(open));
     Ok(Outcome::Fine)

@@ -13,11 +13,31 @@ use crate::{config::RawConfig, node, telemetry};
                         Then point an OpenTelemetry SDK or Collector at 127.0.0.1:4317 (gRPC) or :4318 (HTTP) and open http://127.0.0.1:8080."
 )]
 pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Flags, variables, and the file that stands behind them.
+#[derive(Debug, clap::Args)]
+pub struct Settings {
     /// A YAML file with the settings below, under their long names with `_` for `-`
     #[arg(long, value_name = "FILE", env = "INVAR_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    settings: RawConfig,
+    flags: RawConfig,
+}
+
+impl Settings {
+    /// What they come to together.
+    ///
+    /// # Errors
+    /// When the file cannot be read or does not fit.
+    pub fn gather(self) -> anyhow::Result<RawConfig> {
+        Ok(match &self.config {
+            Some(path) => self.flags.with_file(path)?,
+            None => self.flags,
+        })
+    }
 }
 
 /// Runs the command.
@@ -25,11 +45,7 @@ pub struct Arguments {
 /// # Errors
 /// When settings are wrong, a port is taken, or the data directory cannot be used.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
-    let settings = match &arguments.config {
-        Some(path) => arguments.settings.with_file(path)?,
-        None => arguments.settings,
-    };
-    let config = settings.validate()?;
+    let config = arguments.settings.gather()?.validate()?;
     let alerts = match &config.alerts {
         Some(path) => read_alerts(path)?,
         None => alert::Config::default(),
