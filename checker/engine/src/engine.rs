@@ -193,6 +193,7 @@ impl Engine {
         for route in &mut wanted.routes {
             route.at_once = self.is_at_once(route.target);
         }
+        wanted.at_once = wanted.routes.iter().any(|route| route.at_once);
         wanted.waits = wanted.routes.iter().any(|route| !route.at_once);
         if self.wanted.len() > NAMES_MAX {
             // The last place serves all names beyond the bound, one after the other.

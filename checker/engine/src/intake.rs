@@ -64,9 +64,12 @@ impl Engine {
     /// frontier has passed it.
     pub(crate) fn arrive(&mut self, row: &Row<'_>, depth: usize) {
         let Some(wanted) = self.wanted.get(row.event as usize) else { return };
-        let waits = wanted.waits && row.ts >= self.state.judged_to;
+        // What comes in order needs no waiting for those who come before it.
+        let waits = wanted.waits && !self.offline && row.ts >= self.state.judged_to;
         let (reads_body, reads_trace_id) = (wanted.reads_body, wanted.reads_trace_id);
-        self.play(row, depth, |route| !waits || route.at_once);
+        if wanted.at_once || !waits {
+            self.play(row, depth, |route| !waits || route.at_once);
+        }
         if waits {
             let body = if reads_body { row.body } else { event::ValueRef::Null };
             let trace_id = if reads_trace_id { row.trace_id } else { "" };

@@ -124,6 +124,8 @@ pub struct Wanted {
     /// What a row of such an event holds, in this order.
     pub columns: Vec<Column>,
     pub(crate) routes: Vec<Route>,
+    /// Whether some part has its effect when the event arrives.
+    pub(crate) at_once: bool,
     /// Whether some part waits for the frontier.
     pub(crate) waits: bool,
     pub(crate) reads_body: bool,

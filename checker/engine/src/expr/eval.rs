@@ -15,7 +15,12 @@ impl Expr {
     ///
     /// # Errors
     /// Why there is none: something absent, or a mistake that shows only in the values.
+    #[inline]
     pub fn eval<'a>(&'a self, env: &'a dyn Env) -> Result<Val<'a>, Undefined> {
+        // Most expressions are the name of an attribute.
+        if let Expr::Slot(slot) = self {
+            return env.slot(*slot).ok_or(Undefined::Absent { slot: *slot });
+        }
         Run { env, steps: STEPS_MAX, locals: Vec::new() }.eval(self)
     }
 
