@@ -5,7 +5,6 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::{
     arrival::{Arrival, Landed, Landing, Landings},
-    breaker::Signal,
     engine::{Engine, PARTITIONS},
     kind::Anchor,
     pack::Kind,
@@ -230,7 +229,7 @@ impl Engine {
                 }
             }
             (Target::Success { breaker }, Landed::Keyed { key, .. }) => {
-                self.signal(breaker, key.of(keys), &Signal::Success, row.arrived, "", "");
+                self.succeeded(breaker, key.of(keys), row.ts, row.arrived);
             }
             (
                 Target::Success { .. }

@@ -5,6 +5,7 @@ use event::{Timestamp, Value};
 use smallvec::SmallVec;
 
 use crate::{
+    breaker::Breakers,
     clock::Clocks,
     fact::Facts,
     history::Epochs,
@@ -36,6 +37,7 @@ pub(crate) struct World<'a> {
     /// Everything before this has been judged already.
     pub(crate) judged_to: Timestamp,
     pub(crate) epochs: &'a Epochs,
+    pub(crate) breakers: &'a Breakers,
 }
 
 /// The start of a process that is not its node's first.
@@ -110,6 +112,8 @@ impl<'a> World<'a> {
             fact_defaults: &pack.facts,
             clocks: self.clocks,
             clock_base: traits.clock_base,
+            breakers: self.breakers,
+            breaker_defs: &pack.breakers,
             sources: self.sources,
             timing: self.timing,
             offline: self.offline,

@@ -84,6 +84,10 @@ impl<'a> Run<'a> {
                 let key = key.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;
                 self.env.clock(*clock, &key).ok_or(Undefined::NoSuchKey)
             }
+            Expr::Breaker { breaker, scope } => {
+                let scope = scope.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;
+                self.env.breaker(*breaker, &scope).ok_or(Undefined::NoSuchKey)
+            }
             Expr::Live(component) => match self.eval(component)? {
                 Val::String(component) => self.env.live(&component).ok_or(Undefined::NoSuchKey),
                 _ => Err(Undefined::Type),

@@ -33,6 +33,7 @@ use core::cmp::Ordering;
 use event::{Timestamp, Value};
 
 use crate::{
+    breaker::{BreakerState, Breakers},
     clock::Clocks,
     expr::{AsOf, Env, Expr, Val},
     fact::{Facts, Reader},
@@ -226,6 +227,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) clocks: &'a Clocks,
     /// Number of the pack's first clock.
     pub(crate) clock_base: u32,
+    pub(crate) breakers: &'a Breakers,
+    pub(crate) breaker_defs: &'a [crate::pack::BreakerDef],
     pub(crate) sources: &'a Sources,
     pub(crate) timing: &'a Timing,
     /// Input is complete from its start and its end: nobody is silent, nothing came before.
@@ -401,6 +404,17 @@ impl Ctx<'_> {
         self.reader(ts).read(fact, key, as_of)
     }
 
+    /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
+    fn breaker(&self, breaker: u16, scope: &[Val<'_>], ts: Timestamp) -> Option<Val<'_>> {
+        let id = &self.breaker_defs.get(breaker as usize)?.id;
+        let mut key = Vec::new();
+        crate::key::push(&mut key, &Val::String(self.network().into()));
+        scope.iter().for_each(|part| crate::key::push(&mut key, part));
+        let recorded = self.breakers.scopes(self.pack, id).and_then(|scopes| scopes.get(&*key));
+        let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
+        Some(Val::String(state.as_str().into()))
+    }
+
     /// The late condition of a touch that asks for no other role.
     fn admits(&self, touch: &Touch) -> bool {
         let Some(condition) = self.condition(touch.role(), touch.alternative) else { return true };
@@ -500,6 +514,10 @@ impl Env for Late<'_> {
 
     fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {
         self.ctx.reader(self.ts).clock(clock, key)
+    }
+
+    fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'_>> {
+        self.ctx.breaker(breaker, scope, self.ts)
     }
 
     fn live(&self, component: &str) -> Option<Val<'_>> {
