@@ -64,9 +64,7 @@ pub(crate) fn meant(
     for (breaker, span) in breakers {
         match find(breaker, cx.breakers, cx.verdicts.above) {
             Ok((_, known)) => all.push((BreakerDef::changes_of(&known.id), name_span.clone())),
-            Err(problem) => {
-                drop(report.error_help(problem.code, span, problem.message, problem.help.unwrap_or_default()))
-            }
+            Err(problem) => report.error_help(problem.code, span, problem.message, problem.help.unwrap_or_default()),
         }
     }
     all
