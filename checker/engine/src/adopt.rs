@@ -107,6 +107,9 @@ impl EngineState {
         self.scopes = moved(self.scopes, &from);
         self.wides = moved(self.wides, &from);
         self.tallies = moved(self.tallies, &from);
+        // What is new has seen nothing of what was judged already.
+        let since = |place: &Option<usize>| place.and_then(|place| self.since.get(place)).copied();
+        self.since = from.iter().map(|place| since(place).unwrap_or(self.judged_to)).collect();
         for partition in &mut self.partitions {
             partition.renumber(&sources, &to);
         }

@@ -79,6 +79,8 @@ pub struct Engine {
     pub(crate) timing: Timing,
     pub(crate) offline: bool,
     pub(crate) enforce_breakers: bool,
+    /// It is shown what came before, as it came.
+    pub(crate) recalls: bool,
     pub(crate) state: EngineState,
     /// Emptied after each row; kept for its memory.
     pub(crate) landings: Landings,
@@ -102,6 +104,8 @@ pub(crate) struct EngineState {
     /// How many things were logged that instances did, when the running epoch began.
     pub(crate) logged: u64,
     pub(crate) tallies: Vec<Tally>,
+    /// Since when each rule has seen everything; zero: since ever.
+    pub(crate) since: Vec<Timestamp>,
     pub(crate) breakers: Breakers,
     /// What was made of verdicts.
     pub(crate) emitted: Emissions,
@@ -144,6 +148,7 @@ impl Engine {
             wides: vec![Vec::new(); rules],
             partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
             tallies: vec![Tally::default(); rules],
+            since: vec![Timestamp::ZERO; rules],
             ..EngineState::default()
         };
         Self::with_state(program, timing, input, state)
@@ -164,6 +169,7 @@ impl Engine {
             timing,
             offline: input == Input::Offline,
             enforce_breakers: false,
+            recalls: false,
             state,
             landings: Landings::default(),
         };
@@ -435,11 +441,13 @@ impl Engine {
             restarts: &state.restarts,
             timing: &self.timing,
             offline: self.offline,
+            recalls: self.recalls,
             completing,
             partitions: PARTITIONS as u64,
             judged_to: state.judged_to,
             epochs: &state.epochs,
             breakers: &state.breakers,
+            since: &state.since,
         };
         (world, &mut state.partitions)
     }

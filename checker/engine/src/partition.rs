@@ -497,6 +497,33 @@ impl Partition {
         }
     }
 
+    /// Has rules that are not trusted forget what they found: what they find again is news.
+    pub(crate) fn forget_findings(&mut self, trusted: &[bool]) {
+        for (rule, table) in self.tables.iter_mut().enumerate() {
+            if !trusted.get(rule).copied().unwrap_or(false) {
+                table.forget_findings();
+            }
+        }
+    }
+
+    /// Takes over what another partition knows of some rules: instances, deadlines, and what is on its way.
+    pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool]) {
+        let is_theirs = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
+        for (rule, table) in self.tables.iter_mut().enumerate().filter(|(rule, _)| is_theirs(*rule as RuleIdx)) {
+            *table = core::mem::take(&mut from.tables[rule]);
+        }
+        for (own, theirs) in [(&mut self.timers, &mut from.timers), (&mut self.forget, &mut from.forget)] {
+            while let Some((due, handle)) = theirs.pop_before(Timestamp::MAX) {
+                if is_theirs(handle.rule) {
+                    own.push(due, handle);
+                }
+            }
+        }
+        for addressed in core::mem::take(&mut from.waiting).into_iter().filter(|touch| is_theirs(touch.rule)) {
+            self.push(addressed.touch, addressed.rule, addressed.key, &from.keys, false);
+        }
+    }
+
     /// Gives rules other numbers: `from[new]` is the old number, or none for a new or changed rule.
     pub(crate) fn renumber(&mut self, from: &[Option<RuleIdx>], to: &[Option<RuleIdx>]) {
         let mut old = core::mem::take(&mut self.tables);

@@ -414,6 +414,13 @@ impl Sources {
         (node.processes.len() > 1).then_some(node_idx)
     }
 
+    /// Takes over which processes another one has seen, of the same nodes.
+    pub(crate) fn take_over_processes(&mut self, from: &mut Self) {
+        for (own, theirs) in self.nodes.iter_mut().zip(&mut from.nodes) {
+            own.processes = core::mem::take(&mut theirs.processes);
+        }
+    }
+
     /// The node's restarts as processes show them, by time.
     pub(crate) fn process_starts(&self, node_idx: u32) -> impl Iterator<Item = EventRef> {
         self.nodes

@@ -259,6 +259,15 @@ impl Table {
         }
     }
 
+    /// Has all instances at work forget what they found.
+    pub(crate) fn forget_findings(&mut self) {
+        for slot in &mut self.slots {
+            if let Slot::AtWork(instance) = slot {
+                instance.findings.clear();
+            }
+        }
+    }
+
     /// The instance whose last touch is the oldest.
     pub(crate) fn oldest(&mut self) -> Option<u32> {
         let slots = &self.slots;

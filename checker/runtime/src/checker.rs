@@ -24,6 +24,7 @@ use crate::{
     freeze,
     packs::PackFile,
     search::{self, FromJournal},
+    warm,
 };
 
 /// How much is fed before what follows is committed.
@@ -102,6 +103,8 @@ pub struct Checker {
     /// The last frame the database has.
     committed: u64,
     outputs: Vec<Output>,
+    /// What new rules found in the past.
+    past: Vec<Output>,
     spoke: Timestamp,
     checkpointed: Timestamp,
     enforce_breakers: bool,
@@ -165,6 +168,7 @@ impl Checker {
             arrived: Timestamp::ZERO,
             committed,
             outputs: Vec::new(),
+            past: Vec::new(),
             spoke: Timestamp::ZERO,
             checkpointed: Timestamp::ZERO,
             enforce_breakers,
@@ -240,12 +244,12 @@ impl Checker {
                 let text = PackText { revision, yaml };
                 if self.packs.get(&pack) != Some(&text) {
                     self.packs.insert(pack, text);
-                    self.adopt();
+                    self.adopt(frame.number);
                 }
             }
             Some(Control::Drop { pack }) => {
                 if self.packs.remove(&pack).is_some() {
-                    self.adopt();
+                    self.adopt(frame.number);
                 }
             }
             Some(Control::Force { pack, breaker, network, scope, open, until, reason, by }) => {
@@ -267,8 +271,19 @@ impl Checker {
         }
     }
 
-    fn adopt(&mut self) {
-        self.engine.adopt(link(&self.packs));
+    /// Adopts the packs, at that frame. What is new among them is shown what came before.
+    fn adopt(&mut self, frame: u64) {
+        let program = link(&self.packs);
+        match self.engine.warm_up(&program) {
+            None => self.engine.adopt(program),
+            Some(mut warm) => {
+                warm::show(&self.journal, frame, &mut warm);
+                let past = self.engine.adopt_warm(warm);
+                if frame > self.committed {
+                    self.past.extend(past);
+                }
+            }
+        }
         self.engine.enforce_breakers(self.enforce_breakers);
         self.feeder.reset();
         if let Ok(mut packs) = self.shared.packs.write() {
@@ -283,9 +298,10 @@ impl Checker {
     #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame, outputs = self.outputs.len()))]
     async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
-        if !self.outputs.is_empty() || talkative {
-            let outputs = std::mem::take(&mut self.outputs);
-            let changes = self.freeze(outputs);
+        if !self.outputs.is_empty() || !self.past.is_empty() || talkative {
+            let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
+            let mut changes = self.freeze(past, true);
+            changes.extend(self.freeze(outputs, false));
             let step = Step { frame: self.frame, frontier: self.engine.frontier(), now: self.arrived, changes };
             let mut wait = Duration::from_millis(100);
             loop {
@@ -318,7 +334,7 @@ impl Checker {
         }
     }
 
-    fn freeze(&mut self, outputs: Vec<Output>) -> Vec<Change> {
+    fn freeze(&mut self, outputs: Vec<Output>, backfilled: bool) -> Vec<Change> {
         let mut changes = Vec::with_capacity(outputs.len());
         let mut frozen = 0;
         for output in outputs {
@@ -330,7 +346,8 @@ impl Checker {
                     }
                     frozen += 1;
                     let whole = frozen <= OUTPUTS_FROZEN_PER_STEP;
-                    Change::Violated(Box::new(self.freeze_violation(&violation, whole)))
+                    let violation = self.freeze_violation(&violation, whole);
+                    Change::Violated(Box::new(NewViolation { backfilled, ..violation }))
                 }
                 Output::Retracted { id, .. } => Change::Retracted { violation: id.to_string() },
                 Output::Resolved { id, at, .. } => Change::Resolved { violation: id.to_string(), at },
@@ -402,6 +419,7 @@ impl Checker {
             missing: frozen.missing,
             level: violation.level,
             grown: violation.grown,
+            backfilled: false,
             revision: self.packs.get(&pack.name).map_or(0, |pack| pack.revision),
             runbook_url: rule.runbook_url.clone(),
             labels: Json::Object(

@@ -20,3 +20,4 @@ mod storm;
 mod suites;
 mod telemetry;
 mod tidy;
+mod warm;

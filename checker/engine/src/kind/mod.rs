@@ -229,10 +229,14 @@ pub(crate) struct Ctx<'a> {
     pub(crate) clock_base: u32,
     pub(crate) breakers: &'a Breakers,
     pub(crate) breaker_defs: &'a [crate::pack::BreakerDef],
+    /// Since when the rule has seen everything.
+    pub(crate) since: Timestamp,
     pub(crate) sources: &'a Sources,
     pub(crate) timing: &'a Timing,
     /// Input is complete from its start and its end: nobody is silent, nothing came before.
     pub(crate) offline: bool,
+    /// What came before is shown, from some time on.
+    pub(crate) recalls: bool,
     /// Time runs on after the last event: levels that only time could start do not.
     pub(crate) completing: bool,
     /// What was judged before is judged again, in order.
@@ -370,22 +374,30 @@ impl Ctx<'_> {
     }
 
     /// Whether a look-back to `from` goes past the first event ever heard from the key's node, and that was only just
-    /// heard when `ts` came.
+    /// heard when `ts` came; or past what the rule has seen since it was adopted, while that may still matter.
     fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
-        if self.offline {
+        if self.offline && !self.recalls {
             return false;
         }
-        let Some((network, node)) = self.node() else { return false };
+        let node = self.node().map(|(network, node)| self.sources.find_node(network, node));
+        let began = match &node {
+            Some(node) => node.map(|state| state.first_ts),
+            None => self.sources.nodes.iter().map(|state| state.first_ts).min(),
+        };
+        if from.max(began.unwrap_or_default()) < self.since && ts.since(self.since) <= self.rule.forget_after {
+            return true;
+        }
         let settle = self.rule.settle.unwrap_or(self.timing.settle);
-        self.sources
-            .find_node(network, node)
-            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
+        node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
     }
 
     /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
     fn has_heard_since(&self, from: Timestamp) -> bool {
-        if self.offline {
+        if self.offline && !self.recalls {
             return true;
+        }
+        if from < self.since {
+            return false;
         }
         match self.node() {
             Some((network, node)) => self.sources.find_node(network, node).is_some_and(|state| state.first_ts <= from),
