@@ -1,13 +1,20 @@
-//! Kinds that are read in files of their own: each reads its map, says what its roles must keep, and is finished when the
+//! The kinds, a file each: a kind reads its map, says what its roles must keep, and is finished when the
 //! slots are laid out.
-pub(crate) mod aggregate;
+mod aggregate;
+mod agreement;
+mod consecutive;
+mod count;
 mod each;
-pub(crate) mod exclusive;
+mod exclusive;
 pub(crate) mod figures;
-pub(crate) mod monotonic;
-pub(crate) mod order;
-pub(crate) mod sequence;
-pub(crate) mod state_machine;
+mod heartbeat;
+mod monotonic;
+mod order;
+mod point;
+mod precedence;
+mod response;
+mod sequence;
+mod state_machine;
 
 use std::ops::Range;
 
@@ -42,15 +49,23 @@ impl<'n> Draft<'n> for Complete {
     }
 }
 
-/// Reads one of these kinds; `None` where there is nothing to go on with.
+/// Reads what stands under a kind's name; `None` where there is nothing to go on with.
 pub(crate) fn read<'n>(
     kind: &str,
     node: &'n Node,
     roles: &mut Roles<'n>,
-    cx: &Context<'_>,
+    cx: &Context<'n>,
     report: &mut Report<'_>,
 ) -> Option<Box<dyn Draft<'n> + 'n>> {
     match kind {
+        "never" => point::never(node, roles, cx, report),
+        "always" => point::always(node, roles, cx, report),
+        "response" => response::read(node, roles, cx, report),
+        "precedence" => precedence::read(node, roles, cx, report),
+        "count" => count::read(node, roles, cx, report),
+        "agreement" => agreement::read(node, roles, cx, report),
+        "consecutive" => consecutive::read(node, roles, cx, report),
+        "heartbeat" => heartbeat::read(node, roles, cx, report),
         "monotonic" => monotonic::read(node, roles, cx, report),
         "state_machine" => state_machine::read(node, roles, cx, report),
         "order" => order::read(node, roles, cx, report),

@@ -1,0 +1,349 @@
+//! What an automaton may look at besides its own state, and how it says what it found.
+use alloc::{boxed::Box, vec::Vec};
+use event::{Timestamp, Value};
+
+use super::{Anchor, Found, Instant, Part, Tally, What};
+use crate::{
+    breaker::{BreakerState, Breakers},
+    clock::Clocks,
+    expr::{AsOf, Env, Expr, Val},
+    fact::{Facts, Reader},
+    instance::Finding,
+    pack::{OnRestart, RoleIdx, Rule, Ties},
+    scope::{Scope, Span},
+    source::{Sources, Timing},
+    touch::{Seen, Touch},
+    verdict::{EventRef, Unknown},
+    world::violation_id,
+};
+
+/// Why an absence is not proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withheld {
+    /// The node may still speak.
+    ForNow(Unknown),
+    /// What it said was not judged.
+    ForGood(Unknown),
+}
+
+/// What an automaton may look at besides its own state.
+pub(crate) struct Ctx<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) key: &'a [u8],
+    pub(crate) scope: &'a Scope,
+    pub(crate) facts: &'a Facts,
+    /// Number of the pack's first fact, and the facts' declarations.
+    pub(crate) fact_base: u32,
+    pub(crate) fact_defaults: &'a [crate::pack::Fact],
+    pub(crate) clocks: &'a Clocks,
+    /// Number of the pack's first clock.
+    pub(crate) clock_base: u32,
+    pub(crate) breakers: &'a Breakers,
+    pub(crate) breaker_defs: &'a [crate::pack::BreakerDef],
+    /// Since when the rule has seen everything.
+    pub(crate) since: Timestamp,
+    pub(crate) sources: &'a Sources,
+    pub(crate) timing: &'a Timing,
+    /// Input is complete from its start and its end: nobody is silent, nothing came before.
+    pub(crate) offline: bool,
+    /// What came before is shown, from some time on.
+    pub(crate) recalls: bool,
+    /// Time runs on after the last event: levels that only time could start do not.
+    pub(crate) completing: bool,
+    /// What was judged before is judged again, in order.
+    pub(crate) replaying: bool,
+    /// The pack's name, and what of the instance was found before, while it is judged again.
+    pub(crate) pack: &'a str,
+    pub(crate) known: &'a [Finding],
+    /// Where in the key the node stands, the network not counted.
+    pub(crate) node_part: Option<usize>,
+    pub(crate) found: Vec<Found>,
+    /// The violations among `found` that had been left open before, as their node was silent.
+    pub(crate) woken: Vec<Anchor>,
+    pub(crate) tally: Tally,
+}
+
+impl Ctx<'_> {
+    /// Whether the instant begins a process for which nothing of the one before counts.
+    pub(super) fn begins_anew(&self, now: &Instant<'_>) -> bool {
+        now.restart.is_some() && matches!(self.rule.on_restart, OnRestart::Ended | OnRestart::Reset)
+    }
+
+    /// The (network, node) that the key names.
+    pub(super) fn node(&self) -> Option<(&str, &str)> {
+        let mut parts = crate::key::parts(self.key);
+        let network = if self.rule.across_networks { "" } else { crate::key::text(parts.next()?)? };
+        Some((network, crate::key::text(parts.nth(self.node_part?)?)?))
+    }
+
+    /// The pack's facts, as of `ts`. Rows are kept apart by network, like everything else.
+    pub(super) fn reader(&self, ts: Timestamp) -> Reader<'_> {
+        let network = match crate::key::parts(self.key).next() {
+            Some(network) if !self.rule.across_networks => network,
+            _ => crate::key::NO_NETWORK,
+        };
+        Reader {
+            facts: self.facts,
+            base: self.fact_base,
+            declared: self.fact_defaults,
+            clocks: self.clocks,
+            clock_base: self.clock_base,
+            sources: self.sources,
+            timing: self.timing,
+            network,
+            ts,
+        }
+    }
+
+    /// The span of `during` that `ts` lies in; a span without ends when the rule has none.
+    pub(super) fn span(&self, ts: Timestamp) -> Option<Span> {
+        match &self.rule.during {
+            None => Some(Span { opener: None }),
+            Some(during) => self.scope.at(during, self.key, ts),
+        }
+    }
+
+    /// Whether that span has ended by `ts`.
+    pub(super) fn span_ended(&self, span: &Span, ts: Timestamp) -> bool {
+        self.rule.during.as_ref().is_some_and(|during| self.scope.ended(during, span, self.key, ts))
+    }
+
+    /// Why it cannot be told whether the key's node sent something between these times. Never so offline, nor where the
+    /// absence was held against it already: then late evidence alone takes that back.
+    pub(super) fn withheld(&self, owed_for: EventRef, from: Timestamp, to: Timestamp) -> Option<Withheld> {
+        if self.offline {
+            return None;
+        }
+        let (network, node) = self.node()?;
+        let state = self.sources.find_node(network, node)?;
+        let withheld = if let Some(why) = state.gap(from, to) {
+            Withheld::ForGood(why)
+        } else if !self.rule.silence_counts && self.sources.silent(network, node, to) {
+            Withheld::ForNow(Unknown::NodeSilent)
+        } else if state.complete_to <= to {
+            Withheld::ForNow(Unknown::Lagging)
+        } else {
+            return None;
+        };
+        let judged = !self.known.is_empty() && {
+            let id = violation_id(self.pack, &self.rule.id, self.key, &Anchor::Event(owed_for));
+            self.known.iter().any(|finding| finding.id == id)
+        };
+        (!judged).then_some(withheld)
+    }
+
+    /// When to look again at what is withheld for now.
+    pub(super) fn look_again(&self, now: Timestamp) -> Timestamp {
+        self.sources.frontier.max(now).plus(self.timing.margin)
+    }
+
+    pub(super) fn exercise(&mut self, ts: Timestamp) {
+        self.tally.exercised = self.tally.exercised.max(ts);
+    }
+
+    pub(super) fn find(&mut self, anchor: Anchor, what: What) {
+        self.find_with(anchor, what, Vec::new());
+    }
+
+    pub(super) fn find_with(&mut self, anchor: Anchor, what: What, values: Vec<Option<Value>>) {
+        self.found.push(Found { anchor, what, values, from: Vec::new(), member: None });
+    }
+
+    /// A finding about one member of a group.
+    pub(super) fn find_of(&mut self, anchor: Anchor, what: What, values: Vec<Option<Value>>, member: Value) {
+        self.found.push(Found { anchor, what, values, from: Vec::new(), member: Some(member) });
+    }
+
+    /// A finding about what certain members did not send.
+    pub(super) fn find_from(&mut self, anchor: Anchor, what: What, from: Vec<Value>) {
+        self.found.push(Found { anchor, what, values: Vec::new(), from, member: None });
+    }
+
+    /// The network of the instance.
+    pub(super) fn network(&self) -> &str {
+        let first = crate::key::parts(self.key).next().filter(|_| !self.rule.across_networks);
+        first.and_then(crate::key::text).unwrap_or_default()
+    }
+
+    pub(super) fn violated(
+        &mut self,
+        anchor: Anchor,
+        at: Timestamp,
+        evidence: Vec<(Part, EventRef)>,
+        missing: Option<(RoleIdx, Timestamp)>,
+    ) {
+        self.find(anchor, What::Violated { at, evidence, missing, level: false });
+    }
+
+    pub(super) fn unknown(&mut self, why: Unknown) {
+        self.tally.unknown(why);
+    }
+
+    /// Whether the order least favourable to the rule is taken.
+    pub(super) fn strict(&self) -> bool {
+        matches!(self.rule.ties, Ties::Strict)
+    }
+
+    /// Whether a look-back to `from` goes past the first event ever heard from the key's node, and that was only just
+    /// heard when `ts` came; or past what the rule has seen since it was adopted, while that may still matter.
+    pub(super) fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
+        if self.offline && !self.recalls {
+            return false;
+        }
+        let node = self.node().map(|(network, node)| self.sources.find_node(network, node));
+        let began = match &node {
+            Some(node) => node.map(|state| state.first_ts),
+            None => self.sources.nodes.iter().map(|state| state.first_ts).min(),
+        };
+        if from.max(began.unwrap_or_default()) < self.since && ts.since(self.since) <= self.rule.forget_after {
+            return true;
+        }
+        let settle = self.rule.settle.unwrap_or(self.timing.settle);
+        node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
+    }
+
+    /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
+    pub(super) fn has_heard_since(&self, from: Timestamp) -> bool {
+        if self.offline && !self.recalls {
+            return true;
+        }
+        if from < self.since {
+            return false;
+        }
+        match self.node() {
+            Some((network, node)) => self.sources.find_node(network, node).is_some_and(|state| state.first_ts <= from),
+            None => self.sources.nodes.iter().any(|state| state.first_ts <= from),
+        }
+    }
+
+    /// Whether the key's node was not heard after `deadline`, while others were: then an absence proves nothing.
+    pub(super) fn silent(&self, deadline: Timestamp) -> bool {
+        let silent = |(network, node)| self.sources.silent(network, node, deadline);
+        !self.offline && !self.rule.silence_counts && self.node().is_some_and(silent)
+    }
+
+    /// What a fact says as of a time.
+    pub(super) fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Option<Val<'_>> {
+        self.reader(ts).read(fact, key, as_of)
+    }
+
+    /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
+    pub(super) fn breaker(&self, breaker: u16, scope: &[Val<'_>], ts: Timestamp) -> Option<Val<'_>> {
+        let id = &self.breaker_defs.get(breaker as usize)?.id;
+        let mut key = Vec::new();
+        crate::key::push(&mut key, &Val::String(self.network().into()));
+        scope.iter().for_each(|part| crate::key::push(&mut key, part));
+        let recorded = self.breakers.scopes(self.pack, id).and_then(|scopes| scopes.get(&*key));
+        let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
+        Some(Val::String(state.as_str().into()))
+    }
+
+    /// The late condition of a touch that asks for no other role.
+    pub(super) fn admits(&self, touch: &Touch) -> bool {
+        let Some(condition) = self.condition(touch.role(), touch.alternative) else { return true };
+        condition.roles_used() || self.holds(condition, touch.role(), &touch.slots, touch.ts(), &[])
+    }
+
+    /// Whether the touch's condition asks for another event.
+    pub(super) fn asks_others(&self, touch: &Touch) -> bool {
+        self.condition(touch.role(), touch.alternative).is_some_and(Expr::roles_used)
+    }
+
+    /// The late conditions of two events that ask for one another.
+    pub(super) fn fits(&self, a: &Seen, b: &Seen) -> bool {
+        let one_way = |own: &Seen, other: &Seen| {
+            self.condition(own.role, own.alternative).is_none_or(|condition| {
+                !condition.roles_used()
+                    || self.holds(condition, own.role, &own.slots, own.at.ts, &[(other.role, &other.slots)])
+            })
+        };
+        one_way(a, b) && one_way(b, a)
+    }
+
+    pub(super) fn condition(&self, role: RoleIdx, alternative: u8) -> Option<&Expr> {
+        self.rule.roles.get(role as usize)?.alternatives.get(alternative as usize)?.where_late.as_ref()
+    }
+
+    pub(super) fn holds(
+        &self,
+        condition: &Expr,
+        role: RoleIdx,
+        slots: &[Option<Value>],
+        ts: Timestamp,
+        others: &[(RoleIdx, &[Option<Value>])],
+    ) -> bool {
+        condition.test(&Late { ctx: self, role, slots, ts, others }).unwrap_or(false)
+    }
+
+    /// The value of an expression over an event's kept slots, as plain values order and compare.
+    pub(super) fn value_of(&self, expression: &Expr, touch: &Touch) -> Option<Value> {
+        let env = Late { ctx: self, role: touch.role(), slots: &touch.slots, ts: touch.ts(), others: &[] };
+        self.eval(expression, &env).map(|value| value.to_value())
+    }
+
+    /// Evaluates an expression over an event's kept slots.
+    pub(super) fn eval<'e>(&'e self, expression: &'e Expr, env: &'e Late<'e>) -> Option<Val<'e>> {
+        expression.eval(env).ok()
+    }
+}
+
+/// A value as a key's part is written: equal values are equal bytes.
+pub(super) fn encode(value: &Val<'_>) -> Box<[u8]> {
+    let mut bytes = Vec::new();
+    crate::key::push(&mut bytes, value);
+    bytes.into()
+}
+
+/// The members that a list names, ascending; none when there is no such list.
+pub(super) fn members(of: &Expr, env: &dyn Env) -> Option<Vec<Box<[u8]>>> {
+    let Val::List(list) = of.eval(env).ok()? else { return None };
+    let mut members: Vec<Box<[u8]>> = list.iter().map(|member| encode(&Val::from(member))).collect();
+    members.sort_unstable();
+    members.dedup();
+    Some(members)
+}
+
+/// Whether the member is a node that was not heard after the deadline while others were.
+pub(super) fn is_silent(ctx: &Ctx<'_>, member: &[u8], deadline: Timestamp) -> bool {
+    let silent = |node: &str| ctx.sources.silent(ctx.network(), node, deadline);
+    !ctx.rule.silence_counts && crate::key::text(member).is_some_and(silent)
+}
+
+/// Kept slots, other roles and facts, as of the event's time.
+pub(super) struct Late<'a> {
+    pub(super) ctx: &'a Ctx<'a>,
+    pub(super) role: RoleIdx,
+    pub(super) slots: &'a [Option<Value>],
+    pub(super) ts: Timestamp,
+    pub(super) others: &'a [(RoleIdx, &'a [Option<Value>])],
+}
+
+impl Env for Late<'_> {
+    fn slot(&self, slot: u16) -> Option<Val<'_>> {
+        self.slots.get(slot as usize)?.as_ref().map(Val::from)
+    }
+
+    fn role(&self, role: RoleIdx, slot: u16) -> Option<Val<'_>> {
+        if role == self.role {
+            return self.slot(slot);
+        }
+        let (_, slots) = self.others.iter().find(|(other, _)| *other == role)?;
+        slots.get(slot as usize)?.as_ref().map(Val::from)
+    }
+
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+        self.ctx.fact(fact, key, as_of, self.ts)
+    }
+
+    fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {
+        self.ctx.reader(self.ts).clock(clock, key)
+    }
+
+    fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'_>> {
+        self.ctx.breaker(breaker, scope, self.ts)
+    }
+
+    fn live(&self, component: &str) -> Option<Val<'_>> {
+        self.ctx.reader(self.ts).live(component)
+    }
+}
