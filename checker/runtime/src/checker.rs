@@ -10,7 +10,7 @@ use std::{
 
 use engine::{Engine, Forced, Input, Mode, Output, Pack, Program, Timing, Violation, breaker::Signal as BreakerSignal};
 use event::{Position, Timestamp};
-use journal::{Frame, Journal, Kind, ReadError};
+use journal::{Frame, Journal, Kind, ReadError, Reader};
 use serde_json::{Map, Value as Json};
 use store::{BreakerUpdate, Change, NewViolation, Planner, RuleHealthRow, SourceRow, Step, Store, StoreError};
 use tokio::sync::watch;
@@ -102,6 +102,8 @@ pub struct Checker {
     /// The last frame the database has.
     committed: u64,
     outputs: Vec<Output>,
+    /// What was said, frozen; the database has not taken it yet.
+    changes: Vec<Change>,
     spoke: Timestamp,
     checkpointed: Timestamp,
     enforce_breakers: bool,
@@ -165,6 +167,7 @@ impl Checker {
             arrived: Timestamp::ZERO,
             committed,
             outputs: Vec::new(),
+            changes: Vec::new(),
             spoke: Timestamp::ZERO,
             checkpointed: Timestamp::ZERO,
             enforce_breakers,
@@ -184,12 +187,7 @@ impl Checker {
     /// # Errors
     /// When the journal cannot be read any more. A database that says no is tried again, for as long as it takes.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), CheckerError> {
-        let first = self.journal.segments().first().map_or(1, |segment| segment.first_frame);
-        if self.frame + 1 < first {
-            tracing::warn!(from = self.frame + 1, to = first - 1, "frames were forgotten before they were judged");
-            self.frame = first - 1;
-        }
-        let mut reader = self.journal.reader(self.frame + 1);
+        let mut reader = self.reader();
         loop {
             let frame = tokio::select! {
                 biased;
@@ -208,14 +206,25 @@ impl Checker {
                 }
             }
             self.commit(&stop).await;
+            self.checkpoint_when_due();
         }
         self.commit(&stop).await;
         self.checkpoint();
         Ok(())
     }
 
-    /// Feeds one frame.
-    fn take(&mut self, frame: &Frame) {
+    /// Reads on from where the journal has been judged.
+    pub fn reader(&mut self) -> Reader {
+        let first = self.journal.segments().first().map_or(1, |segment| segment.first_frame);
+        if self.frame + 1 < first {
+            tracing::warn!(from = self.frame + 1, to = first - 1, "frames were forgotten before they were judged");
+            self.frame = first - 1;
+        }
+        self.journal.reader(self.frame + 1)
+    }
+
+    /// Feeds one frame. What follows from it is there for others after [`Checker::commit`].
+    pub fn take(&mut self, frame: &Frame) {
         self.frame = frame.number;
         self.arrived = frame.arrived;
         if let Some(signal) = search::signal(frame) {
@@ -279,13 +288,15 @@ impl Checker {
         }
     }
 
-    /// Commits what was said, trying again until the database takes it.
+    /// Commits what was said, trying again until the database takes it or `stop` is cancelled: then it stays to be committed.
     #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame, outputs = self.outputs.len()))]
-    async fn commit(&mut self, stop: &CancellationToken) {
+    pub async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
-        if !self.outputs.is_empty() || talkative {
-            let outputs = std::mem::take(&mut self.outputs);
-            let changes = self.freeze(outputs);
+        let outputs = std::mem::take(&mut self.outputs);
+        let frozen = self.freeze(outputs);
+        self.changes.extend(frozen);
+        if !self.changes.is_empty() || talkative {
+            let changes = std::mem::take(&mut self.changes);
             let step = Step { frame: self.frame, frontier: self.engine.frontier(), now: self.arrived, changes };
             let mut wait = Duration::from_millis(100);
             loop {
@@ -299,7 +310,11 @@ impl Checker {
                         tracing::error!(%error, "verdicts cannot be committed; trying again");
                         self.note_trouble();
                         tokio::select! {
-                            () = stop.cancelled() => return,
+                            biased;
+                            () = stop.cancelled() => {
+                                self.changes = step.changes;
+                                return;
+                            }
                             () = tokio::time::sleep(wait) => {}
                         }
                         wait = (wait * 2).min(Duration::from_secs(5));
@@ -313,7 +328,11 @@ impl Checker {
             self.tell_health().await;
         }
         self.judged.send_replace(self.frame);
-        if self.arrived >= self.checkpointed.plus(CHECKPOINT_EVERY) && self.committed >= self.frame {
+    }
+
+    /// Writes the state down if it is time to.
+    pub fn checkpoint_when_due(&mut self) {
+        if self.arrived >= self.checkpointed.plus(CHECKPOINT_EVERY) {
             self.checkpoint();
         }
     }

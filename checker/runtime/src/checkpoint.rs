@@ -2,17 +2,15 @@
 //!
 //! Two are kept. A checkpoint is written beside its final name, synced and renamed, so that it is whole or not there; a
 //! damaged one is passed over for the one before, and with none the journal is judged from its start.
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc};
 
+use journal::Disk;
 use serde::{Deserialize, Serialize};
 
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
+
+const SUFFIX: &str = ".checkpoint";
 
 /// A pack in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +41,15 @@ struct Header {
 }
 
 /// Checkpoints in a folder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Checkpoints {
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl fmt::Debug for Checkpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Checkpoints").field(&self.disk.path()).finish()
+    }
 }
 
 impl Checkpoints {
@@ -53,10 +57,16 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn in_dir(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let dir = dir.into();
-        fs::create_dir_all(&dir)?;
-        Ok(Self { dir })
+    pub fn in_dir(dir: impl AsRef<Path>) -> io::Result<Self> {
+        let dir = dir.as_ref();
+        fs::create_dir_all(dir)?;
+        Ok(Self::on(journal::directory(dir)))
+    }
+
+    /// Checkpoints on a disk of the caller's: that is how tests bring faults in.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>) -> Self {
+        Self { disk }
     }
 
     /// Writes one and drops the oldest beyond two.
@@ -70,18 +80,21 @@ impl Checkpoints {
             state_bytes: checkpoint.state.len() as u64,
             state_crc32: crc32fast::hash(&checkpoint.state),
         };
-        let path = self.dir.join(format!("{:020}.checkpoint", checkpoint.frame));
-        let beside = path.with_extension("tmp");
-        let mut file = fs::File::create(&beside)?;
-        serde_json::to_writer(&mut file, &header)?;
-        file.write_all(b"\n")?;
-        file.write_all(&checkpoint.state)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        fs::File::open(&self.dir)?.sync_all()?;
-        let known = self.paths()?;
+        let beside = format!("{:020}.tmp", checkpoint.frame);
+        match self.disk.remove(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut head = serde_json::to_vec(&header)?;
+        head.push(b'\n');
+        let file = self.disk.create(&beside)?;
+        file.write_parts_at(&[&head, &checkpoint.state], 0)?;
+        file.sync_data()?;
+        self.disk.rename(&beside, &format!("{:020}{SUFFIX}", checkpoint.frame))?;
+        self.disk.sync_dir()?;
+        let known = self.names()?;
         for old in &known[..known.len().saturating_sub(KEPT)] {
-            fs::remove_file(old)?;
+            self.disk.remove(old)?;
         }
         Ok(())
     }
@@ -93,9 +106,8 @@ impl Checkpoints {
     pub fn copy_to(&self, other: &Path) -> io::Result<u64> {
         fs::create_dir_all(other)?;
         let mut copied = 0;
-        for path in self.paths()? {
-            let Some(name) = path.file_name() else { continue };
-            match fs::copy(&path, other.join(name)) {
+        for name in self.names()? {
+            match fs::copy(self.disk.path().join(&name), other.join(&name)) {
                 Ok(_) => copied += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -110,8 +122,9 @@ impl Checkpoints {
     /// When the folder cannot be listed.
     pub fn newest(&self, frame_max: u64) -> io::Result<(Option<Checkpoint>, Vec<String>)> {
         let mut passed_over = Vec::new();
-        for path in self.paths()?.into_iter().rev() {
-            match read(&path) {
+        for name in self.names()?.into_iter().rev() {
+            let path = self.disk.path().join(&name);
+            match read(&*self.disk, &name) {
                 Ok(checkpoint) if checkpoint.frame <= frame_max => return Ok((Some(checkpoint), passed_over)),
                 Ok(checkpoint) => passed_over.push(format!(
                     "{}: it has seen frame {}, the database only {frame_max}",
@@ -127,23 +140,24 @@ impl Checkpoints {
     /// The frame of the oldest checkpoint kept; what is before it in the journal is not needed to recover.
     #[must_use]
     pub fn oldest_frame(&self) -> Option<u64> {
-        self.paths().ok()?.first().and_then(|path| path.file_stem()?.to_str()?.parse().ok())
+        self.names().ok()?.first().and_then(|name| name.strip_suffix(SUFFIX)?.parse().ok())
     }
 
     /// The checkpoints' files, oldest first: their names are their frames, with leading zeros.
-    fn paths(&self) -> io::Result<Vec<PathBuf>> {
-        let mut paths: Vec<PathBuf> = fs::read_dir(&self.dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint"))
-            .collect();
-        paths.sort();
-        Ok(paths)
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = self.disk.list()?;
+        names.retain(|name| name.ends_with(SUFFIX));
+        names.sort();
+        Ok(names)
     }
 }
 
-fn read(path: &Path) -> io::Result<Checkpoint> {
+fn read(disk: &dyn Disk, name: &str) -> io::Result<Checkpoint> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let bytes = fs::read(path)?;
+    let file = disk.open(name)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
     let end = bytes.iter().position(|&byte| byte == b'\n').ok_or_else(|| wrong("it has no header"))?;
     let header: Header = serde_json::from_slice(&bytes[..end])?;
     let state = &bytes[end + 1..];

@@ -146,6 +146,8 @@ impl Store {
             .bind(step.now.to_string())
             .execute(&mut *transaction)
             .await?;
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.meet()?;
         transaction.commit().await?;
         self.announce(last_change);
         Ok(true)

@@ -6,6 +6,8 @@ mod breakers;
 mod commit;
 mod deliveries;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+mod faulty;
 mod health;
 mod incidents;
 mod overview;
@@ -36,6 +38,8 @@ pub struct Store {
     writer: SqlitePool,
     reader: SqlitePool,
     changes: Arc<watch::Sender<i64>>,
+    #[cfg(any(test, feature = "testing"))]
+    faults: Arc<faulty::Faults>,
 }
 
 impl Store {
@@ -86,7 +90,13 @@ impl Store {
         sqlx::migrate!().run(&writer).await?;
         let reader = reader.unwrap_or_else(|| writer.clone());
         let last: i64 = sqlx::query_scalar("select coalesce(max(id), 0) from changes").fetch_one(&reader).await?;
-        Ok(Store { writer, reader, changes: Arc::new(watch::Sender::new(last)) })
+        Ok(Store {
+            writer,
+            reader,
+            changes: Arc::new(watch::Sender::new(last)),
+            #[cfg(any(test, feature = "testing"))]
+            faults: Arc::default(),
+        })
     }
 
     /// The number of the last change; moves when something people see has changed.
