@@ -16,6 +16,7 @@ mod pages;
 mod refuse;
 mod replay;
 mod sdk;
+mod sim;
 mod storm;
 mod suites;
 mod telemetry;
