@@ -84,6 +84,20 @@ pub enum CheckerError {
     /// A checkpoint folder cannot be used.
     #[error("checkpoints: {0}")]
     Checkpoints(#[from] std::io::Error),
+    /// The database speaks of another journal, or one of the two is damaged.
+    #[error(
+        "the database and the journal do not belong together: frame {frame} came at {journal} by the journal, at \
+         {database} by the database. Restore both from one backup; or, to have the journal judged again, move invar.db, \
+         invar.db-wal and invar.db-shm out of the data directory"
+    )]
+    Apart {
+        /// The last frame that the database has seen.
+        frame: u64,
+        /// When it came, by the journal.
+        journal: Timestamp,
+        /// When it came, by the database.
+        database: String,
+    },
 }
 
 /// See the module.
@@ -115,7 +129,7 @@ impl Checker {
     /// Takes up where the last one stopped.
     ///
     /// # Errors
-    /// When the database or the checkpoints cannot be read.
+    /// When the database or the checkpoints cannot be read, or the database speaks of another journal.
     pub async fn recover(
         journal: Journal,
         store: Store,
@@ -123,11 +137,12 @@ impl Checker {
         checkpoints: Checkpoints,
         enforce_breakers: bool,
     ) -> Result<Self, CheckerError> {
-        let committed = store.committed_frame().await?;
+        let committed = agreed(&journal, &store).await?;
         let (found, passed_over) = checkpoints.newest(committed)?;
         for problem in passed_over {
             tracing::warn!(problem, "a checkpoint was passed over");
         }
+        checkpoints.drop_beyond(committed)?;
         let timing = Timing::default();
         let mut packs = BTreeMap::new();
         let mut frame = 0;
@@ -526,6 +541,44 @@ impl Checker {
         if let Err(error) = written {
             tracing::warn!(error, "no checkpoint was written: a restart will take longer");
         }
+    }
+}
+
+/// The last frame that the database has seen, once journal and database agree about it.
+///
+/// A journal that ends before it was cut back by someone who moved damaged files away, or by a disk that lost what it had
+/// said was safe. New frames will have the numbers of those that are gone: the position goes back, so that they are judged.
+async fn agreed(journal: &Journal, store: &Store) -> Result<u64, CheckerError> {
+    let progress = store.progress().await?;
+    let committed = u64::try_from(progress.frame).unwrap_or(0);
+    let last = *journal.durable().borrow();
+    if last < committed {
+        tracing::error!(
+            journal = last,
+            database = committed,
+            "the journal ends before what has been judged: what was found in the frames that are gone stays, and what comes \
+             now is judged without them"
+        );
+        let arrived = read(journal, last)?.map_or(Timestamp::ZERO, |frame| frame.arrived);
+        store.rewind(last, arrived).await?;
+        return Ok(last);
+    }
+    if let Some(frame) = read(journal, committed)?
+        && frame.arrived.to_string() != progress.arrived
+    {
+        return Err(CheckerError::Apart { frame: committed, journal: frame.arrived, database: progress.arrived });
+    }
+    Ok(committed)
+}
+
+/// A frame, if it is kept and can be read: whoever needs one that cannot is told then.
+fn read(journal: &Journal, number: u64) -> Result<Option<Frame>, ReadError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    match journal.read_frame(number) {
+        Err(ReadError::Gone { .. } | ReadError::Corrupt(_)) => Ok(None),
+        frame => frame,
     }
 }
 

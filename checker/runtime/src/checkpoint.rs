@@ -33,11 +33,22 @@ pub struct Checkpoint {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     frame: u64,
     packs: BTreeMap<String, PackText>,
     state_bytes: u64,
     state_crc32: u32,
+    /// Of the header without it: a pack or a position that is damaged must not pass for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    header_crc32: Option<u32>,
+}
+
+impl Header {
+    fn crc32(&self) -> io::Result<u32> {
+        let Self { frame, packs, state_bytes, state_crc32, .. } = self;
+        Ok(crc32fast::hash(&serde_json::to_vec(&(frame, packs, state_bytes, state_crc32))?))
+    }
 }
 
 /// Checkpoints in a folder.
@@ -74,12 +85,14 @@ impl Checkpoints {
     /// # Errors
     /// When the disk says no; the older ones are untouched then.
     pub fn write(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        let header = Header {
+        let mut header = Header {
             frame: checkpoint.frame,
             packs: checkpoint.packs.clone(),
             state_bytes: checkpoint.state.len() as u64,
             state_crc32: crc32fast::hash(&checkpoint.state),
+            header_crc32: None,
         };
+        header.header_crc32 = Some(header.crc32()?);
         let beside = format!("{:020}.tmp", checkpoint.frame);
         match self.disk.remove(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -116,6 +129,20 @@ impl Checkpoints {
         Ok(copied)
     }
 
+    /// Removes those that have seen more than `frame_max`: what they saw is not what the database and the journal hold, or
+    /// will hold under the same numbers. Returns how many.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn drop_beyond(&self, frame_max: u64) -> io::Result<usize> {
+        let mut names = self.names()?;
+        names.retain(|name| frame_of(name).is_some_and(|frame| frame > frame_max));
+        for name in &names {
+            self.disk.remove(name)?;
+        }
+        Ok(names.len())
+    }
+
     /// The newest one that can be read and whose frame is at most `frame_max`, and what was wrong with newer ones.
     ///
     /// # Errors
@@ -140,7 +167,7 @@ impl Checkpoints {
     /// The frame of the oldest checkpoint kept; what is before it in the journal is not needed to recover.
     #[must_use]
     pub fn oldest_frame(&self) -> Option<u64> {
-        self.names().ok()?.first().and_then(|name| name.strip_suffix(SUFFIX)?.parse().ok())
+        self.names().ok()?.first().and_then(|name| frame_of(name))
     }
 
     /// The checkpoints' files, oldest first: their names are their frames, with leading zeros.
@@ -152,6 +179,11 @@ impl Checkpoints {
     }
 }
 
+/// The frame that a checkpoint's file is named after.
+fn frame_of(name: &str) -> Option<u64> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
+}
+
 fn read(disk: &dyn Disk, name: &str) -> io::Result<Checkpoint> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let file = disk.open(name)?;
@@ -161,6 +193,9 @@ fn read(disk: &dyn Disk, name: &str) -> io::Result<Checkpoint> {
     let end = bytes.iter().position(|&byte| byte == b'\n').ok_or_else(|| wrong("it has no header"))?;
     let header: Header = serde_json::from_slice(&bytes[..end])?;
     let state = &bytes[end + 1..];
+    if header.header_crc32.is_some_and(|crc32| header.crc32().ok() != Some(crc32)) {
+        return Err(wrong("the checksum of its header does not fit: it is damaged"));
+    }
     if state.len() as u64 != header.state_bytes || crc32fast::hash(state) != header.state_crc32 {
         return Err(wrong("its checksum does not fit: it is damaged"));
     }
@@ -196,11 +231,27 @@ mod tests {
         checkpoints.write(&checkpoint(1)).unwrap();
         checkpoints.write(&checkpoint(2)).unwrap();
         let path = dir.path().join("00000000000000000002.checkpoint");
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let (found, passed_over) = checkpoints.newest(u64::MAX).unwrap();
-        assert_eq!(found, Some(checkpoint(1)));
-        assert!(passed_over[0].contains("damaged"), "{passed_over:?}");
+        let whole = fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let (found, passed_over) = checkpoints.newest(u64::MAX).unwrap();
+            assert_eq!(found, Some(checkpoint(1)), "byte {place}");
+            assert!(passed_over[0].contains("0002.checkpoint: "), "{passed_over:?}");
+        }
+    }
+
+    #[test]
+    fn those_of_a_future_that_is_gone_are_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
+        for frame in [800, 900] {
+            checkpoints.write(&checkpoint(frame)).unwrap();
+        }
+        assert_eq!(checkpoints.drop_beyond(850).unwrap(), 1);
+        checkpoints.write(&checkpoint(860)).unwrap();
+        assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(860)));
+        assert_eq!(checkpoints.oldest_frame(), Some(800));
     }
 }

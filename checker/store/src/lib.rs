@@ -43,10 +43,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database in that file, making or migrating it.
+    /// Opens the database in that file, making or migrating it, and looks through it for damage, which takes about a second
+    /// a gigabyte.
     ///
     /// # Errors
-    /// When the file cannot be used.
+    /// When the file cannot be used, or is damaged.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -56,7 +57,12 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
         let open = |connections| SqlitePoolOptions::new().max_connections(connections).connect_with(options.clone());
-        Self::with_pools(open(1).await?, Some(open(4).await?)).await
+        let (writer, reader) = (open(1).await?, open(4).await?);
+        let found: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(&writer).await?;
+        if found != "ok" {
+            return Err(StoreError::Corrupt(found));
+        }
+        Self::with_pools(writer, Some(reader)).await
     }
 
     /// Copies the database in `from`, which another process may be using, to the file `to`, as it is at one moment.
