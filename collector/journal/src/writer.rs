@@ -2,6 +2,7 @@
 use crate::{
     AppendError, Appended, Entry, Fullness, Mark,
     disk::SegmentFile,
+    error::mend,
     frame::{Frame, HEADER_BYTES, Header},
     index::Extent,
     journal::Shared,
@@ -304,11 +305,12 @@ impl Writer {
         let next = match self.preparer.take() {
             Ok(next) => next,
             Err(error) => {
+                let why = format!("{}: {error}; {}", self.shared.disk.path().display(), mend(&error));
                 if self.full_since.is_none() {
-                    tracing::error!(%error, "the journal refuses appends: the next segment could not be written");
+                    tracing::error!(error = %why, "the journal refuses appends: the next segment cannot be written");
                 }
-                self.full_since = Some((Instant::now(), error.to_string()));
-                return Err(Refused::Full(error.to_string()));
+                self.full_since = Some((Instant::now(), why.clone()));
+                return Err(Refused::Full(why));
             }
         };
         if self.full_since.take().is_some() {
