@@ -77,7 +77,12 @@ impl Sender {
                 self.unanswered = Some(again);
                 return self.unanswered.clone();
             }
-            again.lines.into_iter().rev().for_each(|line| self.waiting.push_front(line));
+            for line in again.lines.into_iter().rev() {
+                // Twice in one request would be two events.
+                if !self.waiting.contains(&line) {
+                    self.waiting.push_front(line);
+                }
+            }
         }
         if self.waiting.is_empty() {
             return None;
