@@ -56,7 +56,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let open = |connections| SqlitePoolOptions::new().max_connections(connections).connect_with(options.clone());
+        let open = |connections| pool(connections).connect_with(options.clone());
         let (writer, reader) = (open(1).await?, open(4).await?);
         let found: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(&writer).await?;
         if found != "ok" {
@@ -83,12 +83,7 @@ impl Store {
     /// When it cannot be made.
     pub async fn memory() -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await?;
+        let pool = pool(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
         Self::with_pools(pool, None).await
     }
 
@@ -145,6 +140,11 @@ impl Store {
             news
         });
     }
+}
+
+/// Connections to a database in this process: asking whether one is still there would only cost time.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false)
 }
 
 /// How many changes are kept for readers of the live stream that come back, and how often the others are dropped.
