@@ -328,7 +328,7 @@ impl Simulation {
                         self.count("reply lost");
                         self.senders[sender].rest_until(self.now + 200 + self.chance.below(3_000));
                     } else {
-                        self.senders[sender].acknowledged();
+                        self.senders[sender].acknowledged(self.now);
                         self.acknowledged.insert(appended.frame, request.body);
                     }
                 }

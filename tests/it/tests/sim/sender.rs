@@ -10,6 +10,9 @@ use crate::harness::{Line, export_request};
 /// The most events a request has.
 const BATCH_MAX: usize = 12;
 
+/// How long it gathers events after a request, ms.
+const GATHERS: u64 = 700;
+
 /// How many acknowledged events a sender may come back to.
 const RECENT: usize = 20;
 
@@ -100,7 +103,8 @@ impl Sender {
     }
 
     /// The request was acknowledged.
-    pub(crate) fn acknowledged(&mut self) {
+    pub(crate) fn acknowledged(&mut self, now: u64) {
+        self.rest_until(now + GATHERS);
         if let Some(done) = self.unanswered.take() {
             self.recent.extend(done.lines);
             let forgotten = self.recent.len().saturating_sub(RECENT);
