@@ -63,7 +63,7 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 8;
+const CHECKPOINT_VERSION: u32 = 9;
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,9 @@ impl EngineState {
         self.scopes = moved(self.scopes, &from);
         self.wides = moved(self.wides, &from);
         self.tallies = moved(self.tallies, &from);
+        // What is new has seen nothing of what was judged already.
+        let since = |place: &Option<usize>| place.and_then(|place| self.since.get(place)).copied();
+        self.since = from.iter().map(|place| since(place).unwrap_or(self.judged_to)).collect();
         for partition in &mut self.partitions {
             partition.renumber(&sources, &to);
         }

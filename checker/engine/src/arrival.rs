@@ -134,7 +134,7 @@ impl Arrival<'_> {
         };
         if pattern.key.iter().any(Option::is_none) {
             return landing(match self.partial_key(rule, pattern, env) {
-                Some(key) => Landed::Wide { key, slots: env.kept().into() },
+                Some(key) => Landed::Wide { key, slots: env.kept() },
                 None => Landed::Keyless,
             });
         }
@@ -169,7 +169,7 @@ impl Arrival<'_> {
             });
             return landing(Landed::Fact { key, value, until });
         }
-        landing(Landed::Keyed { key, slots: env.kept().into() })
+        landing(Landed::Keyed { key, slots: env.kept() })
     }
 
     /// Writes a key behind the others; none when a part that is not optional is absent.

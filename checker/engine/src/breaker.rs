@@ -1,7 +1,12 @@
-//! Circuit breakers: closed, open, half-open. Pure; time is the journal's arrival time.
+//! Circuit breakers: closed, open, half-open. Pure; live, time is the journal's arrival time, offline that of the events.
 //!
 //! The states and their names are those of Nygard, "Release It!" (2007), and of resilience4j.
-use alloc::{collections::VecDeque, string::String, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    string::String,
+    vec::Vec,
+};
 use core::time::Duration;
 use event::{Timestamp, Value};
 
@@ -52,6 +57,61 @@ pub enum Breaker {
 impl Default for Breaker {
     fn default() -> Self {
         Breaker::Closed { violations: VecDeque::new() }
+    }
+}
+
+/// A breaker of one scope, and what it was.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Recorded {
+    pub(crate) now: Breaker,
+    /// What nodes were told, and since when.
+    told: VecDeque<(Timestamp, BreakerState)>,
+}
+
+/// How many changes of one breaker are kept for those who ask what it was.
+const TOLD_MAX: usize = 256;
+
+impl Recorded {
+    /// What it was when that instant began: what changes it in an instant cannot be obeyed in it.
+    pub(crate) fn before(&self, ts: Timestamp) -> BreakerState {
+        let place = self.told.partition_point(|(since, _)| *since < ts);
+        place.checked_sub(1).map_or(BreakerState::Closed, |place| self.told[place].1)
+    }
+
+    pub(crate) fn tell(&mut self, since: Timestamp, state: BreakerState) {
+        if self.told.len() == TOLD_MAX {
+            self.told.pop_front();
+        }
+        self.told.push_back((since, state));
+    }
+
+    /// Lets go of what nobody can ask for any more.
+    fn prune(&mut self, floor: Timestamp) {
+        while self.told.get(1).is_some_and(|(since, _)| *since < floor) {
+            self.told.pop_front();
+        }
+    }
+}
+
+/// Breakers by pack, id and scope (the network and the parts that `per` names).
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Breakers(BTreeMap<String, BTreeMap<String, Scopes>>);
+
+/// One breaker's scopes.
+pub(crate) type Scopes = BTreeMap<Box<[u8]>, Recorded>;
+
+impl Breakers {
+    pub(crate) fn scopes(&self, pack: &str, id: &str) -> Option<&Scopes> {
+        self.0.get(pack)?.get(id)
+    }
+
+    pub(crate) fn scopes_mut(&mut self, pack: &str, id: &str) -> &mut Scopes {
+        self.0.entry(pack.into()).or_default().entry(id.into()).or_default()
+    }
+
+    pub(crate) fn prune(&mut self, floor: Timestamp) {
+        let scopes = self.0.values_mut().flat_map(BTreeMap::values_mut);
+        scopes.flat_map(BTreeMap::values_mut).for_each(|recorded| recorded.prune(floor));
     }
 }
 

@@ -80,6 +80,13 @@ impl Clocks {
         Clocks { tables }
     }
 
+    /// Takes over what another table knows of a clock.
+    pub(crate) fn take_over(&mut self, from: &mut Self, clock: usize) {
+        if let (Some(own), Some(theirs)) = (self.tables.get_mut(clock), from.tables.get_mut(clock)) {
+            *own = core::mem::take(theirs);
+        }
+    }
+
     /// Takes a report. Returns whether it changes the clock at its own time or later.
     pub(crate) fn report(
         &mut self,

@@ -8,10 +8,12 @@ use event::{Identity, Timestamp, Value, ValueRef};
 
 use crate::{
     arrival::{Arrival, Landed, Landings},
-    engine::{Engine, PARTITIONS},
+    breaker::BreakerChange,
+    engine::{Engine, Input, PARTITIONS},
     expr::{AsOf, Env, Val},
+    key,
     pack::{Emit, EmitOn, RoleIdx},
-    program::{Program, RuleIdx, Target, Traits},
+    program::{Column, Program, RuleIdx, Target, Traits},
     row::Row,
     source::SourceState,
     touch::{KeyAt, Touch},
@@ -80,8 +82,9 @@ fn forget_older_half(emissions: &mut Emissions) {
     });
 }
 
-/// The stratum of each rule: above those whose verdicts it builds on.
-pub(crate) fn strata(program: &Program, traits: &mut [Traits]) -> u8 {
+/// The stratum of each rule: above those whose verdicts it builds on, and offline above those that trip the breakers it
+/// asks for. (Live, what it asks for was so before anything of that time is judged.)
+pub(crate) fn strata(program: &Program, traits: &mut [Traits], input: Input) -> u8 {
     let mut highest = 0;
     // Rules rest on those above them, so one pass sees all.
     for (number, pack, rule) in program.rules() {
@@ -91,6 +94,12 @@ pub(crate) fn strata(program: &Program, traits: &mut [Traits]) -> u8 {
                 if other < number && of.name == pack.name && makes.emits.iter().any(|emit| emit.event == name) {
                     own = own.max(traits[other as usize].stratum.saturating_add(1));
                 }
+            }
+        }
+        if input == Input::Offline {
+            for breaker in &traits[number as usize].asks_breakers {
+                let tripping = traits[..number as usize].iter().filter(|other| other.trips.contains(breaker));
+                own = tripping.map(|other| other.stratum.saturating_add(1)).fold(own, u8::max);
             }
         }
         let traits = &mut traits[number as usize];
@@ -187,72 +196,110 @@ impl Engine {
     fn make(&mut self, id: ViolationId, emitted: &Emitted, on: EmitOn, at: Timestamp) -> Vec<Sent> {
         let rule = self.program.rule(emitted.rule).1;
         let emits: Vec<Emit> = rule.emits.iter().filter(|emit| emit.on == on).cloned().collect();
-        let own_pack = self.program.pack_of(emitted.rule);
         let names: Vec<String> = rule.key.iter().map(|part| part.name.clone()).collect();
-        let node = names.iter().position(|name| name == "node").and_then(|place| emitted.key.get(place)?.as_ref());
-        let node = match node {
-            Some(Value::String(node)) => String::from(&**node),
-            _ => String::new(),
-        };
-        let source = SourceState::named(&emitted.network, &node, "invar");
+        let node = names.iter().position(|name| name == "node").and_then(|place| emitted.key.get(place)?.clone());
         let mut made = Vec::new();
         for emit in emits {
-            let event = self.event(&emit.event);
             let told = Told { emit: &emit, names: &names, emitted, at };
-            let attrs: Vec<(&str, Value)> = emit
-                .attrs
-                .iter()
-                .filter_map(|(name, value)| Some((name.as_str(), value.eval(&told).ok()?.to_value())))
-                .collect();
-            let columns: Vec<Option<ValueRef<'_>>> = self
-                .columns(event)
-                .iter()
-                .map(|column| {
-                    let of_event = attrs.iter().filter(|_| !column.of_resource);
-                    of_event.into_iter().find(|(name, _)| *name == column.name).map(|(_, value)| value.as_ref())
-                })
-                .collect();
-            let row = Row {
-                event,
-                name: &emit.event,
-                source: u32::MAX,
-                ts: at,
-                sent: at,
-                arrived: at,
-                identity: identity(id, &emit.event, at),
+            let attrs = emit.attrs.iter();
+            let news = News {
+                pack: self.program.pack_of(emitted.rule),
+                event: &emit.event,
+                network: &emitted.network,
+                node: node.as_ref(),
+                at,
+                identity: identity(&id.0, &emit.event, at),
                 position: emitted.position,
-                severity: 0,
-                body: ValueRef::Null,
-                trace_id: "",
-                process: None,
-                columns: &columns,
+                attrs: attrs
+                    .filter_map(|(name, value)| Some((name.as_str(), value.eval(&told).ok()?.to_value())))
+                    .collect(),
             };
-            let mut landings = Landings::default();
-            let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source: &source };
-            let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
-            for route in routes.iter().filter(|route| route.pack == own_pack) {
-                let literal = self.program.pattern(route).name.literal().is_some();
-                if literal && matches!(route.target, Target::Role { .. }) {
-                    arrival.route(route, &mut landings);
-                }
-            }
-            for landing in landings.list {
-                let (Target::Role { rule, role }, alternative) = (landing.target, landing.alternative) else {
-                    continue;
-                };
-                match landing.what {
-                    Landed::Keyed { key, slots } => made.push(Sent {
-                        rule,
-                        key: key.of(&landings.keys).into(),
-                        touch: Touch { at: landing.at, role, alternative, slots },
-                        resolved: on == EmitOn::Resolved,
-                    }),
-                    Landed::Keyless => self.state.tallies[rule as usize].keyless += 1,
-                    Landed::Wide { .. } | Landed::Fact { .. } | Landed::Judged { .. } => {}
-                }
-            }
+            let touches = self.touches(&news).into_iter();
+            made.extend(touches.map(|(rule, key, touch)| Sent { rule, key, touch, resolved: on == EmitOn::Resolved }));
         }
         made
+    }
+
+    /// Tells those who build on it that a breaker has changed. Nothing takes that back.
+    pub(crate) fn announce(&mut self, breaker: u32, change: &BreakerChange) {
+        let (owner, definition) = self.program.breaker(breaker);
+        let event = definition.changes();
+        let Some(pack) = self.program.packs().iter().position(|pack| pack.name == owner.name) else { return };
+        let scope = change.scope.iter().filter_map(|(name, value)| Some((name.as_str(), value.clone()?)));
+        let mut attrs: Vec<(&str, Value)> = scope.collect();
+        attrs.push(("breaker", Value::from(change.id.as_str())));
+        attrs.push(("state", Value::from(change.state.as_str())));
+        let mut of = change.network.as_bytes().to_vec();
+        for (name, value) in &attrs {
+            of.extend_from_slice(name.as_bytes());
+            key::push(&mut of, &Val::from(value));
+        }
+        let news = News {
+            pack: pack as u16,
+            event: &event,
+            network: &change.network,
+            node: attrs.iter().find(|(name, _)| *name == "node").map(|(_, node)| node),
+            at: change.since,
+            identity: identity(&of, &event, change.since),
+            position: event::Position::default(),
+            attrs: attrs.clone(),
+        };
+        for (rule, key, touch) in self.touches(&news) {
+            let at = KeyAt::since(0, &key);
+            self.state.partitions[at.hash as usize % PARTITIONS].push(touch, rule, at, &key, false);
+        }
+    }
+
+    /// The parts that an event of Invar's own plays in the rules of a pack, with their keys.
+    fn touches(&mut self, news: &News<'_>) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
+        let node = match news.node {
+            Some(Value::String(node)) => node,
+            _ => "",
+        };
+        let source = SourceState::named(news.network, node, "invar");
+        let event = self.event(news.event);
+        let value = |column: &Column| {
+            let of_event = news.attrs.iter().filter(|_| !column.of_resource);
+            of_event.into_iter().find(|(name, _)| *name == column.name).map(|(_, value)| value.as_ref())
+        };
+        let columns: Vec<Option<ValueRef<'_>>> = self.columns(event).iter().map(value).collect();
+        let row = Row {
+            event,
+            name: news.event,
+            source: u32::MAX,
+            ts: news.at,
+            sent: news.at,
+            arrived: news.at,
+            identity: news.identity,
+            position: news.position,
+            severity: 0,
+            body: ValueRef::Null,
+            trace_id: "",
+            process: None,
+            columns: &columns,
+        };
+        let mut landings = Landings::default();
+        let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source: &source };
+        let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
+        for route in routes.iter().filter(|route| route.pack == news.pack) {
+            let literal = self.program.pattern(route).name.literal().is_some();
+            if literal && matches!(route.target, Target::Role { .. }) {
+                arrival.route(route, &mut landings);
+            }
+        }
+        let mut touches = Vec::new();
+        for landing in landings.list {
+            let (Target::Role { rule, role }, alternative) = (landing.target, landing.alternative) else { continue };
+            match landing.what {
+                Landed::Keyed { key, slots } => {
+                    let touch = Touch { at: landing.at, role, alternative, slots };
+                    touches.push((rule, key.of(&landings.keys).into(), touch));
+                }
+                Landed::Keyless => self.state.tallies[rule as usize].keyless += 1,
+                Landed::Wide { .. } | Landed::Fact { .. } | Landed::Judged { .. } => {}
+            }
+        }
+        touches
     }
 
     /// Puts touches in the place of others that were made before.
@@ -274,13 +321,27 @@ impl Engine {
     }
 }
 
-/// Tells an event that a verdict made from all others: the same however often that verdict is reached.
-fn identity(of: ViolationId, name: &str, at: Timestamp) -> Identity {
+/// Tells an event that something made from all others: the same however often that comes about.
+fn identity(of: &[u8], name: &str, at: Timestamp) -> Identity {
     let mut bytes = Vec::with_capacity(64);
-    bytes.extend_from_slice(&of.0);
+    bytes.extend_from_slice(of);
     bytes.extend_from_slice(&at.0.to_le_bytes());
     bytes.extend_from_slice(name.as_bytes());
     Identity(xxhash_rust::xxh3::xxh3_128(&bytes))
+}
+
+/// An event of Invar's own.
+struct News<'a> {
+    /// The pack whose rules may build on it.
+    pack: u16,
+    event: &'a str,
+    network: &'a str,
+    node: Option<&'a Value>,
+    at: Timestamp,
+    identity: Identity,
+    /// Of the event that proves it.
+    position: event::Position,
+    attrs: Vec<(&'a str, Value)>,
 }
 
 /// What an emitted event's attributes may speak of.

@@ -1,12 +1,12 @@
 //! The engine: takes rows and ticks, keeps the shared state, and has partitions judge.
-use alloc::{boxed::Box, collections::BTreeMap, string::String, vec, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 use core::time::Duration;
 use event::Timestamp;
 use hashbrown::HashMap;
 
 use crate::{
     arrival::Landings,
-    breaker::Breaker,
+    breaker::Breakers,
     clock::Clocks,
     emission::{self, Emissions, Emitted},
     fact::{Facts, Horizon},
@@ -22,6 +22,7 @@ use crate::{
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
     touch::Touch,
+    tripping::Signalled,
     verdict::{Output, ViolationId},
     world::{Interruption, Restart, Why, World},
 };
@@ -78,13 +79,12 @@ pub struct Engine {
     pub(crate) timing: Timing,
     pub(crate) offline: bool,
     pub(crate) enforce_breakers: bool,
+    /// It is shown what came before, as it came.
+    pub(crate) recalls: bool,
     pub(crate) state: EngineState,
     /// Emptied after each row; kept for its memory.
     pub(crate) landings: Landings,
 }
-
-/// Breakers by pack and id, then by scope.
-pub(crate) type Breakers = BTreeMap<(String, String), BTreeMap<Box<[u8]>, Breaker>>;
 
 /// All that a checkpoint keeps.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -104,6 +104,8 @@ pub(crate) struct EngineState {
     /// How many things were logged that instances did, when the running epoch began.
     pub(crate) logged: u64,
     pub(crate) tallies: Vec<Tally>,
+    /// Since when each rule has seen everything; zero: since ever.
+    pub(crate) since: Vec<Timestamp>,
     pub(crate) breakers: Breakers,
     /// What was made of verdicts.
     pub(crate) emitted: Emissions,
@@ -115,6 +117,9 @@ pub(crate) struct EngineState {
     pub(crate) census: Census,
     /// Late touches wait in some partition.
     pub(crate) corrections: bool,
+    /// Offline: what is to move breakers when all before it has been judged.
+    #[serde(skip)]
+    pub(crate) signals: Vec<Signalled>,
     /// Said on arrival, or by breakers; empty after each tick.
     #[serde(skip)]
     pub(crate) early: Vec<Output>,
@@ -143,6 +148,7 @@ impl Engine {
             wides: vec![Vec::new(); rules],
             partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
             tallies: vec![Tally::default(); rules],
+            since: vec![Timestamp::ZERO; rules],
             ..EngineState::default()
         };
         Self::with_state(program, timing, input, state)
@@ -151,7 +157,7 @@ impl Engine {
     pub(crate) fn with_state(program: Program, timing: Timing, input: Input, state: EngineState) -> Self {
         let mut traits: Vec<Traits> =
             (0..program.rules().count() as RuleIdx).map(|rule| Traits::of(&program, rule)).collect();
-        let strata = emission::strata(&program, &mut traits);
+        let strata = emission::strata(&program, &mut traits, input);
         let horizons = program.horizons(&traits);
         let mut engine = Engine {
             names: HashMap::default(),
@@ -163,6 +169,7 @@ impl Engine {
             timing,
             offline: input == Input::Offline,
             enforce_breakers: false,
+            recalls: false,
             state,
             landings: Landings::default(),
         };
@@ -193,6 +200,7 @@ impl Engine {
         for route in &mut wanted.routes {
             route.at_once = self.is_at_once(route.target);
         }
+        wanted.at_once = wanted.routes.iter().any(|route| route.at_once);
         wanted.waits = wanted.routes.iter().any(|route| !route.at_once);
         if self.wanted.len() > NAMES_MAX {
             // The last place serves all names beyond the bound, one after the other.
@@ -308,6 +316,7 @@ impl Engine {
             // More evidence of what was said before is no further violation.
             if let Output::Violated(violation) = &output
                 && !violation.grown
+                && !self.offline
             {
                 self.trip(violation, arrived);
             }
@@ -328,6 +337,7 @@ impl Engine {
         if complete {
             self.advance(Timestamp::MAX, true, end, out);
         }
+        out.append(&mut self.state.early);
     }
 
     /// Obligations whose end has not come.
@@ -351,6 +361,7 @@ impl Engine {
         let to = to.max(self.state.judged_to);
         let early = core::mem::take(&mut self.state.early);
         self.note_unmade(&early);
+        self.note_trips(&early);
         self.say(early, arrived, out);
         if to == self.state.judged_to && !self.state.corrections && self.state.dirty.is_empty() {
             return;
@@ -365,12 +376,14 @@ impl Engine {
         for stratum in 0..self.strata {
             let only = (self.strata > 1).then_some(stratum);
             self.judge(only, &interruptions, to, completing, &mut said);
+            self.state.tallies = core::mem::take(&mut said.tallies);
             if only.is_some() {
-                self.state.tallies = core::mem::take(&mut said.tallies);
                 self.emit(&said.outputs[made..]);
-                made = said.outputs.len();
-                said.tallies = core::mem::take(&mut self.state.tallies);
             }
+            self.note_trips(&said.outputs[made..]);
+            self.move_breakers_before(to, stratum);
+            made = said.outputs.len();
+            said.tallies = core::mem::take(&mut self.state.tallies);
         }
         self.settle(to, completing, &mut said);
         self.state.tallies = core::mem::take(&mut said.tallies);
@@ -378,6 +391,7 @@ impl Engine {
         if self.strata > 1 {
             self.emit(&said.outputs[made..]);
         }
+        self.note_trips(&said.outputs[made..]);
         let floor = if self.offline { to } else { self.state.epochs.floor() };
         self.prune(floor);
         self.say(said.outputs, arrived, out);
@@ -427,10 +441,13 @@ impl Engine {
             restarts: &state.restarts,
             timing: &self.timing,
             offline: self.offline,
+            recalls: self.recalls,
             completing,
             partitions: PARTITIONS as u64,
             judged_to: state.judged_to,
             epochs: &state.epochs,
+            breakers: &state.breakers,
+            since: &state.since,
         };
         (world, &mut state.partitions)
     }
@@ -517,6 +534,7 @@ impl Engine {
         state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         emission::prune(&mut state.emitted, floor);
+        state.breakers.prune(floor);
         for (rule, wides) in state.wides.iter_mut().enumerate() {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);
             let oldest = floor.minus(horizon);

@@ -94,6 +94,13 @@ impl Facts {
         Facts { tables }
     }
 
+    /// Takes over what another table knows of a fact.
+    pub(crate) fn take_over(&mut self, from: &mut Self, fact: usize) {
+        if let (Some(own), Some(theirs)) = (self.tables.get_mut(fact), from.tables.get_mut(fact)) {
+            *own = core::mem::take(theirs);
+        }
+    }
+
     /// Records a value from `at` on, until its expiry. Returns whether this is news.
     pub(crate) fn set(
         &mut self,

@@ -27,6 +27,10 @@ impl Default for Epochs {
 impl Epochs {
     /// The epoch of a time; of a time before the first that is kept, that one.
     pub(crate) fn of(&self, ts: Timestamp) -> Epoch {
+        // Most ask for the one that lasts.
+        if ts >= self.began() {
+            return self.running();
+        }
         let later = self.starts.iter().rev().take_while(|start| **start > ts).count();
         self.first + (self.starts.len() - later).saturating_sub(1) as Epoch
     }

@@ -74,8 +74,7 @@ impl Instance {
 
     /// Marks what it is before it does something at `ts`. Returns whether it did nothing else in that epoch.
     pub(crate) fn mark(&mut self, epochs: &Epochs, ts: Timestamp) -> Option<Epoch> {
-        // Most do several things in the running epoch.
-        let epoch = if ts >= epochs.began() { epochs.running() } else { epochs.of(ts) };
+        let epoch = epochs.of(ts);
         if self.marks.last().is_some_and(|mark| mark.epoch >= epoch) {
             return None;
         }

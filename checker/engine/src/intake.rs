@@ -5,7 +5,6 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::{
     arrival::{Arrival, Landed, Landing, Landings},
-    breaker::Signal,
     engine::{Engine, PARTITIONS},
     kind::Anchor,
     pack::Kind,
@@ -27,7 +26,7 @@ impl Engine {
             self.state.census.duplicates += 1;
             return;
         }
-        if !self.offline && row.ts > row.arrived.plus(self.timing.future) {
+        if (!self.offline || self.recalls) && row.ts > row.arrived.plus(self.timing.future) {
             self.state.census.future += 1;
             self.state.sources.missed(row.source, row.ts, Unknown::Future);
             return;
@@ -64,9 +63,12 @@ impl Engine {
     /// frontier has passed it.
     pub(crate) fn arrive(&mut self, row: &Row<'_>, depth: usize) {
         let Some(wanted) = self.wanted.get(row.event as usize) else { return };
-        let waits = wanted.waits && row.ts >= self.state.judged_to;
+        // What comes in order needs no waiting for those who come before it.
+        let waits = wanted.waits && !self.offline && row.ts >= self.state.judged_to;
         let (reads_body, reads_trace_id) = (wanted.reads_body, wanted.reads_trace_id);
-        self.play(row, depth, |route| !waits || route.at_once);
+        if wanted.at_once || !waits {
+            self.play(row, depth, |route| !waits || route.at_once);
+        }
         if waits {
             let body = if reads_body { row.body } else { event::ValueRef::Null };
             let trace_id = if reads_trace_id { row.trace_id } else { "" };
@@ -227,7 +229,7 @@ impl Engine {
                 }
             }
             (Target::Success { breaker }, Landed::Keyed { key, .. }) => {
-                self.signal(breaker, key.of(keys), &Signal::Success, row.arrived, "", "");
+                self.succeeded(breaker, key.of(keys), row.ts, row.arrived);
             }
             (
                 Target::Success { .. }

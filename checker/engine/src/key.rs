@@ -34,32 +34,38 @@ pub(crate) fn push(out: &mut Vec<u8>, value: &Val<'_>) {
     }
 }
 
+#[inline]
 fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.push(STRING);
-    push_length(out, text.len());
+    out.reserve(HEAD + text.len());
+    push_head(out, STRING, text.len());
     out.extend_from_slice(text.as_bytes());
 }
 
-fn push_length(out: &mut Vec<u8>, length: usize) {
-    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+/// A tag and a length.
+const HEAD: usize = 5;
+
+#[inline]
+fn push_head(out: &mut Vec<u8>, tag: u8, length: usize) {
+    let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    out.extend_from_slice(&[tag, a, b, c, d]);
 }
 
 fn push_int(out: &mut Vec<u8>, int: &Int) {
-    out.push(INT);
     match int {
         Int::Small(small) => match i64::try_from(*small) {
             Ok(word) => {
-                push_length(out, 8);
+                out.reserve(HEAD + 8);
+                push_head(out, INT, 8);
                 out.extend_from_slice(&word.to_le_bytes());
             }
             Err(_) => {
-                push_length(out, 16);
+                push_head(out, INT, 16);
                 out.extend_from_slice(&small.to_le_bytes());
             }
         },
         Int::Big(big) => {
             let bytes = big.to_signed_bytes_le();
-            push_length(out, bytes.len());
+            push_head(out, INT, bytes.len());
             out.extend_from_slice(&bytes);
         }
     }
@@ -80,13 +86,11 @@ fn push_value(out: &mut Vec<u8>, value: &Value) {
         Value::String(text) => push_text(out, text),
         Value::Bytes(bytes) => push_text(out, &hex(bytes)),
         Value::List(items) => {
-            out.push(LIST);
-            push_length(out, items.len());
+            push_head(out, LIST, items.len());
             items.iter().for_each(|item| push_value(out, item));
         }
         Value::Map(entries) => {
-            out.push(MAP);
-            push_length(out, entries.len());
+            push_head(out, MAP, entries.len());
             let mut sorted: Vec<_> = entries.iter().collect();
             sorted.sort_by(|a, b| a.0.cmp(&b.0));
             for (name, value) in sorted {

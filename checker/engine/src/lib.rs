@@ -38,6 +38,7 @@ mod timer;
 mod touch;
 mod tripping;
 mod verdict;
+mod warm;
 mod world;
 
 pub use adopt::CheckpointError;
@@ -52,3 +53,4 @@ pub use row::{EventIdx, Row};
 pub use source::{SourceIdx, SourceState, Timing};
 pub use tripping::{Forced, UnknownBreaker};
 pub use verdict::{Cited, EventRef, Missing, Output, Unknown, Violation, ViolationId};
+pub use warm::{WARM_UP_MAX, WarmUp};

@@ -213,10 +213,11 @@ impl Partition {
             Some(slot) => slot,
             None => self.open(world, rule, key, hash, world.epochs.of(ts), Some(ts), said),
         };
-        self.caught_up(world, rule, slot, ts, said);
-        let table = &mut self.tables[rule as usize];
-        let handle = table.handle(rule, slot);
-        let instance = table.get_mut(slot)?;
+        if self.tables[rule as usize].armed(slot) < ts {
+            self.caught_up(world, rule, slot, ts, said);
+        }
+        let instance = self.tables[rule as usize].get_mut(slot)?;
+        let handle = Handle { rule, slot, generation: instance.generation };
         if !world.offline {
             instance.mark(world.epochs, ts);
         }
@@ -229,8 +230,8 @@ impl Partition {
             step(world, rule, instance, &around.instant(ts, &touches), said);
         }
         instance.last = instance.last.max(ts);
-        self.arm(world, rule, slot);
-        handle
+        arm(world, &mut self.timers, handle, instance);
+        Some(handle)
     }
 
     /// Opens an instance, which first sees what concerns it from before `seen`, if that has been judged already.
@@ -367,14 +368,9 @@ impl Partition {
 
     /// Queues the instance's next due time, unless an earlier one is queued.
     fn arm(&mut self, world: &World<'_>, rule: RuleIdx, slot: u32) {
-        let table = &mut self.tables[rule as usize];
-        let handle = table.handle(rule, slot);
-        let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { return };
-        let due = world.next_due(rule, &instance.now);
-        if let Some(due) = due.filter(|due| *due < instance.armed) {
-            instance.armed = due;
-            self.timers.push(due, handle);
-        }
+        let Some(instance) = self.tables[rule as usize].get_mut(slot) else { return };
+        let handle = Handle { rule, slot, generation: instance.generation };
+        arm(world, &mut self.timers, handle, instance);
     }
 
     /// Keeps what was worked off, for corrections.
@@ -501,6 +497,33 @@ impl Partition {
         }
     }
 
+    /// Has rules that are not trusted forget what they found: what they find again is news.
+    pub(crate) fn forget_findings(&mut self, trusted: &[bool]) {
+        for (rule, table) in self.tables.iter_mut().enumerate() {
+            if !trusted.get(rule).copied().unwrap_or(false) {
+                table.forget_findings();
+            }
+        }
+    }
+
+    /// Takes over what another partition knows of some rules: instances, deadlines, and what is on its way.
+    pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool]) {
+        let is_theirs = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
+        for (rule, table) in self.tables.iter_mut().enumerate().filter(|(rule, _)| is_theirs(*rule as RuleIdx)) {
+            *table = core::mem::take(&mut from.tables[rule]);
+        }
+        for (own, theirs) in [(&mut self.timers, &mut from.timers), (&mut self.forget, &mut from.forget)] {
+            while let Some((due, handle)) = theirs.pop_before(Timestamp::MAX) {
+                if is_theirs(handle.rule) {
+                    own.push(due, handle);
+                }
+            }
+        }
+        for addressed in core::mem::take(&mut from.waiting).into_iter().filter(|touch| is_theirs(touch.rule)) {
+            self.push(addressed.touch, addressed.rule, addressed.key, &from.keys, false);
+        }
+    }
+
     /// Gives rules other numbers: `from[new]` is the old number, or none for a new or changed rule.
     pub(crate) fn renumber(&mut self, from: &[Option<RuleIdx>], to: &[Option<RuleIdx>]) {
         let mut old = core::mem::take(&mut self.tables);
@@ -525,6 +548,15 @@ fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instanc
         && let Some(epoch) = instance.mark(world.epochs, ts)
     {
         log.note(epoch, handle);
+    }
+}
+
+/// Queues the instance's next due time, unless an earlier one is queued.
+fn arm(world: &World<'_>, timers: &mut Timers, handle: Handle, instance: &mut Instance) {
+    let due = world.next_due(handle.rule, &instance.now);
+    if let Some(due) = due.filter(|due| *due < instance.armed) {
+        instance.armed = due;
+        timers.push(due, handle);
     }
 }
 

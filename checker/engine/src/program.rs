@@ -124,6 +124,8 @@ pub struct Wanted {
     /// What a row of such an event holds, in this order.
     pub columns: Vec<Column>,
     pub(crate) routes: Vec<Route>,
+    /// Whether some part has its effect when the event arrives.
+    pub(crate) at_once: bool,
     /// Whether some part waits for the frontier.
     pub(crate) waits: bool,
     pub(crate) reads_body: bool,
@@ -446,6 +448,8 @@ pub(crate) struct Traits {
     pub(crate) fact_base: u32,
     /// The breakers it trips.
     pub(crate) trips: Vec<u32>,
+    /// The breakers whose state it asks for, or whose changes it builds on.
+    pub(crate) asks_breakers: Vec<u32>,
 }
 
 impl Traits {
@@ -498,7 +502,18 @@ impl Traits {
                 }
             });
         }
-        let assertion_reads = asked.len() > before || reads_live || !clocks.is_empty();
+        let breaker_base =
+            program.breakers.iter().position(|&(owner, _)| owner == program.pack_of(number)).unwrap_or(0);
+        let mut asks_breakers: Vec<u32> = Vec::new();
+        let patterns = || rule.roles.iter().flat_map(|role| &role.alternatives);
+        for expression in patterns().filter_map(|pattern| pattern.where_late.as_ref()).chain(rule.kind.expressions()) {
+            expression.visit_breakers(&mut |breaker| asks_breakers.push(breaker_base as u32 + u32::from(breaker)));
+        }
+        for name in patterns().filter_map(|pattern| pattern.name.literal()) {
+            let changes = pack.breakers.iter().position(|breaker| name == breaker.changes());
+            asks_breakers.extend(changes.map(|breaker| (breaker_base + breaker) as u32));
+        }
+        let assertion_reads = asked.len() > before || reads_live || !clocks.is_empty() || !asks_breakers.is_empty();
         let ticks = match &rule.kind {
             Kind::Response { limit: Limit::Ticks(ticks), .. } => Some(clock_base + u32::from(ticks.clock)),
             _ => None,
@@ -545,6 +560,7 @@ impl Traits {
                 })
                 .map(|(breaker, _, _)| breaker)
                 .collect(),
+            asks_breakers,
         }
     }
 }

@@ -170,3 +170,17 @@ pub struct BreakerDef {
     /// Whether nodes must obey; otherwise it only says what it would do.
     pub enforcing: bool,
 }
+
+impl BreakerDef {
+    /// The name by which the event is known that each of its changes makes.
+    #[must_use]
+    pub fn changes(&self) -> String {
+        Self::changes_of(&self.id)
+    }
+
+    /// The same, of a breaker's id.
+    #[must_use]
+    pub fn changes_of(id: &str) -> String {
+        alloc::format!("invar.breaker.changed/{id}")
+    }
+}

@@ -7,6 +7,7 @@ use crate::{
     pack::{Pattern, RoleIdx, Slot},
     program::Route,
     source::{SourceIdx, SourceState},
+    touch::Kept,
 };
 
 /// The number of an event's name; see [`crate::Engine::event`].
@@ -110,8 +111,8 @@ impl RowEnv<'_> {
     }
 
     /// The values later conditions will ask for.
-    pub(crate) fn kept(&self) -> Vec<Option<Value>> {
-        (0..self.route.kept).map(|slot| self.slot(slot).map(|value| value.to_value())).collect()
+    pub(crate) fn kept(&self) -> Kept {
+        Kept::first(self.route.kept, |slot| self.slot(slot).map(|value| value.to_value()))
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::{
 };
 use core::time::Duration;
 use event::Timestamp;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 
 use crate::verdict::{EventRef, Unknown};
 
@@ -175,6 +175,26 @@ struct CatchUp {
     until: Option<Timestamp>,
 }
 
+/// A node's name on its way: network and node. Its hash is that of the pair of strings that it equals.
+#[derive(Hash)]
+struct NodeName<'a>(&'a str, &'a str);
+
+impl Equivalent<(String, String)> for NodeName<'_> {
+    fn equivalent(&self, known: &(String, String)) -> bool {
+        self.0 == known.0 && self.1 == known.1
+    }
+}
+
+/// A source's name on its way: network, node and component, as [`NodeName`].
+#[derive(Hash)]
+struct SourceName<'a>(&'a str, &'a str, &'a str);
+
+impl Equivalent<(String, String, String)> for SourceName<'_> {
+    fn equivalent(&self, known: &(String, String, String)) -> bool {
+        self.0 == known.0 && self.1 == known.1 && self.2 == known.2
+    }
+}
+
 /// All sources and nodes, and the frontier they allow.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Sources {
@@ -189,37 +209,35 @@ pub(crate) struct Sources {
 
 impl Sources {
     pub(crate) fn source(&mut self, network: &str, node: &str, component: &str) -> SourceIdx {
-        let name = (network.to_string(), node.to_string(), component.to_string());
-        if let Some(&known) = self.by_name.get(&name) {
+        if let Some(&known) = self.by_name.get(&SourceName(network, node, component)) {
             return known;
         }
         let node_idx = self.node(network, node);
         let number = self.states.len() as SourceIdx;
         self.states.push(SourceState { node_idx, ..SourceState::named(network, node, component) });
-        self.by_name.insert(name, number);
+        self.by_name.insert((network.into(), node.into(), component.into()), number);
         number
     }
 
     fn node(&mut self, network: &str, node: &str) -> u32 {
-        let name = (network.to_string(), node.to_string());
-        if let Some(&known) = self.node_by_name.get(&name) {
+        if let Some(&known) = self.node_by_name.get(&NodeName(network, node)) {
             return known;
         }
         let number = self.nodes.len() as u32;
         self.nodes.push(NodeState {
-            network: name.0.clone(),
-            node: name.1.clone(),
+            network: network.into(),
+            node: node.into(),
             first_ts: Timestamp::MAX,
             complete_to: Timestamp::MAX,
             ..NodeState::default()
         });
-        self.node_by_name.insert(name, number);
+        self.node_by_name.insert((network.into(), node.into()), number);
         number
     }
 
     /// Looks a node up without making it.
     pub(crate) fn find_node(&self, network: &str, node: &str) -> Option<&NodeState> {
-        let number = *self.node_by_name.get(&(network.to_string(), node.to_string()))?;
+        let number = *self.node_by_name.get(&NodeName(network, node))?;
         self.nodes.get(number as usize)
     }
 
@@ -394,6 +412,13 @@ impl Sources {
             node.processes.remove(0);
         }
         (node.processes.len() > 1).then_some(node_idx)
+    }
+
+    /// Takes over which processes another one has seen, of the same nodes.
+    pub(crate) fn take_over_processes(&mut self, from: &mut Self) {
+        for (own, theirs) in self.nodes.iter_mut().zip(&mut from.nodes) {
+            own.processes = core::mem::take(&mut theirs.processes);
+        }
     }
 
     /// The node's restarts as processes show them, by time.

@@ -85,12 +85,16 @@ impl AtRest {
 
     fn head(&self) -> Head {
         Head {
-            hash: u64::from_le_bytes(self.array(0)),
+            hash: self.hash(),
             last: Timestamp(u64::from_le_bytes(self.array(8))),
             armed: Timestamp(u64::from_le_bytes(self.array(16))),
             generation: u32::from_le_bytes(self.array(24)),
             correctable: false,
         }
+    }
+
+    fn hash(&self) -> u64 {
+        u64::from_le_bytes(self.array(0))
     }
 
     fn open(&self) -> u64 {
@@ -159,7 +163,11 @@ impl From<Stored> for Table {
 }
 
 fn hash_of(slots: &[Slot], slot: u32) -> u64 {
-    slots[slot as usize].head().map_or(0, |head| head.hash)
+    match &slots[slot as usize] {
+        Slot::Empty => 0,
+        Slot::AtWork(instance) => instance.hash,
+        Slot::AtRest(rest) => rest.hash(),
+    }
 }
 
 impl Table {
@@ -168,9 +176,10 @@ impl Table {
     }
 
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        let is_it = |slot: &u32| {
-            let slot = &self.slots[*slot as usize];
-            slot.head().is_some_and(|head| head.hash == hash) && slot.key() == key
+        let is_it = |slot: &u32| match &self.slots[*slot as usize] {
+            Slot::Empty => false,
+            Slot::AtWork(instance) => instance.hash == hash && *instance.key == *key,
+            Slot::AtRest(rest) => rest.hash() == hash && rest.key() == key,
         };
         self.index.find(hash, is_it).copied()
     }
@@ -192,6 +201,15 @@ impl Table {
     /// What is known of the instance in a slot without waking it.
     pub(crate) fn head(&self, slot: u32) -> Option<Head> {
         self.slots.get(slot as usize)?.head()
+    }
+
+    /// The earliest due time of the instance in a slot that is queued.
+    pub(crate) fn armed(&self, slot: u32) -> Timestamp {
+        match self.slots.get(slot as usize) {
+            Some(Slot::AtWork(instance)) => instance.armed,
+            Some(Slot::AtRest(rest)) => rest.head().armed,
+            Some(Slot::Empty) | None => Timestamp::MAX,
+        }
     }
 
     pub(crate) fn handle(&self, rule: RuleIdx, slot: u32) -> Option<Handle> {
@@ -238,6 +256,15 @@ impl Table {
         {
             self.open_at_rest += rest.open();
             *place = Slot::AtRest(rest);
+        }
+    }
+
+    /// Has all instances at work forget what they found.
+    pub(crate) fn forget_findings(&mut self) {
+        for slot in &mut self.slots {
+            if let Slot::AtWork(instance) = slot {
+                instance.findings.clear();
+            }
         }
     }
 

@@ -52,9 +52,16 @@ impl KeyAt {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Kept(Option<Arc<[Option<Value>]>>);
 
+impl Kept {
+    /// The first `count` values that `value` gives.
+    pub(crate) fn first(count: u16, value: impl FnMut(u16) -> Option<Value>) -> Self {
+        Kept((count > 0).then(|| (0..count).map(value).collect()))
+    }
+}
+
 impl From<Vec<Option<Value>>> for Kept {
     fn from(values: Vec<Option<Value>>) -> Self {
-        Kept(if values.is_empty() { None } else { Some(values.into()) })
+        Kept((!values.is_empty()).then(|| values.into()))
     }
 }
 

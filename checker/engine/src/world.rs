@@ -5,6 +5,7 @@ use event::{Timestamp, Value};
 use smallvec::SmallVec;
 
 use crate::{
+    breaker::Breakers,
     clock::Clocks,
     fact::Facts,
     history::Epochs,
@@ -30,12 +31,17 @@ pub(crate) struct World<'a> {
     pub(crate) restarts: &'a [Restart],
     pub(crate) timing: &'a Timing,
     pub(crate) offline: bool,
+    /// What came before is shown, from some time on.
+    pub(crate) recalls: bool,
     /// Time runs on after the last event: levels that only time could start do not.
     pub(crate) completing: bool,
     pub(crate) partitions: u64,
     /// Everything before this has been judged already.
     pub(crate) judged_to: Timestamp,
     pub(crate) epochs: &'a Epochs,
+    pub(crate) breakers: &'a Breakers,
+    /// Since when each rule has seen everything.
+    pub(crate) since: &'a [Timestamp],
 }
 
 /// The start of a process that is not its node's first.
@@ -110,9 +116,13 @@ impl<'a> World<'a> {
             fact_defaults: &pack.facts,
             clocks: self.clocks,
             clock_base: traits.clock_base,
+            breakers: self.breakers,
+            since: self.since[rule as usize],
+            breaker_defs: &pack.breakers,
             sources: self.sources,
             timing: self.timing,
             offline: self.offline,
+            recalls: self.recalls,
             completing: self.completing,
             replaying: false,
             pack: &pack.name,

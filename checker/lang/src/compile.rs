@@ -1,8 +1,8 @@
 //! Packs: the sections of a file, put together.
-use engine::{BreakerDef, Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Rule, Type};
+use engine::{Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Rule, Type};
 
 use crate::{
-    clock, derive,
+    breaker, clock, derive,
     diagnostic::{Code, Diagnostic},
     emits::{self, Verdicts},
     extend, fact,
@@ -84,6 +84,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             fact_nodes: &[],
             topology: &pack.topology,
             clocks: &[],
+            breakers: &[],
             raw: true,
             later: &later,
             verdicts: Verdicts { below: &made, ..Verdicts::default() },
@@ -104,6 +105,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             fact_nodes: &[],
             topology: &pack.topology,
             clocks: &[],
+            breakers: &[],
             raw: false,
             later: &[],
             verdicts: Verdicts { below: &made, ..Verdicts::default() },
@@ -123,6 +125,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             fact_nodes,
             topology: &pack.topology,
             clocks: &clocks,
+            breakers: &[],
             raw: false,
             later: &[],
             verdicts: Verdicts { below: &made, ..Verdicts::default() },
@@ -132,6 +135,8 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             pack.facts.push(fact);
         }
     }
+    let breaker_nodes = list(breakers_node, "breakers", report);
+    let breakers = breaker::written(breaker_nodes);
     let (vocabulary, topology) = (pack.events.clone(), pack.topology.clone());
     let cx = Context {
         params: &params,
@@ -140,6 +145,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         fact_nodes,
         topology: &topology,
         clocks: &clocks,
+        breakers: &breakers,
         raw: false,
         later: &[],
         verdicts: Verdicts { below: &made, ..Verdicts::default() },
@@ -166,9 +172,9 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     }
     let rule_ids: Vec<String> = ids.iter().map(|(id, _)| id.clone()).collect();
     let mut breaker_ids = Vec::new();
-    for node in list(breakers_node, "breakers", report) {
+    for node in breaker_nodes {
         note_id(node, "breaker", &mut breaker_ids, report);
-        if let Some(breaker) = breaker(node, &rule_ids, &cx, report) {
+        if let Some(breaker) = breaker::compile(node, &rule_ids, &cx, report) {
             pack.breakers.push(breaker);
         }
     }
@@ -359,73 +365,6 @@ fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<L
     let instance = fields.take("instance").and_then(|node| text(node, report));
     fields.finish(report);
     Some(Lifecycle { started, stopped, instance })
-}
-
-fn breaker(node: &Node, rules: &[String], cx: &Context<'_>, report: &mut Report<'_>) -> Option<BreakerDef> {
-    let mut fields = Fields::of(node, "breaker", report)?;
-    let id = fields.need("id", report).and_then(|node| text(node, report));
-    let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
-    let guards = fields.take("guards").and_then(|node| text(node, report)).unwrap_or_default();
-    let per = fields.take("per").map(|node| rule::key_parts(node, report)).unwrap_or_default();
-    let mut trip_rules = Vec::new();
-    let (mut trip_count, mut trip_within) = (1, None);
-    if let Some(mut trip) = fields.need("trip", report).and_then(|node| Fields::of(node, "trip", report)) {
-        let span = trip.span().clone();
-        for (rule, span) in trip.take("rules").map(|node| texts(node, report)).unwrap_or_default() {
-            if !rules.contains(&rule) {
-                let help = match suggest::closest(&rule, rules.iter().map(String::as_str)) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("rules of this pack: {}", rules.join(", ")),
-                };
-                report.error_help(Code::Reference, &span, format!("there is no rule `{rule}`"), help);
-            }
-            trip_rules.push(rule);
-        }
-        if trip_rules.is_empty() {
-            report.warning(Code::Untripped, &span, "no rule trips this breaker", "name some under `trip: rules:`");
-        }
-        trip_count = trip.take("count").and_then(|node| cx.params.number(node, report)).unwrap_or(1);
-        trip_within = trip.take("within").and_then(|node| cx.params.duration(node, report));
-        trip.finish(report);
-    }
-    let half_open_after = fields
-        .take("half_open_after")
-        .and_then(|node| cx.params.duration(node, report))
-        .unwrap_or(std::time::Duration::from_secs(30));
-    let (mut close, mut close_count) = (None, 1);
-    if let Some(mut inner) = fields.take("close").and_then(|node| Fields::of(node, "close", report)) {
-        close = inner.need("event", report).map(|node| {
-            let mut roles = vec![pattern::read(node, "close", cx, report)];
-            Layout { cx, roles: &mut roles }.role(0, &per, report)
-        });
-        close_count = inner.take("count").and_then(|node| cx.params.number(node, report)).unwrap_or(1);
-        inner.finish(report);
-    }
-    let enforcing = fields.take("mode").is_some_and(|node| {
-        let followed = cx.params.follow(node, report).and_then(Node::scalar);
-        match followed.as_deref() {
-            Some("enforcing") => true,
-            Some("advisory") => false,
-            _ => {
-                report.error(Code::Shape, &node.span, "`mode` is `advisory` or `enforcing`");
-                false
-            }
-        }
-    });
-    fields.finish(report);
-    Some(BreakerDef {
-        id: id?,
-        about,
-        guards,
-        per: per.into_iter().map(|part| part.name).collect(),
-        trip_rules,
-        trip_count: u32::try_from(trip_count).unwrap_or(u32::MAX),
-        trip_within,
-        half_open_after,
-        close,
-        close_count: u32::try_from(close_count).unwrap_or(u32::MAX),
-        enforcing,
-    })
 }
 
 /// Events without anything of their own but the time cannot be told from their twins.

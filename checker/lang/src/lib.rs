@@ -1,6 +1,7 @@
 //! What authors of packs write: YAML and expressions in, compiled packs out, or diagnostics that point at the place.
 //!
 //! This crate does no I/O and judges nothing.
+mod breaker;
 mod clock;
 mod compile;
 mod derive;

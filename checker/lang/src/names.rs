@@ -31,6 +31,10 @@ pub(crate) trait Names {
     fn clock(&mut self, _name: &str) -> Result<(u16, Vec<String>), Problem> {
         Err(Problem::new(Code::Unsupported, "clocks can be read in `where` and `assert` of rules only"))
     }
+    /// A breaker: its number and its scope's parts.
+    fn breaker(&mut self, _name: &str) -> Result<(u16, Vec<String>), Problem> {
+        Err(Problem::new(Code::Unsupported, "`breaker(…)` can be asked in `where` and `assert` of rules only"))
+    }
     /// Whether one may ask here which nodes' components of that name are live.
     fn live(&mut self, _component: &str) -> Result<(), Problem> {
         Err(Problem::new(Code::Unsupported, "`live(…)` can be asked in `where` and `assert` of rules only"))
@@ -273,6 +277,9 @@ impl Resolver<'_> {
             self.names.live(&literal).map_err(|problem| problem.at(&arg.span))?;
             return Ok((Expr::Live(Box::new(expr)), Type::List));
         }
+        if receiver.is_none() && name == "breaker" {
+            return self.breaker(args);
+        }
         let Some((function, method)) = Function::named(name) else {
             let known = crate::suggest::closest(name, Function::NAMES.iter().copied());
             let problem = Problem::new(Code::Name, format!("there is no function `{name}`"));
@@ -315,6 +322,31 @@ impl Resolver<'_> {
             };
         }
         Ok((Expr::Call(function, compiled), kind))
+    }
+
+    /// `breaker("id", part…)`: what state it is in.
+    fn breaker(&mut self, args: &[Node]) -> Result<Typed, Problem> {
+        let called = || {
+            Problem::new(
+                Code::Name,
+                "`breaker(\"id\", part…)` takes the breaker's id as text, and the parts of its scope",
+            )
+            .help("it is `closed`, `open` or `half_open`")
+        };
+        let Some((id, parts)) = args.split_first() else { return Err(called()) };
+        let (Expr::Const(Value::String(name)), _) = self.expr(id)? else { return Err(called().at(&id.span)) };
+        let (breaker, per) = self.names.breaker(&name).map_err(|problem| problem.at(&id.span))?;
+        if parts.len() != per.len() {
+            let message = format!(
+                "`{name}` has {} ({}), {} are given",
+                count(per.len(), "part of its scope"),
+                per.join(", "),
+                parts.len()
+            );
+            return Err(Problem::new(Code::Name, message));
+        }
+        let scope = parts.iter().map(|part| Ok(self.expr(part)?.0)).collect::<Result<Vec<_>, Problem>>()?;
+        Ok((Expr::Breaker { breaker, scope }, Type::String))
     }
 
     /// A question to a fact; `ends` are those of the span it is about.

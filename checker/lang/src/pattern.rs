@@ -7,7 +7,7 @@ use engine::{
 };
 
 use crate::{
-    clock,
+    breaker, clock,
     diagnostic::Code,
     emits::{self, Verdicts},
     fact::{self, Known},
@@ -27,6 +27,8 @@ pub(crate) struct Context<'c> {
     pub(crate) fact_nodes: &'c [(crate::yaml::Key, Node)],
     pub(crate) topology: &'c [engine::Component],
     pub(crate) clocks: &'c [clock::Known],
+    /// The breakers, as written.
+    pub(crate) breakers: &'c [breaker::Known],
     /// Records may be meant that no vocabulary declares: these patterns make events out of them.
     pub(crate) raw: bool,
     /// Derived events further down, which cannot be meant yet.
@@ -135,7 +137,10 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
                 None => (whole.as_str(), None),
             };
             let name_span = node.span.start..node.span.start + name.len().max(1);
-            let names = emits::meant(vec![(name.trim().to_owned(), name_span)], None, cx.verdicts, report);
+            let names = match name.trim() {
+                breaker::CHANGED => breaker::meant(&name_span, None, cx, report),
+                name => emits::meant(vec![(name.to_owned(), name_span)], None, cx.verdicts, report),
+            };
             for (name, span) in names {
                 push(role, &name, span, cx, report, |written| written.condition = condition.clone());
             }
@@ -181,7 +186,16 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
             let key_node = fields.take("key");
             let key = key_node.map(|node| texts(node, report));
             let rules = fields.take("rule").map(|node| texts(node, report));
+            let breakers = fields.take("breaker").map(|node| texts(node, report));
+            let (changes, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|(name, _)| name == breaker::CHANGED);
             let names = emits::meant(names, rules, cx.verdicts, report);
+            if let (Some((_, span)), true) = (breakers.iter().flatten().next(), changes.is_empty()) {
+                let help = format!("it belongs to `{}`", breaker::CHANGED);
+                let message = "`breaker` says whose changes are meant, and this event is none";
+                report.error_help(Code::Shape, span, message, help);
+            }
+            let changes = changes.iter().flat_map(|(_, span)| breaker::meant(span, breakers.as_ref(), cx, report));
+            let names: Vec<(String, Range<usize>)> = names.into_iter().chain(changes.collect::<Vec<_>>()).collect();
             if let (Some(node), true) = (key_node, names.iter().any(|(name, _)| name.starts_with("invar."))) {
                 report.error(
                     Code::Unsupported,
@@ -339,8 +353,8 @@ fn paths(tree: &syntax::Node, see: &mut dyn FnMut(&[String])) {
                     Some(_) => see(&["fact".to_owned(), name.clone()]),
                     None => paths(receiver, see),
                 }
-            } else if name == "live" {
-                // Who is live is a fact that nobody declares.
+            } else if matches!(name.as_str(), "live" | "breaker") {
+                // Who is live is a fact that nobody declares; so is what a breaker is.
                 see(&["fact".to_owned(), name.clone()]);
             }
             args.iter().for_each(|arg| paths(arg, see));
@@ -871,6 +885,11 @@ impl Names for LateNames<'_, '_> {
 
     fn live(&mut self, component: &str) -> Result<(), Problem> {
         self.cx.component(component)
+    }
+
+    fn breaker(&mut self, name: &str) -> Result<(u16, Vec<String>), Problem> {
+        let (number, known) = breaker::find(name, self.cx.breakers, self.cx.verdicts.above)?;
+        Ok((number, known.per.clone()))
     }
 
     fn clock(&mut self, name: &str) -> Result<(u16, Vec<String>), Problem> {

@@ -391,3 +391,57 @@ fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
         "#]],
     );
 }
+
+#[test]
+fn mistakes_about_breakers_that_rules_ask_for_are_explained() {
+    let asked = |condition: &str| {
+        format!(
+            "rules:\n  - id: first\n    key: [node]\n    never: a.set\n  - id: asking\n    key: [node]\n    never:\n      event: a.asked\n      where: '{condition}'\n\
+             breakers:\n  - id: early\n    per: [node]\n    trip:\n      rules: [first]\n  - id: own\n    trip:\n      rules: [asking]\n"
+        )
+    };
+    check(&asked("breaker(\"early\", node) == \"open\""), expect![[""]]);
+    check(
+        &asked("breaker(\"erly\", node) == \"open\""),
+        expect![[r#"
+        I206 `"erly"`: there is no breaker `erly` (did you mean `early`?)
+    "#]],
+    );
+    check(
+        &asked("breaker(\"early\") == \"open\""),
+        expect![[r#"
+        I201 `breaker("early")`: `early` has 1 part of its scope (node), 0 are given
+    "#]],
+    );
+    check(
+        &asked("breaker(who) == \"open\""),
+        expect![[r#"
+        I201 `who`: `breaker("id", part…)` takes the breaker's id as text, and the parts of its scope (it is `closed`, `open` or `half_open`)
+    "#]],
+    );
+    check(
+        &asked("breaker(\"own\") == \"open\""),
+        expect![[r#"
+        I207 `"own"`: `own` is tripped by the rule `asking`, which does not stand above this one (a rule asks for breakers that rules above it trip, so that none waits for itself: change their order)
+    "#]],
+    );
+    let changed = |pattern: &str| {
+        format!(
+            "rules:\n  - id: first\n    key: [node]\n    never: a.set\n  - id: second\n    key: [node]\n    never:\n{pattern}\
+             breakers:\n  - id: early\n    per: [node]\n    trip:\n      rules: [first]\n"
+        )
+    };
+    check(&changed("      event: invar.breaker.changed\n      breaker: early\n"), expect![[""]]);
+    check(
+        &changed("      event: invar.breaker.changed\n"),
+        expect![[r#"
+        I102 `invar.breaker.changed`: `invar.breaker.changed` of which breaker? (write `breaker: ID` beside it, with a breaker that rules above this one trip)
+    "#]],
+    );
+    check(
+        &changed("      event: a.set\n      breaker: early\n"),
+        expect![[r#"
+        I103 `early`: `breaker` says whose changes are meant, and this event is none (it belongs to `invar.breaker.changed`)
+    "#]],
+    );
+}

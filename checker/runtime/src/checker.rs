@@ -24,6 +24,7 @@ use crate::{
     freeze,
     packs::PackFile,
     search::{self, FromJournal},
+    warm,
 };
 
 /// How much is fed before what follows is committed.
@@ -116,6 +117,8 @@ pub struct Checker {
     /// The last frame the database has.
     committed: u64,
     outputs: Vec<Output>,
+    /// What new rules found in the past.
+    past: Vec<Output>,
     /// What was said, frozen; the database has not taken it yet.
     changes: Vec<Change>,
     spoke: Timestamp,
@@ -182,6 +185,7 @@ impl Checker {
             arrived: Timestamp::ZERO,
             committed,
             outputs: Vec::new(),
+            past: Vec::new(),
             changes: Vec::new(),
             spoke: Timestamp::ZERO,
             checkpointed: Timestamp::ZERO,
@@ -264,12 +268,12 @@ impl Checker {
                 let text = PackText { revision, yaml };
                 if self.packs.get(&pack) != Some(&text) {
                     self.packs.insert(pack, text);
-                    self.adopt();
+                    self.adopt(frame.number);
                 }
             }
             Some(Control::Drop { pack }) => {
                 if self.packs.remove(&pack).is_some() {
-                    self.adopt();
+                    self.adopt(frame.number);
                 }
             }
             Some(Control::Force { pack, breaker, network, scope, open, until, reason, by }) => {
@@ -291,8 +295,19 @@ impl Checker {
         }
     }
 
-    fn adopt(&mut self) {
-        self.engine.adopt(link(&self.packs));
+    /// Adopts the packs, at that frame. What is new among them is shown what came before.
+    fn adopt(&mut self, frame: u64) {
+        let program = link(&self.packs);
+        match self.engine.warm_up(&program) {
+            None => self.engine.adopt(program),
+            Some(mut warm) => {
+                warm::show(&self.journal, frame, &mut warm);
+                let past = self.engine.adopt_warm(warm);
+                if frame > self.committed {
+                    self.past.extend(past);
+                }
+            }
+        }
         self.engine.enforce_breakers(self.enforce_breakers);
         self.feeder.reset();
         if let Ok(mut packs) = self.shared.packs.write() {
@@ -307,9 +322,9 @@ impl Checker {
     #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame, outputs = self.outputs.len()))]
     pub async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
-        let outputs = std::mem::take(&mut self.outputs);
-        let frozen = self.freeze(outputs);
-        self.changes.extend(frozen);
+        let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
+        let (past, frozen) = (self.freeze(past, true), self.freeze(outputs, false));
+        self.changes.extend(past.into_iter().chain(frozen));
         if !self.changes.is_empty() || talkative {
             let changes = std::mem::take(&mut self.changes);
             let step = Step { frame: self.frame, frontier: self.engine.frontier(), now: self.arrived, changes };
@@ -352,7 +367,7 @@ impl Checker {
         }
     }
 
-    fn freeze(&mut self, outputs: Vec<Output>) -> Vec<Change> {
+    fn freeze(&mut self, outputs: Vec<Output>, backfilled: bool) -> Vec<Change> {
         let mut changes = Vec::with_capacity(outputs.len());
         let mut frozen = 0;
         for output in outputs {
@@ -364,7 +379,8 @@ impl Checker {
                     }
                     frozen += 1;
                     let whole = frozen <= OUTPUTS_FROZEN_PER_STEP;
-                    Change::Violated(Box::new(self.freeze_violation(&violation, whole)))
+                    let violation = self.freeze_violation(&violation, whole);
+                    Change::Violated(Box::new(NewViolation { backfilled, ..violation }))
                 }
                 Output::Retracted { id, .. } => Change::Retracted { violation: id.to_string() },
                 Output::Resolved { id, at, .. } => Change::Resolved { violation: id.to_string(), at },
@@ -436,6 +452,7 @@ impl Checker {
             missing: frozen.missing,
             level: violation.level,
             grown: violation.grown,
+            backfilled: false,
             revision: self.packs.get(&pack.name).map_or(0, |pack| pack.revision),
             runbook_url: rule.runbook_url.clone(),
             labels: Json::Object(

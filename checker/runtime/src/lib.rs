@@ -15,3 +15,4 @@ pub mod packs;
 pub mod pages;
 pub mod search;
 pub mod suite;
+mod warm;

@@ -89,6 +89,7 @@ pub struct NewViolation {
     pub missing: Option<Json>,
     pub level: bool,
     pub grown: bool,
+    pub backfilled: bool,
     pub revision: i64,
     pub runbook_url: Option<String>,
     pub labels: Json,
@@ -301,6 +302,9 @@ async fn violated<'s>(
     let latest = incidents::latest_of_case(connection, violation).await?;
     let reopen_from = now.minus(REOPEN_WITHIN).to_string();
     let (incident, transition) = match latest {
+        Some(incident) if incident.is_open() && becomes_loud(&incident, violation) => {
+            (incident.id, Some(Transition::Opened))
+        }
         Some(incident) if incident.is_open() => (incident.id, None),
         Some(incident) if incident.last_seen >= reopen_from => (incident.id, Some(Transition::Reopened)),
         _ => {
@@ -310,6 +314,9 @@ async fn violated<'s>(
     };
     if transition == Some(Transition::Reopened) {
         reopen(connection, &incident).await?;
+    }
+    if transition.is_some() {
+        incidents::set_mode(connection, &incident, violation).await?;
     }
     let count: i64 = sqlx::query(
         "update incidents set count = count + 1, standing = standing + 1, last_at = max(last_at, ?), last_seen = ?,
@@ -353,6 +360,12 @@ async fn violated<'s>(
         tell(connection, &incident, transition, &seen, planner).await?;
     }
     Ok(note_change(connection, "incident", &incident, &seen).await?)
+}
+
+/// Whether an incident of which nobody was told becomes one that people must know of: its rule was in shadow, or it was found
+/// in the past, and this violation is neither.
+fn becomes_loud(incident: &IncidentRow, violation: &NewViolation) -> bool {
+    (incident.mode != "active" || incident.backfilled) && !violation.shadow && !violation.backfilled
 }
 
 /// A violation that was over has been found again: it never ended.

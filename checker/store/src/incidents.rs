@@ -260,7 +260,7 @@ pub(crate) async fn insert(
         "insert into incidents (id, pack, rule, ref, kind, severity, severity_rank, status, verdict, network, node,
              \"group\", message, count, standing, level, mode, opened_at, last_at, last_seen, backfilled, revision,
              component, runbook_url, labels)
-         values (?, ?, ?, ?, ?, ?, ?, 'open', 'violated', ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)
+         values (?, ?, ?, ?, ?, ?, ?, 'open', 'violated', ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (id) do update set status = 'open'",
     )
     .bind(id_of(violation))
@@ -279,6 +279,7 @@ pub(crate) async fn insert(
     .bind(seen)
     .bind(violation.at.to_string())
     .bind(seen)
+    .bind(violation.backfilled)
     .bind(violation.revision)
     .bind(&violation.component)
     .bind(&violation.runbook_url)
@@ -286,6 +287,21 @@ pub(crate) async fn insert(
     .execute(connection)
     .await
     .map(drop)
+}
+
+/// Whether people are told of an incident, as its latest violation says.
+pub(crate) async fn set_mode(
+    connection: &mut SqliteConnection,
+    id: &str,
+    violation: &NewViolation,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update incidents set mode = ?, backfilled = ? where id = ?")
+        .bind(if violation.shadow { "shadow" } else { "active" })
+        .bind(violation.backfilled)
+        .bind(id)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 impl Store {

@@ -22,11 +22,18 @@ fn case(violation: &NewViolation) -> Case<'_> {
     (&violation.pack, &violation.rule, &violation.network, &violation.group)
 }
 
+/// Whether nobody is to be told of it.
+fn is_silent(violation: &NewViolation) -> bool {
+    violation.shadow || violation.backfilled
+}
+
 /// An open incident that this step has touched.
 struct Open<'s> {
     incident: String,
     /// How many violations it has, those that wait among them.
     count: i64,
+    /// Nobody is told of it.
+    silent: bool,
     waiting: Vec<&'s NewViolation>,
 }
 
@@ -68,6 +75,10 @@ impl<'s> Storms<'s> {
         let Some(open) = self.cases.get_mut(&case(violation)).filter(|open| !is_kept(open.count + 1)) else {
             return false;
         };
+        if open.silent && !is_silent(violation) {
+            // People must be told.
+            return false;
+        }
         open.count += 1;
         open.waiting.push(violation);
         true
@@ -78,7 +89,8 @@ impl<'s> Storms<'s> {
         if is_kept(count) {
             self.known.insert(violation.id.clone());
         }
-        let open = Open { incident: incident.to_owned(), count, waiting: Vec::new() };
+        let silent = is_silent(violation);
+        let open = Open { incident: incident.to_owned(), count, silent, waiting: Vec::new() };
         self.cases.insert(case(violation), open);
     }
 

@@ -23,3 +23,4 @@ mod storm;
 mod suites;
 mod telemetry;
 mod tidy;
+mod warm;

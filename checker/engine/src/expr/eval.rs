@@ -15,7 +15,12 @@ impl Expr {
     ///
     /// # Errors
     /// Why there is none: something absent, or a mistake that shows only in the values.
+    #[inline]
     pub fn eval<'a>(&'a self, env: &'a dyn Env) -> Result<Val<'a>, Undefined> {
+        // Most expressions are the name of an attribute.
+        if let Expr::Slot(slot) = self {
+            return env.slot(*slot).ok_or(Undefined::Absent { slot: *slot });
+        }
         Run { env, steps: STEPS_MAX, locals: Vec::new() }.eval(self)
     }
 
@@ -78,6 +83,10 @@ impl<'a> Run<'a> {
             Expr::Clock { clock, key } => {
                 let key = key.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;
                 self.env.clock(*clock, &key).ok_or(Undefined::NoSuchKey)
+            }
+            Expr::Breaker { breaker, scope } => {
+                let scope = scope.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;
+                self.env.breaker(*breaker, &scope).ok_or(Undefined::NoSuchKey)
             }
             Expr::Live(component) => match self.eval(component)? {
                 Val::String(component) => self.env.live(&component).ok_or(Undefined::NoSuchKey),

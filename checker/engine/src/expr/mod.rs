@@ -49,6 +49,13 @@ pub enum Expr {
         /// Its key, in the order declared.
         key: Vec<Expr>,
     },
+    /// `breaker("id", key…)`: the state of a breaker.
+    Breaker {
+        /// The breaker's number in its pack.
+        breaker: u16,
+        /// Its scope, in the order of its `per`.
+        scope: Vec<Expr>,
+    },
     /// `live("component")`: the nodes whose component of that name was heard lately.
     Live(Box<Expr>),
     /// An operator with one operand.
@@ -144,6 +151,10 @@ pub trait Env {
     fn clock(&self, _clock: u16, _key: &[Val<'_>]) -> Option<Val<'_>> {
         None
     }
+    /// The state of a breaker; none where nobody knows.
+    fn breaker(&self, _breaker: u16, _scope: &[Val<'_>]) -> Option<Val<'_>> {
+        None
+    }
     /// The nodes whose component of that name was heard lately; none where nobody knows.
     fn live(&self, _component: &str) -> Option<Val<'_>> {
         None
@@ -227,7 +238,11 @@ impl Expr {
             | Expr::Slot(_)
             | Expr::Role(..)
             | Expr::Local(_) => {}
-            Expr::Fact { args, .. } | Expr::Clock { key: args, .. } | Expr::Call(_, args) | Expr::List(args) => {
+            Expr::Fact { args, .. }
+            | Expr::Clock { key: args, .. }
+            | Expr::Breaker { scope: args, .. }
+            | Expr::Call(_, args)
+            | Expr::List(args) => {
                 args.iter().for_each(|arg| arg.visit(see));
             }
             Expr::Unary(_, operand) | Expr::Field(operand, _) | Expr::Has(operand) | Expr::Live(operand) => {
@@ -269,6 +284,15 @@ impl Expr {
         self.visit(&mut |expr| {
             if let Expr::Clock { clock, .. } = expr {
                 see(*clock);
+            }
+        });
+    }
+
+    /// Calls `see` with the number of every breaker asked.
+    pub fn visit_breakers(&self, see: &mut dyn FnMut(u16)) {
+        self.visit(&mut |expr| {
+            if let Expr::Breaker { breaker, .. } = expr {
+                see(*breaker);
             }
         });
     }

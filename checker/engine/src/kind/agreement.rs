@@ -13,6 +13,9 @@ use crate::{
 const VALUES_MAX: usize = 64;
 const VOTERS_MAX: usize = 1_024;
 
+/// How many bytes most values and voters have together.
+const ENCODED: usize = 64;
+
 /// How many voters of one value are cited.
 const CITED_MAX: usize = 4;
 
@@ -43,6 +46,8 @@ impl Agreement {
         }
         self.span = Some(span);
         let mut grown = false;
+        // The value, and behind it the voter.
+        let mut encoded = Vec::with_capacity(ENCODED);
         for touch in now.of(*of) {
             if let (Some(first), Some(within)) = (self.first, within)
                 && now.ts > first.ts.plus(*within)
@@ -54,18 +59,19 @@ impl Agreement {
                 ctx.unknown(Unknown::Absent);
                 continue;
             };
-            let mut encoded = Vec::new();
+            encoded.clear();
             key::push(&mut encoded, &value);
-            let mut voter = Vec::new();
+            let value_len = encoded.len();
             for part in among {
                 match ctx.eval(part, &env) {
-                    Some(part) => key::push(&mut voter, &part),
-                    None => key::push_absent(&mut voter),
+                    Some(part) => key::push(&mut encoded, &part),
+                    None => key::push_absent(&mut encoded),
                 }
             }
+            let (value, voter) = encoded.split_at(value_len);
             if let Some(voters) = voters {
                 match super::members(voters, &env) {
-                    Some(known) if known.binary_search_by(|known| (**known).cmp(&voter)).is_err() => continue,
+                    Some(known) if known.binary_search_by(|known| (**known).cmp(voter)).is_err() => continue,
                     Some(_) => {}
                     None => {
                         ctx.unknown(Unknown::Absent);
@@ -75,7 +81,7 @@ impl Agreement {
             }
             ctx.exercise(now.ts);
             self.first.get_or_insert(touch.at);
-            grown |= self.vote(encoded, key::hash(&voter), touch.at);
+            grown |= self.vote(value, key::hash(voter), touch.at);
             if self.values.len() == 1 {
                 ctx.tally.held += 1;
             }
@@ -86,7 +92,7 @@ impl Agreement {
     }
 
     /// Counts a vote; returns whether the evidence grew.
-    fn vote(&mut self, value: Vec<u8>, voter: u64, at: EventRef) -> bool {
+    fn vote(&mut self, value: &[u8], voter: u64, at: EventRef) -> bool {
         let place = self.values.iter().position(|ballot| *ballot.value == *value);
         let ballot = match place {
             Some(place) => &mut self.values[place],

@@ -33,6 +33,7 @@ use core::cmp::Ordering;
 use event::{Timestamp, Value};
 
 use crate::{
+    breaker::{BreakerState, Breakers},
     clock::Clocks,
     expr::{AsOf, Env, Expr, Val},
     fact::{Facts, Reader},
@@ -226,10 +227,16 @@ pub(crate) struct Ctx<'a> {
     pub(crate) clocks: &'a Clocks,
     /// Number of the pack's first clock.
     pub(crate) clock_base: u32,
+    pub(crate) breakers: &'a Breakers,
+    pub(crate) breaker_defs: &'a [crate::pack::BreakerDef],
+    /// Since when the rule has seen everything.
+    pub(crate) since: Timestamp,
     pub(crate) sources: &'a Sources,
     pub(crate) timing: &'a Timing,
     /// Input is complete from its start and its end: nobody is silent, nothing came before.
     pub(crate) offline: bool,
+    /// What came before is shown, from some time on.
+    pub(crate) recalls: bool,
     /// Time runs on after the last event: levels that only time could start do not.
     pub(crate) completing: bool,
     /// What was judged before is judged again, in order.
@@ -367,22 +374,30 @@ impl Ctx<'_> {
     }
 
     /// Whether a look-back to `from` goes past the first event ever heard from the key's node, and that was only just
-    /// heard when `ts` came.
+    /// heard when `ts` came; or past what the rule has seen since it was adopted, while that may still matter.
     fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
-        if self.offline {
+        if self.offline && !self.recalls {
             return false;
         }
-        let Some((network, node)) = self.node() else { return false };
+        let node = self.node().map(|(network, node)| self.sources.find_node(network, node));
+        let began = match &node {
+            Some(node) => node.map(|state| state.first_ts),
+            None => self.sources.nodes.iter().map(|state| state.first_ts).min(),
+        };
+        if from.max(began.unwrap_or_default()) < self.since && ts.since(self.since) <= self.rule.forget_after {
+            return true;
+        }
         let settle = self.rule.settle.unwrap_or(self.timing.settle);
-        self.sources
-            .find_node(network, node)
-            .is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
+        node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
     }
 
     /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
     fn has_heard_since(&self, from: Timestamp) -> bool {
-        if self.offline {
+        if self.offline && !self.recalls {
             return true;
+        }
+        if from < self.since {
+            return false;
         }
         match self.node() {
             Some((network, node)) => self.sources.find_node(network, node).is_some_and(|state| state.first_ts <= from),
@@ -399,6 +414,17 @@ impl Ctx<'_> {
     /// What a fact says as of a time.
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Option<Val<'_>> {
         self.reader(ts).read(fact, key, as_of)
+    }
+
+    /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
+    fn breaker(&self, breaker: u16, scope: &[Val<'_>], ts: Timestamp) -> Option<Val<'_>> {
+        let id = &self.breaker_defs.get(breaker as usize)?.id;
+        let mut key = Vec::new();
+        crate::key::push(&mut key, &Val::String(self.network().into()));
+        scope.iter().for_each(|part| crate::key::push(&mut key, part));
+        let recorded = self.breakers.scopes(self.pack, id).and_then(|scopes| scopes.get(&*key));
+        let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
+        Some(Val::String(state.as_str().into()))
     }
 
     /// The late condition of a touch that asks for no other role.
@@ -500,6 +526,10 @@ impl Env for Late<'_> {
 
     fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {
         self.ctx.reader(self.ts).clock(clock, key)
+    }
+
+    fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'_>> {
+        self.ctx.breaker(breaker, scope, self.ts)
     }
 
     fn live(&self, component: &str) -> Option<Val<'_>> {

@@ -276,6 +276,7 @@ pub(super) const SHAPES: &[Shape] = &[
             may("as", What::Text, "What others call this event."),
             may("if", What::Expression, "In steps of an order: whether the step is mandatory."),
             may("rule", What::Some(&What::Text), "Of `invar.violated` and `invar.resolved`: whose verdicts."),
+            may("breaker", What::Some(&What::Text), "Of `invar.breaker.changed`: whose changes."),
         ],
     },
     Shape {

@@ -80,6 +80,22 @@ pub fn case(seed: u64, options: &Options, compared: &mut Compared) {
         compared.violations += said.len() as u64;
         offline = Some(said);
     }
+    let adopted = panic::catch_unwind(panic::AssertUnwindSafe(|| subject.adopted(&mut random)));
+    let Ok((said, stood)) = adopted else {
+        fail(seed, "adopted", "the engine panicked or contradicted itself", &prepared)
+    };
+    let after = |verdicts: &BTreeSet<Verdict>| -> BTreeSet<Verdict> {
+        verdicts.iter().filter(|verdict| verdict.at >= stood).cloned().collect()
+    };
+    let (expected, found) = (after(&expected), after(&said.values().cloned().collect()));
+    if expected != found {
+        let missing: Vec<_> = expected.difference(&found).collect();
+        let extra: Vec<_> = found.difference(&expected).collect();
+        let what = format!(
+            "adopted when the engine stood at {stood}, the oracle alone says {missing:#?}\nthe engine alone says {extra:#?}"
+        );
+        fail(seed, "adopted", &what, &prepared);
+    }
     compared.cases += 1;
 }
 

@@ -156,6 +156,52 @@ impl Subject<'_> {
         self.verdicts(&said)
     }
 
+    /// As it comes in time, with rules that are adopted on the way and shown what came before. Returns where the engine stood
+    /// then: from there on it must say what it would have said with the rules in force from the start.
+    pub fn adopted(&self, random: &mut StdRng) -> (Verdicts, Time) {
+        let mut engine = Engine::new(Program::default(), Timing::default(), Input::Live);
+        let mut coming: Vec<(Timestamp, event::Event)> = Vec::new();
+        for known in self.log.iter().chain(&bounds(self.end)) {
+            let delay = if known.name == HELLO { 0 } else { random.random_range(0..1_900) };
+            let one = event(known, Timestamp::ZERO);
+            let arrived = one.ts.plus(Duration::from_millis(delay));
+            coming.push((arrived, event::Event { arrived, ..one }));
+        }
+        coming.sort_by_key(|(arrived, one)| (*arrived, one.identity));
+        let mut said = Heard::default();
+        let adopted = random.random_range(0..coming.len());
+        let mut stood = Timestamp::ZERO;
+        for place in 0..coming.len() {
+            let (arrived, one) = &coming[place];
+            if place == adopted {
+                match engine.warm_up(&self.program()) {
+                    None => engine.adopt(self.program()),
+                    Some(mut warm) => {
+                        let from = warm.from();
+                        for (arrived, one) in coming[..place].iter().filter(|(arrived, _)| *arrived >= from) {
+                            feed::event(warm.engine(), one);
+                            warm.shown(*arrived);
+                        }
+                        said.take(engine.adopt_warm(warm));
+                    }
+                }
+                stood = engine.frontier();
+                if random.random() {
+                    let written = engine.checkpoint().unwrap();
+                    engine = Engine::restore(self.program(), Timing::default(), &written).unwrap();
+                }
+            }
+            feed::event(&mut engine, one);
+            said.tick(&mut engine, *arrived);
+        }
+        let mut clock = coming[coming.len() - 1].0;
+        for seconds in [1, 1, 1, 70, 1, 1, 1] {
+            clock = clock.plus(Duration::from_secs(seconds));
+            said.tick(&mut engine, clock);
+        }
+        (self.verdicts(&said), stood.since(BEGINNING).as_millis() as Time)
+    }
+
     fn verdicts(&self, heard: &Heard) -> Verdicts {
         let in_log = |at: Timestamp| at <= instant(self.end);
         heard

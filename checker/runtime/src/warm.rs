@@ -1,0 +1,56 @@
+//! Showing new rules what the journal has of the past.
+use std::time::Instant;
+
+use engine::WarmUp;
+use event::{Position, Timestamp};
+use journal::{Journal, Order, ScanRange};
+use wire::Refused;
+
+use crate::{feed::Feeder, search};
+
+/// Rules are shown no more of the journal than its newest segments of about so many bytes: a few seconds of work.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// Shows a warm-up what came before a frame. What cannot be read is not shown, and said.
+pub(crate) fn show(journal: &Journal, before: u64, warm: &mut WarmUp) {
+    let started = Instant::now();
+    warm.begin_at(newest(journal));
+    let from = warm.from();
+    let range =
+        ScanRange { frames: 0..=before.saturating_sub(1), arrived: from..=Timestamp::MAX, order: Order::OldestFirst };
+    let mut feeder = Feeder::default();
+    let mut events = 0_u64;
+    for frame in journal.scan(range) {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::warn!(%error, "new rules know less of the past: the journal cannot be read");
+                warm.begin_at(Timestamp::MAX);
+                break;
+            }
+        };
+        if let Some(signal) = search::signal(&frame) {
+            let at = Position { partition: 0, frame: frame.number, record: 0 };
+            let refused = Refused::from(&*frame.refused);
+            events += u64::from(feeder.request(warm.engine(), signal, &frame.body, &refused, frame.arrived, at, 0));
+        }
+        warm.shown(frame.arrived);
+    }
+    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%from, events, took_ms, "new rules were shown what came before them");
+}
+
+/// From when on the journal has everything, in segments that are not too much to read.
+fn newest(journal: &Journal) -> Timestamp {
+    let mut bytes = 0;
+    let segments = journal.segments();
+    let newest = segments.iter().rev().take_while(|segment| {
+        bytes += segment.bytes;
+        bytes <= BYTES_MAX
+    });
+    match newest.last().or(segments.last()) {
+        // Nothing came before its first frame.
+        Some(segment) if segment.first_frame > 1 => segment.first_arrival,
+        _ => Timestamp::ZERO,
+    }
+}
