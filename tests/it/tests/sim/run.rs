@@ -129,9 +129,11 @@ impl Simulation {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    /// A place where the process may die.
+    /// A place where the process may die. Troubles like company: it is likelier while something else is wrong.
     fn point(&mut self, place: &str) -> Result<(), Dead> {
-        if self.chance.happens(self.faults.crashes) {
+        let Until { syncs_fail, disk_full, database_full, .. } = self.until;
+        let in_trouble = self.now < syncs_fail.max(disk_full).max(database_full);
+        if self.chance.happens(self.faults.crashes * if in_trouble { 8.0 } else { 1.0 }) {
             self.tell(format_args!("it dies: {place}"));
             return Err(Dead);
         }
