@@ -10,7 +10,7 @@ use std::{
 
 use engine::{Engine, Forced, Input, Mode, Output, Pack, Program, Timing, Violation, breaker::Signal as BreakerSignal};
 use event::{Position, Timestamp};
-use journal::{Frame, Journal, Kind, ReadError};
+use journal::{Frame, Journal, Kind, ReadError, Reader};
 use serde_json::{Map, Value as Json};
 use store::{BreakerUpdate, Change, NewViolation, Planner, RuleHealthRow, SourceRow, Step, Store, StoreError};
 use tokio::sync::watch;
@@ -85,6 +85,20 @@ pub enum CheckerError {
     /// A checkpoint folder cannot be used.
     #[error("checkpoints: {0}")]
     Checkpoints(#[from] std::io::Error),
+    /// The database speaks of another journal, or one of the two is damaged.
+    #[error(
+        "the database and the journal do not belong together: frame {frame} came at {journal} by the journal, at \
+         {database} by the database. Restore both from one backup; or, to have the journal judged again, move invar.db, \
+         invar.db-wal and invar.db-shm out of the data directory"
+    )]
+    Apart {
+        /// The last frame that the database has seen.
+        frame: u64,
+        /// When it came, by the journal.
+        journal: Timestamp,
+        /// When it came, by the database.
+        database: String,
+    },
 }
 
 /// See the module.
@@ -105,6 +119,8 @@ pub struct Checker {
     outputs: Vec<Output>,
     /// What new rules found in the past.
     past: Vec<Output>,
+    /// What was said, frozen; the database has not taken it yet.
+    changes: Vec<Change>,
     spoke: Timestamp,
     checkpointed: Timestamp,
     enforce_breakers: bool,
@@ -116,7 +132,7 @@ impl Checker {
     /// Takes up where the last one stopped.
     ///
     /// # Errors
-    /// When the database or the checkpoints cannot be read.
+    /// When the database or the checkpoints cannot be read, or the database speaks of another journal.
     pub async fn recover(
         journal: Journal,
         store: Store,
@@ -124,11 +140,12 @@ impl Checker {
         checkpoints: Checkpoints,
         enforce_breakers: bool,
     ) -> Result<Self, CheckerError> {
-        let committed = store.committed_frame().await?;
+        let committed = agreed(&journal, &store).await?;
         let (found, passed_over) = checkpoints.newest(committed)?;
         for problem in passed_over {
             tracing::warn!(problem, "a checkpoint was passed over");
         }
+        checkpoints.drop_beyond(committed)?;
         let timing = Timing::default();
         let mut packs = BTreeMap::new();
         let mut frame = 0;
@@ -169,6 +186,7 @@ impl Checker {
             committed,
             outputs: Vec::new(),
             past: Vec::new(),
+            changes: Vec::new(),
             spoke: Timestamp::ZERO,
             checkpointed: Timestamp::ZERO,
             enforce_breakers,
@@ -188,12 +206,7 @@ impl Checker {
     /// # Errors
     /// When the journal cannot be read any more. A database that says no is tried again, for as long as it takes.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), CheckerError> {
-        let first = self.journal.segments().first().map_or(1, |segment| segment.first_frame);
-        if self.frame + 1 < first {
-            tracing::warn!(from = self.frame + 1, to = first - 1, "frames were forgotten before they were judged");
-            self.frame = first - 1;
-        }
-        let mut reader = self.journal.reader(self.frame + 1);
+        let mut reader = self.reader();
         loop {
             let frame = tokio::select! {
                 biased;
@@ -212,14 +225,25 @@ impl Checker {
                 }
             }
             self.commit(&stop).await;
+            self.checkpoint_when_due();
         }
         self.commit(&stop).await;
         self.checkpoint();
         Ok(())
     }
 
-    /// Feeds one frame.
-    fn take(&mut self, frame: &Frame) {
+    /// Reads on from where the journal has been judged.
+    pub fn reader(&mut self) -> Reader {
+        let first = self.journal.segments().first().map_or(1, |segment| segment.first_frame);
+        if self.frame + 1 < first {
+            tracing::warn!(from = self.frame + 1, to = first - 1, "frames were forgotten before they were judged");
+            self.frame = first - 1;
+        }
+        self.journal.reader(self.frame + 1)
+    }
+
+    /// Feeds one frame. What follows from it is there for others after [`Checker::commit`].
+    pub fn take(&mut self, frame: &Frame) {
         self.frame = frame.number;
         self.arrived = frame.arrived;
         if let Some(signal) = search::signal(frame) {
@@ -294,14 +318,15 @@ impl Checker {
         }
     }
 
-    /// Commits what was said, trying again until the database takes it.
+    /// Commits what was said, trying again until the database takes it or `stop` is cancelled: then it stays to be committed.
     #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame, outputs = self.outputs.len()))]
-    async fn commit(&mut self, stop: &CancellationToken) {
+    pub async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
-        if !self.outputs.is_empty() || !self.past.is_empty() || talkative {
-            let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
-            let mut changes = self.freeze(past, true);
-            changes.extend(self.freeze(outputs, false));
+        let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
+        let (past, frozen) = (self.freeze(past, true), self.freeze(outputs, false));
+        self.changes.extend(past.into_iter().chain(frozen));
+        if !self.changes.is_empty() || talkative {
+            let changes = std::mem::take(&mut self.changes);
             let step = Step { frame: self.frame, frontier: self.engine.frontier(), now: self.arrived, changes };
             let mut wait = Duration::from_millis(100);
             loop {
@@ -315,7 +340,11 @@ impl Checker {
                         tracing::error!(%error, "verdicts cannot be committed; trying again");
                         self.note_trouble();
                         tokio::select! {
-                            () = stop.cancelled() => return,
+                            biased;
+                            () = stop.cancelled() => {
+                                self.changes = step.changes;
+                                return;
+                            }
                             () = tokio::time::sleep(wait) => {}
                         }
                         wait = (wait * 2).min(Duration::from_secs(5));
@@ -329,7 +358,11 @@ impl Checker {
             self.tell_health().await;
         }
         self.judged.send_replace(self.frame);
-        if self.arrived >= self.checkpointed.plus(CHECKPOINT_EVERY) && self.committed >= self.frame {
+    }
+
+    /// Writes the state down if it is time to.
+    pub fn checkpoint_when_due(&mut self) {
+        if self.arrived >= self.checkpointed.plus(CHECKPOINT_EVERY) {
             self.checkpoint();
         }
     }
@@ -525,6 +558,44 @@ impl Checker {
         if let Err(error) = written {
             tracing::warn!(error, "no checkpoint was written: a restart will take longer");
         }
+    }
+}
+
+/// The last frame that the database has seen, once journal and database agree about it.
+///
+/// A journal that ends before it was cut back by someone who moved damaged files away, or by a disk that lost what it had
+/// said was safe. New frames will have the numbers of those that are gone: the position goes back, so that they are judged.
+async fn agreed(journal: &Journal, store: &Store) -> Result<u64, CheckerError> {
+    let progress = store.progress().await?;
+    let committed = u64::try_from(progress.frame).unwrap_or(0);
+    let last = *journal.durable().borrow();
+    if last < committed {
+        tracing::error!(
+            journal = last,
+            database = committed,
+            "the journal ends before what has been judged: what was found in the frames that are gone stays, and what comes \
+             now is judged without them"
+        );
+        let arrived = read(journal, last)?.map_or(Timestamp::ZERO, |frame| frame.arrived);
+        store.rewind(last, arrived).await?;
+        return Ok(last);
+    }
+    if let Some(frame) = read(journal, committed)?
+        && frame.arrived.to_string() != progress.arrived
+    {
+        return Err(CheckerError::Apart { frame: committed, journal: frame.arrived, database: progress.arrived });
+    }
+    Ok(committed)
+}
+
+/// A frame, if it is kept and can be read: whoever needs one that cannot is told then.
+fn read(journal: &Journal, number: u64) -> Result<Option<Frame>, ReadError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    match journal.read_frame(number) {
+        Err(ReadError::Gone { .. } | ReadError::Corrupt(_)) => Ok(None),
+        frame => frame,
     }
 }
 

@@ -2,17 +2,15 @@
 //!
 //! Two are kept. A checkpoint is written beside its final name, synced and renamed, so that it is whole or not there; a
 //! damaged one is passed over for the one before, and with none the journal is judged from its start.
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc};
 
+use journal::Disk;
 use serde::{Deserialize, Serialize};
 
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
+
+const SUFFIX: &str = ".checkpoint";
 
 /// A pack in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,17 +33,34 @@ pub struct Checkpoint {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     frame: u64,
     packs: BTreeMap<String, PackText>,
     state_bytes: u64,
     state_crc32: u32,
+    /// Of the header without it: a pack or a position that is damaged must not pass for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    header_crc32: Option<u32>,
+}
+
+impl Header {
+    fn crc32(&self) -> io::Result<u32> {
+        let Self { frame, packs, state_bytes, state_crc32, .. } = self;
+        Ok(crc32fast::hash(&serde_json::to_vec(&(frame, packs, state_bytes, state_crc32))?))
+    }
 }
 
 /// Checkpoints in a folder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Checkpoints {
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl fmt::Debug for Checkpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Checkpoints").field(&self.disk.path()).finish()
+    }
 }
 
 impl Checkpoints {
@@ -53,10 +68,16 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn in_dir(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let dir = dir.into();
-        fs::create_dir_all(&dir)?;
-        Ok(Self { dir })
+    pub fn in_dir(dir: impl AsRef<Path>) -> io::Result<Self> {
+        let dir = dir.as_ref();
+        fs::create_dir_all(dir)?;
+        Ok(Self::on(journal::directory(dir)))
+    }
+
+    /// Checkpoints on a disk of the caller's: that is how tests bring faults in.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>) -> Self {
+        Self { disk }
     }
 
     /// Writes one and drops the oldest beyond two.
@@ -64,24 +85,29 @@ impl Checkpoints {
     /// # Errors
     /// When the disk says no; the older ones are untouched then.
     pub fn write(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        let header = Header {
+        let mut header = Header {
             frame: checkpoint.frame,
             packs: checkpoint.packs.clone(),
             state_bytes: checkpoint.state.len() as u64,
             state_crc32: crc32fast::hash(&checkpoint.state),
+            header_crc32: None,
         };
-        let path = self.dir.join(format!("{:020}.checkpoint", checkpoint.frame));
-        let beside = path.with_extension("tmp");
-        let mut file = fs::File::create(&beside)?;
-        serde_json::to_writer(&mut file, &header)?;
-        file.write_all(b"\n")?;
-        file.write_all(&checkpoint.state)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        fs::File::open(&self.dir)?.sync_all()?;
-        let known = self.paths()?;
+        header.header_crc32 = Some(header.crc32()?);
+        let beside = format!("{:020}.tmp", checkpoint.frame);
+        match self.disk.remove(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut head = serde_json::to_vec(&header)?;
+        head.push(b'\n');
+        let file = self.disk.create(&beside)?;
+        file.write_parts_at(&[&head, &checkpoint.state], 0)?;
+        file.sync_data()?;
+        self.disk.rename(&beside, &format!("{:020}{SUFFIX}", checkpoint.frame))?;
+        self.disk.sync_dir()?;
+        let known = self.names()?;
         for old in &known[..known.len().saturating_sub(KEPT)] {
-            fs::remove_file(old)?;
+            self.disk.remove(old)?;
         }
         Ok(())
     }
@@ -93,9 +119,8 @@ impl Checkpoints {
     pub fn copy_to(&self, other: &Path) -> io::Result<u64> {
         fs::create_dir_all(other)?;
         let mut copied = 0;
-        for path in self.paths()? {
-            let Some(name) = path.file_name() else { continue };
-            match fs::copy(&path, other.join(name)) {
+        for name in self.names()? {
+            match fs::copy(self.disk.path().join(&name), other.join(&name)) {
                 Ok(_) => copied += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -104,14 +129,29 @@ impl Checkpoints {
         Ok(copied)
     }
 
+    /// Removes those that have seen more than `frame_max`: what they saw is not what the database and the journal hold, or
+    /// will hold under the same numbers. Returns how many.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn drop_beyond(&self, frame_max: u64) -> io::Result<usize> {
+        let mut names = self.names()?;
+        names.retain(|name| frame_of(name).is_some_and(|frame| frame > frame_max));
+        for name in &names {
+            self.disk.remove(name)?;
+        }
+        Ok(names.len())
+    }
+
     /// The newest one that can be read and whose frame is at most `frame_max`, and what was wrong with newer ones.
     ///
     /// # Errors
     /// When the folder cannot be listed.
     pub fn newest(&self, frame_max: u64) -> io::Result<(Option<Checkpoint>, Vec<String>)> {
         let mut passed_over = Vec::new();
-        for path in self.paths()?.into_iter().rev() {
-            match read(&path) {
+        for name in self.names()?.into_iter().rev() {
+            let path = self.disk.path().join(&name);
+            match read(&*self.disk, &name) {
                 Ok(checkpoint) if checkpoint.frame <= frame_max => return Ok((Some(checkpoint), passed_over)),
                 Ok(checkpoint) => passed_over.push(format!(
                     "{}: it has seen frame {}, the database only {frame_max}",
@@ -127,26 +167,35 @@ impl Checkpoints {
     /// The frame of the oldest checkpoint kept; what is before it in the journal is not needed to recover.
     #[must_use]
     pub fn oldest_frame(&self) -> Option<u64> {
-        self.paths().ok()?.first().and_then(|path| path.file_stem()?.to_str()?.parse().ok())
+        self.names().ok()?.first().and_then(|name| frame_of(name))
     }
 
     /// The checkpoints' files, oldest first: their names are their frames, with leading zeros.
-    fn paths(&self) -> io::Result<Vec<PathBuf>> {
-        let mut paths: Vec<PathBuf> = fs::read_dir(&self.dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint"))
-            .collect();
-        paths.sort();
-        Ok(paths)
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = self.disk.list()?;
+        names.retain(|name| name.ends_with(SUFFIX));
+        names.sort();
+        Ok(names)
     }
 }
 
-fn read(path: &Path) -> io::Result<Checkpoint> {
+/// The frame that a checkpoint's file is named after.
+fn frame_of(name: &str) -> Option<u64> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
+}
+
+fn read(disk: &dyn Disk, name: &str) -> io::Result<Checkpoint> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let bytes = fs::read(path)?;
+    let file = disk.open(name)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
     let end = bytes.iter().position(|&byte| byte == b'\n').ok_or_else(|| wrong("it has no header"))?;
     let header: Header = serde_json::from_slice(&bytes[..end])?;
     let state = &bytes[end + 1..];
+    if header.header_crc32.is_some_and(|crc32| header.crc32().ok() != Some(crc32)) {
+        return Err(wrong("the checksum of its header does not fit: it is damaged"));
+    }
     if state.len() as u64 != header.state_bytes || crc32fast::hash(state) != header.state_crc32 {
         return Err(wrong("its checksum does not fit: it is damaged"));
     }
@@ -182,11 +231,27 @@ mod tests {
         checkpoints.write(&checkpoint(1)).unwrap();
         checkpoints.write(&checkpoint(2)).unwrap();
         let path = dir.path().join("00000000000000000002.checkpoint");
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let (found, passed_over) = checkpoints.newest(u64::MAX).unwrap();
-        assert_eq!(found, Some(checkpoint(1)));
-        assert!(passed_over[0].contains("damaged"), "{passed_over:?}");
+        let whole = fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let (found, passed_over) = checkpoints.newest(u64::MAX).unwrap();
+            assert_eq!(found, Some(checkpoint(1)), "byte {place}");
+            assert!(passed_over[0].contains("0002.checkpoint: "), "{passed_over:?}");
+        }
+    }
+
+    #[test]
+    fn those_of_a_future_that_is_gone_are_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
+        for frame in [800, 900] {
+            checkpoints.write(&checkpoint(frame)).unwrap();
+        }
+        assert_eq!(checkpoints.drop_beyond(850).unwrap(), 1);
+        checkpoints.write(&checkpoint(860)).unwrap();
+        assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(860)));
+        assert_eq!(checkpoints.oldest_frame(), Some(800));
     }
 }

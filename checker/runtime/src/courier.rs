@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alert::{Action, Message, Sender, rate::Budget, retry};
+use alert::{Sender, rate::Budget};
 use rand::{SeedableRng, rngs::StdRng};
-use serde_json::Value as Json;
-use store::{DueDelivery, Outcome, Store};
+use store::{DueDelivery, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::outbox::Outbox;
 
 /// How many messages of one receiver are under way at once.
 const AT_ONCE: usize = 8;
@@ -35,10 +36,10 @@ pub async fn deliver(store: Store, sender: Sender, public_url: String, attempted
         let courier = Courier {
             receiver: receiver.name.clone(),
             budget: Budget::of(receiver.schedule()),
+            store: store.clone(),
             errand: Errand {
-                store: store.clone(),
+                outbox: Outbox::new(store.clone(), public_url.clone()),
                 sender: sender.clone(),
-                url: public_url.clone(),
                 attempted: attempted.clone(),
             },
         };
@@ -50,12 +51,13 @@ pub async fn deliver(store: Store, sender: Sender, public_url: String, attempted
 struct Courier {
     receiver: String,
     budget: Budget,
+    store: Store,
     errand: Errand,
 }
 
 impl Courier {
     async fn run(mut self, stop: CancellationToken) {
-        let mut changes = self.errand.store.watch();
+        let mut changes = self.store.watch();
         let mut under_way: JoinSet<i64> = JoinSet::new();
         let mut busy: BTreeSet<i64> = BTreeSet::new();
         while !stop.is_cancelled() {
@@ -84,7 +86,7 @@ impl Courier {
         if busy.len() >= AT_ONCE {
             return LOOK_EVERY;
         }
-        let due = match self.errand.store.due_deliveries(&self.receiver, crate::clock::now(), AT_ONCE).await {
+        let due = match self.store.due_deliveries(&self.receiver, crate::clock::now(), AT_ONCE).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::error!(%error, "the outbox cannot be read");
@@ -108,9 +110,8 @@ impl Courier {
 /// What one message needs to be sent.
 #[derive(Clone)]
 struct Errand {
-    store: Store,
+    outbox: Outbox,
     sender: Sender,
-    url: String,
     attempted: Attempted,
 }
 
@@ -122,69 +123,11 @@ impl Errand {
     )]
     async fn run(self, delivery: DueDelivery) -> i64 {
         let id = delivery.id;
-        match self.store.delivery_begins(id).await {
-            Ok(true) => {}
-            Ok(false) => return id,
-            Err(error) => {
-                tracing::error!(%error, delivery.id, "an attempt could not be noted");
-                return id;
-            }
-        }
-        let incident = match self.incident(&delivery.incident).await {
-            Ok(incident) => incident,
-            Err(error) => {
-                tracing::error!(%error, delivery.id, "an incident to be told of cannot be read");
-                return id;
-            }
-        };
-        let action = match delivery.action.as_str() {
-            "acknowledge" => Action::Acknowledge,
-            "resolve" => Action::Resolve,
-            _ => Action::Trigger,
-        };
-        let name = format!("invar_{}_{id}", delivery.incident);
-        let message = Message {
-            id: &name,
-            receiver: &delivery.receiver,
-            action,
-            dedup_key: &delivery.dedup_key,
-            incident: &incident,
-        };
-        let reply = self.sender.send(&message).await;
-        let now = crate::clock::now();
-        let tries = u32::try_from(delivery.attempts + 1).unwrap_or(u32::MAX);
-        let outcome = if reply.accepted {
-            Outcome::Delivered
-        } else {
-            let mut chance = StdRng::from_os_rng();
-            let wait =
-                reply.retry.then(|| retry::next(reply.schedule, tries, reply.retry_after, &mut chance)).flatten();
-            wait.map_or(Outcome::Failed, |wait| Outcome::Retry(now.plus(wait)))
-        };
-        if matches!(outcome, Outcome::Failed) {
-            tracing::error!(delivery.id, receiver = delivery.receiver, error = reply.error, "a page was given up");
-        }
-        (self.attempted)(&delivery.receiver, reply.accepted);
-        let latency = i64::try_from(reply.latency.as_millis()).unwrap_or(i64::MAX);
-        let error = reply.error.as_deref();
-        if let Err(error) = self.store.delivery_attempted(id, &outcome, reply.status, error, latency, now).await {
-            // It will be sent again, under the same key: that is what the key is for.
-            tracing::error!(%error, delivery.id, "an attempt could not be noted");
+        if let Some(letter) = self.outbox.begin(delivery).await {
+            let reply = self.sender.send(&letter.message()).await;
+            (self.attempted)(letter.receiver(), reply.accepted);
+            self.outbox.end(&letter, &reply, crate::clock::now(), &mut StdRng::from_os_rng()).await;
         }
         id
-    }
-
-    /// The incident as a message shows it: with its address and the evidence of its last violation.
-    async fn incident(&self, id: &str) -> Result<Json, store::StoreError> {
-        let row = self.store.incident(id).await?;
-        let (violations, _) = self.store.violations(id, None, 1).await?;
-        let mut incident = serde_json::to_value(&row).unwrap_or_default();
-        incident["url"] = format!("{}/incidents/{id}", self.url).into();
-        if let Some(violation) = violations.into_iter().next() {
-            incident["evidence"] = violation.evidence;
-            incident["missing"] = violation.missing.unwrap_or_default();
-            incident["key"] = violation.key;
-        }
-        Ok(incident)
     }
 }

@@ -10,6 +10,7 @@ pub mod files;
 pub mod freeze;
 pub mod json;
 pub mod offline;
+pub mod outbox;
 pub mod packs;
 pub mod pages;
 pub mod search;

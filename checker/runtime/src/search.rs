@@ -123,7 +123,11 @@ fn look(
     let glob = query.event.as_deref().map(engine::Glob::new);
     let mut looked_at = 0;
     for frame in journal.scan(range) {
-        let frame = frame?;
+        let frame = match (frame, found.last()) {
+            // What was found before the damage is good; who goes on is told of it.
+            (Err(ReadError::Corrupt(_)), Some(last)) => return Ok(Some(last.position)),
+            (frame, _) => frame?,
+        };
         if frame.events == 0 {
             continue;
         }
@@ -233,9 +237,15 @@ mod tests {
     use super::*;
 
     async fn journal_of(frames: u64, folder: &std::path::Path) -> Journal {
+        journal_of_size(frames, 0, folder).await
+    }
+
+    async fn journal_of_size(frames: u64, bytes: usize, folder: &std::path::Path) -> Journal {
         let (journal, _) = Journal::open(Config::new(folder.to_owned()), crate::clock::now).unwrap();
+        let text = "x".repeat(bytes);
         for number in 0..frames {
-            let line = format!(r#"{{"ts":{},"node":"n","component":"c","event":"e"}}"#, number + 1);
+            let line =
+                format!(r#"{{"ts":{},"node":"n","component":"c","event":"e","attrs":{{"t":"{text}"}}}}"#, number + 1);
             let body = wire::lines_to_protobuf(line.as_bytes()).unwrap();
             let entry = Entry { kind: Kind::LOGS, body: body.into(), events: 1, refused: bytes::Bytes::new() };
             journal.append(entry).await.unwrap();
@@ -264,6 +274,25 @@ mod tests {
             query.before = found.next;
         };
         assert_eq!((times(&found), pages), (vec![1], 3));
+    }
+
+    #[tokio::test]
+    async fn what_is_newer_than_damage_is_found_and_who_goes_on_is_told() {
+        use std::os::unix::fs::FileExt;
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal_of_size(6, 600_000, folder.path()).await;
+        let segment = folder.path().join("00000000000000000001.segment");
+        let file = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
+        file.write_all_at(b"y", 2 * 600_000).unwrap();
+        let mut query = Query { limit: 10, ..Query::default() };
+        let found = search_frames(&journal, &query, 100).unwrap();
+        assert_eq!(times(&found)[..3], [6, 5, 4], "{:?}", times(&found));
+        assert!(found.next.is_some());
+        query.before = found.next;
+        match search_frames(&journal, &query, 100) {
+            Err(ReadError::Corrupt(damage)) => assert!(damage.file.ends_with("00000000000000000001.segment")),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[tokio::test]

@@ -147,6 +147,8 @@ impl Store {
             .bind(step.now.to_string())
             .execute(&mut *transaction)
             .await?;
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.meet()?;
         transaction.commit().await?;
         self.announce(last_change);
         Ok(true)
@@ -159,6 +161,19 @@ impl Store {
     pub async fn committed_frame(&self) -> Result<u64, StoreError> {
         let frame: i64 = sqlx::query_scalar("select frame from progress where id = 1").fetch_one(&self.reader).await?;
         Ok(u64::try_from(frame).unwrap_or(0))
+    }
+
+    /// Goes back to an earlier frame, when those after it are gone; what followed from them stays.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn rewind(&self, frame: u64, arrived: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("update progress set frame = ?, arrived = ? where id = 1")
+            .bind(i64::try_from(frame).unwrap_or(i64::MAX))
+            .bind(if arrived == Timestamp::ZERO { String::new() } else { arrived.to_string() })
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 
     /// What a person does to an incident: `acknowledge`, `resolve`, `reopen` or `comment`.
@@ -260,7 +275,9 @@ async fn violated<'s>(
             .fetch_one(&mut *connection)
             .await?;
         let (incident, state): (String, String) = (known.get(0), known.get(1));
-        sqlx::query("update violations set message = ?, evidence = ?, missing = ? where id = ?")
+        // Late evidence may prove it earlier than it was known to be.
+        sqlx::query("update violations set at = ?, message = ?, evidence = ?, missing = ? where id = ?")
+            .bind(&at)
             .bind(&violation.message)
             .bind(violation.evidence.to_string())
             .bind(violation.missing.as_ref().map(Json::to_string))

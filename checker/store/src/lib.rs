@@ -6,6 +6,8 @@ mod breakers;
 mod commit;
 mod deliveries;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+mod faulty;
 mod health;
 mod incidents;
 mod overview;
@@ -36,13 +38,16 @@ pub struct Store {
     writer: SqlitePool,
     reader: SqlitePool,
     changes: Arc<watch::Sender<i64>>,
+    #[cfg(any(test, feature = "testing"))]
+    faults: Arc<faulty::Faults>,
 }
 
 impl Store {
-    /// Opens the database in that file, making or migrating it.
+    /// Opens the database in that file, making or migrating it, and looks through it for damage, which takes about a second
+    /// a gigabyte.
     ///
     /// # Errors
-    /// When the file cannot be used.
+    /// When the file cannot be used, or is damaged.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -51,8 +56,13 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let open = |connections| SqlitePoolOptions::new().max_connections(connections).connect_with(options.clone());
-        Self::with_pools(open(1).await?, Some(open(4).await?)).await
+        let open = |connections| pool(connections).connect_with(options.clone());
+        let (writer, reader) = (open(1).await?, open(4).await?);
+        let found: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(&writer).await?;
+        if found != "ok" {
+            return Err(StoreError::Corrupt(found));
+        }
+        Self::with_pools(writer, Some(reader)).await
     }
 
     /// Copies the database in `from`, which another process may be using, to the file `to`, as it is at one moment.
@@ -73,12 +83,7 @@ impl Store {
     /// When it cannot be made.
     pub async fn memory() -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await?;
+        let pool = pool(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
         Self::with_pools(pool, None).await
     }
 
@@ -86,7 +91,13 @@ impl Store {
         sqlx::migrate!().run(&writer).await?;
         let reader = reader.unwrap_or_else(|| writer.clone());
         let last: i64 = sqlx::query_scalar("select coalesce(max(id), 0) from changes").fetch_one(&reader).await?;
-        Ok(Store { writer, reader, changes: Arc::new(watch::Sender::new(last)) })
+        Ok(Store {
+            writer,
+            reader,
+            changes: Arc::new(watch::Sender::new(last)),
+            #[cfg(any(test, feature = "testing"))]
+            faults: Arc::default(),
+        })
     }
 
     /// The number of the last change; moves when something people see has changed.
@@ -129,6 +140,11 @@ impl Store {
             news
         });
     }
+}
+
+/// Connections to a database in this process: asking whether one is still there would only cost time.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false)
 }
 
 /// How many changes are kept for readers of the live stream that come back, and how often the others are dropped.

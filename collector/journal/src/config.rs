@@ -22,6 +22,8 @@ pub struct Config {
     pub spare_segments_max: usize,
     /// How much of an existing journal is verified when it is opened.
     pub verify: Verify,
+    /// How long after the disk had no space for the next segment it is tried again.
+    pub retry_full_after: Duration,
 }
 
 impl Config {
@@ -38,6 +40,7 @@ impl Config {
             reserve_bytes: 4 << 20,
             spare_segments_max: 2,
             verify: Verify::Tail,
+            retry_full_after: Duration::from_millis(250),
         }
     }
 }

@@ -70,6 +70,12 @@ pub trait Disk: Send + Sync + 'static {
     fn path(&self) -> &Path;
 }
 
+/// That directory as a disk, for reading and writing.
+#[must_use]
+pub fn directory(dir: &Path) -> Arc<dyn Disk> {
+    Arc::new(OsDisk::new(dir, Access::Write))
+}
+
 /// The real one.
 pub(crate) struct OsDisk {
     dir: PathBuf,

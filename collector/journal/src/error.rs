@@ -30,7 +30,7 @@ pub enum OpenError {
     #[error("journal configuration: {0}")]
     Config(String),
     /// The operating system refused.
-    #[error("journal: {doing}: {source}")]
+    #[error("journal: {doing}: {source}; {mend}", mend = mend(source))]
     Io {
         /// What was being done, with the file's name.
         doing: String,
@@ -98,8 +98,8 @@ pub enum Fullness {
         /// `queue_bytes_max`.
         limit_bytes: u64,
     },
-    /// The disk: the next segment could not be written in advance. Recovers by itself when space returns.
-    #[error("the disk has no space for the next segment ({0}); free some, or shorten the retention")]
+    /// The disk: the next segment could not be written in advance; where, why, and what would help. Recovers by itself.
+    #[error("the next segment cannot be written: {0}")]
     Disk(String),
 }
 
@@ -124,4 +124,14 @@ pub enum ReadError {
     /// The operating system refused.
     #[error("journal: {0}")]
     Io(String),
+}
+
+/// What a person can do about what the system said of a disk.
+pub(crate) fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space, or shorten the retention",
+        io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: mount it writable again",
+        io::ErrorKind::PermissionDenied => "give it to the user that Invar runs as",
+        _ => "look at that disk",
+    }
 }

@@ -1,5 +1,5 @@
 //! A disk in memory that fails on command, for tests: writes that are lost, torn or reordered by a crash, syncs that
-//! fail, space that runs out. The same seed and the same calls give the same faults.
+//! fail and lose what they were to save, space that runs out. The same seed and the same calls give the same faults.
 use crate::{Disk, SegmentFile};
 use std::{
     collections::BTreeMap,
@@ -26,6 +26,8 @@ struct State {
     durable_names: BTreeMap<String, u64>,
     name_changes: Vec<NameChange>,
     crash_after: Option<u64>,
+    /// Whether something has met the crash.
+    crashed: bool,
     fail_syncs: bool,
     space_bytes: Option<u64>,
     syncs: u64,
@@ -57,6 +59,7 @@ impl FaultyDisk {
             durable_names: BTreeMap::new(),
             name_changes: Vec::new(),
             crash_after: None,
+            crashed: false,
             fail_syncs: false,
             space_bytes: None,
             syncs: 0,
@@ -68,12 +71,20 @@ impl FaultyDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After so many more writes, syncs and changes of names everything fails, as if the power were gone.
+    /// After so many more writes, syncs and changes of names everything fails, as if the power were gone; a write under way
+    /// is torn.
     pub fn crash_after(&self, operations: u64) {
         self.lock().crash_after = Some(operations);
     }
 
-    /// From now on syncs fail, or do not.
+    /// Whether the crash has come: something was tried after it.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
+    /// From now on syncs fail, or do not. What a failed sync was to save stays readable, but only some sectors of it are
+    /// durable, and no later sync saves the others: that is what systems do that mark pages clean after an error.
     pub fn fail_syncs(&self, fail: bool) {
         self.lock().fail_syncs = fail;
     }
@@ -108,6 +119,14 @@ impl FaultyDisk {
         }
     }
 
+    /// The disk as the next process finds it when this one was killed now: what was written is there, durable or not.
+    #[must_use]
+    pub fn after_kill(&self) -> Self {
+        let mut state = self.lock().clone();
+        (state.crash_after, state.crashed) = (None, false);
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
     /// The disk as a machine finds it after the power was cut now: what was synced, and of what was not some sectors,
     /// in no order.
     #[must_use]
@@ -127,26 +146,41 @@ impl FaultyDisk {
         }
         state.names = state.durable_names.clone();
         for contents in state.files.values_mut() {
-            for (offset, bytes) in std::mem::take(&mut contents.unsynced) {
-                for (i, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
-                    if pick(&mut random, 2) == 0 {
-                        put(&mut contents.durable, offset + i * SECTOR_BYTES, sector);
-                    }
-                }
-            }
+            contents.lose_some(&mut random);
             contents.now = contents.durable.clone();
         }
-        state.crash_after = None;
+        (state.crash_after, state.crashed) = (None, false);
         state.fail_syncs = false;
         state.seed = random;
         Self { state: Arc::new(Mutex::new(state)) }
     }
 }
 
+impl Contents {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        put(&mut self.now, offset, bytes);
+        self.unsynced.push((offset, bytes.to_vec()));
+    }
+
+    /// Of what was not synced some sectors become durable, in no order; nothing remembers the others.
+    fn lose_some(&mut self, random: &mut u64) {
+        for (offset, bytes) in std::mem::take(&mut self.unsynced) {
+            for (i, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
+                if pick(random, 2) == 0 {
+                    put(&mut self.durable, offset + i * SECTOR_BYTES, sector);
+                }
+            }
+        }
+    }
+}
+
 impl State {
     fn operate(&mut self) -> io::Result<()> {
         match &mut self.crash_after {
-            Some(0) => Err(io::Error::other("the power is cut")),
+            Some(0) => {
+                self.crashed = true;
+                Err(io::Error::other("the power is cut"))
+            }
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -173,7 +207,16 @@ impl SegmentFile for FaultyFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.lock();
-        state.operate()?;
+        let state = &mut *state;
+        let tears = !state.crashed;
+        if let Err(cut) = state.operate() {
+            if tears && let Some(contents) = state.files.get_mut(&self.id) {
+                let written =
+                    pick(&mut state.seed, bytes.len() as u64 / SECTOR_BYTES as u64 + 1) as usize * SECTOR_BYTES;
+                contents.write(offset as usize, &bytes[..written]);
+            }
+            return Err(cut);
+        }
         let used: u64 = state.names.values().filter_map(|id| state.files.get(id)).map(|c| c.now.len() as u64).sum();
         let limit = state.space_bytes;
         let Some(contents) = state.files.get_mut(&self.id) else { return Err(io::ErrorKind::NotFound.into()) };
@@ -181,15 +224,18 @@ impl SegmentFile for FaultyFile {
         if 0 < grows && limit.is_some_and(|limit| limit < used + grows) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        put(&mut contents.now, offset as usize, bytes);
-        contents.unsynced.push((offset as usize, bytes.to_vec()));
+        contents.write(offset as usize, bytes);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.lock();
+        let state = &mut *state;
         state.operate()?;
         if state.fail_syncs {
+            if let Some(contents) = state.files.get_mut(&self.id) {
+                contents.lose_some(&mut state.seed);
+            }
             return Err(io::Error::other("the disk lost a write"));
         }
         state.syncs += 1;

@@ -4,7 +4,7 @@ use crate::{
     disk::{Access, Disk, OsDisk},
     index::Index,
     lock::WriterLock,
-    prepare::{Preparer, prepare_with_reserve},
+    prepare::{Prepared, Preparer, prepare_with_reserve},
     queue::Queue,
     reader::fetch_one,
     recovery::{self, Recovered},
@@ -17,6 +17,7 @@ use std::{
     collections::VecDeque,
     fs,
     future::Future,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -131,12 +132,41 @@ impl Journal {
         Self::start(disk, config, Box::new(clock), None)
     }
 
+    /// Like [`Journal::open_on`], without threads: nothing is written until [`crate::Driven`] is told to, and then on the
+    /// caller's thread, so that the same calls are the same run.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_driven(
+        disk: Arc<dyn Disk>,
+        config: Config,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Result<(Self, Recovery, crate::Driven), OpenError> {
+        let prepare = |disk, reserve_bytes, next| Ok(Preparer::without_thread(disk, reserve_bytes, next));
+        let (journal, recovery, writer) = Self::assemble(disk, config, Box::new(clock), None, prepare)?;
+        Ok((journal, recovery, crate::Driven::new(writer)))
+    }
+
     fn start(
         disk: Arc<dyn Disk>,
         config: Config,
         clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
         lock: Option<WriterLock>,
     ) -> Result<(Self, Recovery), OpenError> {
+        let (journal, recovery, writer) = Self::assemble(disk, config, clock, lock, Preparer::start)?;
+        thread::Builder::new().name("journal-write".into()).spawn(move || writer.run()).map_err(starting())?;
+        Ok((journal, recovery))
+    }
+
+    /// Recovers what is there; the writer has not begun.
+    fn assemble(
+        disk: Arc<dyn Disk>,
+        config: Config,
+        clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+        lock: Option<WriterLock>,
+        prepare: impl FnOnce(Arc<dyn Disk>, u64, Option<Prepared>) -> io::Result<Preparer>,
+    ) -> Result<(Self, Recovery, Writer), OpenError> {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&config.segment_bytes) {
             return Err(OpenError::Config(format!(
                 "segment_bytes is {}; it must lie between {SEGMENT_BYTES_MIN} and {SEGMENT_BYTES_MAX}",
@@ -163,11 +193,9 @@ impl Journal {
             disk: disk.clone(),
             config,
         });
-        let starting = || OpenError::io("starting the writer's threads");
-        let preparer = Preparer::start(disk, shared.config.reserve_bytes, next).map_err(starting())?;
+        let preparer = prepare(disk, shared.config.reserve_bytes, next).map_err(starting())?;
         let writer = Writer::new(shared.clone(), durable_frame, preparer, lock, found.tail);
-        thread::Builder::new().name("journal-write".into()).spawn(move || writer.run()).map_err(starting())?;
-        Ok((Self { handle: Arc::new(Handle { shared }) }, recovery))
+        Ok((Self { handle: Arc::new(Handle { shared }) }, recovery, writer))
     }
 
     /// Journals an entry. Its place in the order is taken by the call, not by the first poll; the future resolves once
@@ -261,6 +289,10 @@ impl Journal {
     }
 }
 
+fn starting() -> impl FnOnce(io::Error) -> OpenError {
+    OpenError::io("starting the writer's threads")
+}
+
 fn new_journal(disk: &dyn Disk, config: &Config) -> Result<Recovered, OpenError> {
     let header = SegmentHeader { id: recovery::new_id(), generation: 1, bytes: config.segment_bytes };
     let prepared = prepare_with_reserve(disk, header, config.reserve_bytes)
@@ -270,11 +302,7 @@ fn new_journal(disk: &dyn Disk, config: &Config) -> Result<Recovered, OpenError>
 }
 
 /// The prepared segment, unless it was made for another size.
-fn usable_next(
-    disk: &dyn Disk,
-    config: &Config,
-    next: Option<crate::prepare::Prepared>,
-) -> Result<Option<crate::prepare::Prepared>, OpenError> {
+fn usable_next(disk: &dyn Disk, config: &Config, next: Option<Prepared>) -> Result<Option<Prepared>, OpenError> {
     match next {
         Some(next) if next.header.bytes != config.segment_bytes => {
             let name = crate::segment::name(next.header.generation);

@@ -26,6 +26,8 @@
 mod backup;
 mod config;
 mod disk;
+#[cfg(any(test, feature = "testing"))]
+mod driven;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
@@ -45,7 +47,9 @@ mod writer;
 
 pub use backup::{Copied, copy};
 pub use config::{Config, SyncPolicy, Verify};
-pub use disk::{Disk, SegmentFile};
+pub use disk::{Disk, SegmentFile, directory};
+#[cfg(any(test, feature = "testing"))]
+pub use driven::Driven;
 pub use error::{AppendError, Corruption, Fullness, OpenError, ReadError};
 pub use frame::{Entry, Frame, Kind, Mark, frames_in};
 pub use journal::{Appended, Journal, Recovery, SegmentInfo};

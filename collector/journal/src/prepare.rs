@@ -49,6 +49,22 @@ impl Preparer {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// One that prepares only when it is told to, and when a segment is taken.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn without_thread(disk: Arc<dyn Disk>, reserve_bytes: u64, ready: Option<Prepared>) -> Self {
+        let slot = Mutex::new(ready.map_or(Slot::Idle, Slot::Ready));
+        Self { shared: Arc::new(Shared { slot, changed: Condvar::new(), disk, reserve_bytes }), thread: None }
+    }
+
+    /// Prepares the segment that is wanted, if one is, on the caller's thread.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn prepare_now(&self) {
+        let mut slot = self.shared.lock();
+        if let Slot::Wanted(header) = *slot {
+            *slot = self.shared.prepare(header);
+        }
+    }
+
     /// Asks for a segment, unless one is ready or under way.
     pub(crate) fn want(&self, header: SegmentHeader) {
         let mut slot = self.shared.lock();
@@ -60,6 +76,10 @@ impl Preparer {
 
     /// The segment that was asked for, waiting for it; or why there is none.
     pub(crate) fn take(&self) -> io::Result<Prepared> {
+        #[cfg(any(test, feature = "testing"))]
+        if self.thread.is_none() {
+            self.prepare_now();
+        }
         let mut slot = self.shared.lock();
         while matches!(*slot, Slot::Wanted(_)) {
             slot = self.shared.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
@@ -100,13 +120,17 @@ impl Shared {
                 }
             };
             drop(slot);
-            let prepared = prepare_with_reserve(&*self.disk, header, self.reserve_bytes);
+            let prepared = self.prepare(header);
             slot = self.lock();
             if matches!(*slot, Slot::Wanted(_)) {
-                *slot = prepared.map_or_else(Slot::Failed, Slot::Ready);
+                *slot = prepared;
             }
             self.changed.notify_all();
         }
+    }
+
+    fn prepare(&self, header: SegmentHeader) -> Slot {
+        prepare_with_reserve(&*self.disk, header, self.reserve_bytes).map_or_else(Slot::Failed, Slot::Ready)
     }
 }
 

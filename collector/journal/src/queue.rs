@@ -145,6 +145,20 @@ impl Queue {
             };
             state.asleep = Asleep::No;
         }
+        Work::Write(self.batch(&mut state))
+    }
+
+    /// What there is to write now, without lingering for more.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn take_now(&self) -> Option<Vec<Pending>> {
+        let mut state = self.lock();
+        state.writing_bytes = 0;
+        let batch = self.batch(&mut state);
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// As much as goes into one commit.
+    fn batch(&self, state: &mut State) -> Vec<Pending> {
         let mut batch = Vec::new();
         while let Some(first) = state.entries.front() {
             let bytes = first.entry.frame_bytes();
@@ -155,7 +169,7 @@ impl Queue {
             state.writing_bytes += bytes;
             batch.extend(state.entries.pop_front());
         }
-        Work::Write(batch)
+        batch
     }
 
     /// A stamp for a frame that the writer adds after everything it took.

@@ -2,6 +2,7 @@
 use crate::{
     AppendError, Appended, Entry, Fullness, Mark,
     disk::SegmentFile,
+    error::mend,
     frame::{Frame, HEADER_BYTES, Header},
     index::Extent,
     journal::Shared,
@@ -12,19 +13,13 @@ use crate::{
 };
 use bytes::Bytes;
 use event::Timestamp;
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Instant};
 use tokio::sync::watch;
 
 /// Bodies from this size on are written from where they are; smaller ones are gathered first.
 const GATHER_BYTES_MAX: usize = 16 << 10;
 /// Writes end at a multiple of this, so that no page has to be read before it is written.
 const PAGE_BYTES: u64 = 4096;
-/// How long after a failure the next segment is tried again.
-const RETRY_FULL_AFTER: Duration = Duration::from_millis(250);
 
 /// A frame that is written and waits for its sync.
 struct Written {
@@ -112,8 +107,7 @@ impl Writer {
     /// Writes until the queue is closed and empty, or the disk fails.
     pub(crate) fn run(mut self) {
         while let Work::Write(batch) = self.shared.queue.take(self.synced_at) {
-            if let Err(error) = self.commit(batch) {
-                self.poison(&error);
+            if !self.commit_or_poison(batch) {
                 return;
             }
         }
@@ -123,6 +117,30 @@ impl Writer {
         {
             self.poison(&error);
         }
+    }
+
+    /// Commits a batch; false when the disk has failed and the writer is done.
+    fn commit_or_poison(&mut self, batch: Vec<Pending>) -> bool {
+        let committed = self.commit(batch);
+        if let Err(error) = &committed {
+            self.poison(error);
+        }
+        committed.is_ok()
+    }
+
+    /// Commits what waits now, without waiting for more; false when the disk has failed and the writer is done.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn write_now(&mut self) -> bool {
+        match self.shared.queue.take_now() {
+            Some(batch) => self.commit_or_poison(batch),
+            None => true,
+        }
+    }
+
+    /// Prepares the next segment now, if it is wanted.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn prepare_now(&self) {
+        self.preparer.prepare_now();
     }
 
     /// A last tick, so that a durable mark covers everything before it.
@@ -279,7 +297,7 @@ impl Writer {
     /// Seals this segment and goes on in the next one. Without a next one nothing is changed.
     fn switch_segment(&mut self) -> Result<(), Refused> {
         if let Some((since, why)) = &self.full_since {
-            if since.elapsed() < RETRY_FULL_AFTER {
+            if since.elapsed() < self.shared.config.retry_full_after {
                 return Err(Refused::Full(why.clone()));
             }
             self.preparer.want(self.next_header());
@@ -287,11 +305,12 @@ impl Writer {
         let next = match self.preparer.take() {
             Ok(next) => next,
             Err(error) => {
+                let why = format!("{}: {error}; {}", self.shared.disk.path().display(), mend(&error));
                 if self.full_since.is_none() {
-                    tracing::error!(%error, "the journal refuses appends: the next segment could not be written");
+                    tracing::error!(error = %why, "the journal refuses appends: the next segment cannot be written");
                 }
-                self.full_since = Some((Instant::now(), error.to_string()));
-                return Err(Refused::Full(error.to_string()));
+                self.full_since = Some((Instant::now(), why.clone()));
+                return Err(Refused::Full(why));
             }
         };
         if self.full_since.take().is_some() {

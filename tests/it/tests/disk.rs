@@ -1,15 +1,11 @@
 //! A disk that is full: what was acknowledged stays, what cannot be kept is refused and said, and all goes on when there is
 //! space again. On a file system in memory, which whoever may mount one gets; others are told that this was left out.
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Home, Invar, Line, eventually, try_request};
+use crate::harness::{Home, Invar, Line, Mounted, eventually, try_request};
 
 const PACK: &str = "\
 pack: load
@@ -27,36 +23,6 @@ const LARGE: &str = "600m";
 /// Events a request, and how long a text each carries.
 const EVENTS: u64 = 10;
 const TEXT: usize = 100_000;
-
-/// A file system of its own, unmounted at the end.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let options = format!("size={size}");
-        mount(&["-t", "tmpfs", "-o", &options, "invar-test", at.to_str()?]).then(|| Mounted(at.to_owned()))
-    }
-
-    fn resize(&self, size: &str) {
-        assert!(mount(&["-o", &format!("remount,size={size}"), self.0.to_str().unwrap()]));
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: whoever was killed may not be gone yet.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-fn mount(arguments: &[&str]) -> bool {
-    Command::new("mount")
-        .args(arguments)
-        .stderr(std::process::Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
 
 /// Sends one request; its status, and what was answered.
 async fn send(invar: &Invar, request: u64) -> (u16, String) {
@@ -82,13 +48,9 @@ async fn expect_found(invar: &Invar, events: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "a test that is left out must be seen in the log")]
 async fn a_full_disk_costs_nothing_that_was_acknowledged() {
     let home = Home::new().pack("load.yaml", PACK);
-    let Some(disk) = Mounted::new(&home.data(), SMALL) else {
-        eprintln!("LEFT OUT: nobody may mount a file system here");
-        return;
-    };
+    let Some(disk) = Mounted::memory(&home.data(), SMALL) else { return };
     let invar = home.start().await;
     let mut acknowledged = 0;
     let refused = loop {

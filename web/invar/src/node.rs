@@ -103,7 +103,9 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         );
     }
     tracing::info!(frames = recovery.last_frame, segments = recovery.segments, "the journal is open");
-    let store = Store::open(&config.data.join("invar.db")).await.context("the database cannot be opened")?;
+    let database = config.data.join("invar.db");
+    let store =
+        Store::open(&database).await.with_context(|| format!("the database {} cannot be used", database.display()))?;
     let planner: Arc<dyn Planner> = Arc::new(Pages::new(alerts.clone()));
     let checkpoints = Checkpoints::in_dir(config.data.join("checkpoints"))?;
     let checker =
@@ -155,9 +157,12 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     let checking = {
         let (stop, failed, runtime) = (checker_stop.clone(), failed.clone(), tokio::runtime::Handle::current());
         std::thread::Builder::new().name("checker".to_owned()).spawn(move || {
-            let outcome = runtime.block_on(checker.run(stop)).map_err(|error| error.to_string());
+            let outcome = runtime.block_on(checker.run(stop.clone())).map_err(|error| error.to_string());
             if let Err(error) = &outcome {
                 tracing::error!(error, "the checker has stopped");
+            }
+            if !stop.is_cancelled() {
+                // Its journal cannot be read any more, or has stopped after a failed disk operation.
                 failed.cancel();
             }
             outcome

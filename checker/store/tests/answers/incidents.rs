@@ -65,6 +65,29 @@ async fn more_evidence_changes_the_violation_and_counts_nothing() {
 }
 
 #[tokio::test]
+async fn late_evidence_moves_a_violation_to_where_it_was_proved_first() {
+    let mut desk = Desk::new().await;
+    desk.violate("a").await;
+    let earlier = desk.now.minus(MINUTE);
+    let mut grown = violation("a", earlier);
+    grown.grown = true;
+    desk.commit(vec![Change::Violated(Box::new(grown))]).await;
+    assert_eq!(desk.store.violation("a").await.unwrap().at, earlier.to_string());
+}
+
+#[tokio::test]
+async fn a_position_that_went_back_lets_the_frames_behind_it_be_committed() {
+    let mut desk = Desk::new().await;
+    desk.frame = 90;
+    desk.violate("a").await;
+    desk.store.rewind(10, desk.now).await.unwrap();
+    desk.frame = 10;
+    desk.violate("b").await;
+    assert_eq!(desk.only().await, ("open".into(), 2));
+    assert_eq!(desk.store.committed_frame().await.unwrap(), 11);
+}
+
+#[tokio::test]
 async fn an_incident_whose_violations_never_were_is_retracted_and_its_page_resolved() {
     let mut desk = Desk::new().await;
     desk.violate("a").await;

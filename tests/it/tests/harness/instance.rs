@@ -96,6 +96,17 @@ impl Home {
         child.kill().await.unwrap();
     }
 
+    /// Starts a process that must refuse to run, with exit code 2. What it said.
+    pub(crate) async fn refuses_to_start(&self) -> String {
+        let (mut child, log) = self.spawn();
+        let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+        let Ok(status) = ended else { panic!("it did not end within {PATIENCE:?}\n{}", log.last()) };
+        // What it said last may still be on its way.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(status.unwrap().code(), Some(2), "{}", log.last());
+        log.last()
+    }
+
     /// Starts a process over it and waits until it accepts events.
     pub(crate) async fn start(&self) -> Invar {
         let (mut child, log) = self.spawn();
@@ -223,6 +234,15 @@ impl Invar {
         let Ok(status) = ended else { panic!("it did not stop within {PATIENCE:?}\n{}", self.log()) };
         let status = status.unwrap();
         assert!(status.success(), "it stopped with {status}\n{}", self.log());
+    }
+
+    /// Waits until it ends by itself, as what can only go on after a restart does: with exit code 2. What it said.
+    pub(crate) async fn ends(mut self) -> String {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let Ok(status) = ended else { panic!("it did not end within {PATIENCE:?}\n{}", self.log()) };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(status.unwrap().code(), Some(2), "{}", self.log());
+        self.log()
     }
 
     /// Kills it as a power cut would.
