@@ -12,7 +12,7 @@ use engine::{Engine, Forced, Input, Mode, Output, Pack, Program, Timing, Violati
 use event::{Position, Timestamp};
 use journal::{Frame, Journal, Kind, ReadError, Reader};
 use serde_json::{Map, Value as Json};
-use store::{BreakerUpdate, Change, NewViolation, Planner, RuleHealthRow, SourceRow, Step, Store, StoreError};
+use store::{BreakerUpdate, Change, NewViolation, Planner, RuleHealthRow, Step, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::Refused;
@@ -22,6 +22,7 @@ use crate::{
     control::Control,
     feed::Feeder,
     freeze,
+    health::{self, Told},
     packs::PackFile,
     search::{self, FromJournal},
     warm,
@@ -122,6 +123,7 @@ pub struct Checker {
     /// What was said, frozen; the database has not taken it yet.
     changes: Vec<Change>,
     spoke: Timestamp,
+    told: Told<(String, String), RuleHealthRow>,
     checkpointed: Timestamp,
     enforce_breakers: bool,
     shared: Shared,
@@ -188,6 +190,7 @@ impl Checker {
             past: Vec::new(),
             changes: Vec::new(),
             spoke: Timestamp::ZERO,
+            told: Told::default(),
             checkpointed: Timestamp::ZERO,
             enforce_breakers,
             shared,
@@ -478,44 +481,8 @@ impl Checker {
     }
 
     async fn tell_health(&mut self) {
-        let program = self.engine.program();
-        let time = |ts: Timestamp| if ts == Timestamp::ZERO { String::new() } else { ts.to_string() };
-        let int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let rules: Vec<RuleHealthRow> = program
-            .rules()
-            .map(|(number, pack, rule)| {
-                let health = self.engine.health(number);
-                RuleHealthRow {
-                    pack: pack.name.clone(),
-                    rule: rule.id.clone(),
-                    exercised: time(health.tally.exercised),
-                    held: int(health.tally.held),
-                    violated: int(health.tally.violated),
-                    unknown: int(health.tally.unknown),
-                    why_unknown: health.tally.why_unknown.map(|why| why.as_str().to_owned()).unwrap_or_default(),
-                    retracted: int(health.tally.retracted),
-                    keyless: int(health.tally.keyless),
-                    forgotten: int(health.tally.forgotten),
-                    instances: int(health.instances),
-                    open: int(health.open),
-                }
-            })
-            .collect();
-        let sources: Vec<SourceRow> = self
-            .engine
-            .sources()
-            .iter()
-            .filter(|source| source.last_arrival.plus(Duration::from_secs(5)) >= self.arrived)
-            .map(|source| SourceRow {
-                network: source.network.clone(),
-                node: source.node.clone(),
-                component: source.component.clone(),
-                last_seen: time(source.last_arrival),
-                last_ts: time(source.last_ts),
-                lag_ms: int(source.lag_ns() / 1_000_000),
-                events: int(source.events),
-            })
-            .collect();
+        let rules = health::rules(&self.engine);
+        let sources = health::sources(&self.engine, self.arrived);
         let slowest =
             self.engine.slowest().map(|source| format!("{} {}", source.node, source.component)).unwrap_or_default();
         let lag = self.lag();
@@ -531,8 +498,11 @@ impl Checker {
                 .collect();
         }
         let lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
-        if let Err(error) = self.store.put_health(lag_ms, &slowest, &rules, &sources).await {
-            tracing::warn!(%error, "the checker's health cannot be written");
+        let of_rule = |row: &RuleHealthRow| (row.pack.clone(), row.rule.clone());
+        let news = self.told.news(&rules, of_rule);
+        match self.store.put_health(lag_ms, &slowest, &news, &sources).await {
+            Ok(()) => self.told.note(news, of_rule),
+            Err(error) => tracing::warn!(%error, "the checker's health cannot be written"),
         }
     }
 

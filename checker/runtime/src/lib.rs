@@ -8,6 +8,7 @@ pub mod eval;
 pub mod feed;
 pub mod files;
 pub mod freeze;
+mod health;
 pub mod json;
 pub mod offline;
 pub mod outbox;

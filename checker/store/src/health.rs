@@ -24,7 +24,7 @@ pub struct Progress {
 }
 
 /// How a rule is doing.
-#[derive(Clone, Debug, Default, Serialize, FromRow)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, FromRow)]
 pub struct RuleHealthRow {
     /// Its pack.
     pub pack: String,
@@ -108,35 +108,26 @@ impl Store {
             .bind(slowest)
             .execute(&mut *transaction)
             .await?;
-        for rule in rules {
-            sqlx::query("insert or replace into rule_health values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-                .bind(&rule.pack)
-                .bind(&rule.rule)
-                .bind(&rule.exercised)
-                .bind(rule.held)
-                .bind(rule.violated)
-                .bind(rule.unknown)
-                .bind(&rule.why_unknown)
-                .bind(rule.retracted)
-                .bind(rule.keyless)
-                .bind(rule.forgotten)
-                .bind(rule.instances)
-                .bind(rule.open)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        for source in sources {
-            sqlx::query("insert or replace into sources values (?, ?, ?, ?, ?, ?, ?)")
-                .bind(&source.network)
-                .bind(&source.node)
-                .bind(&source.component)
-                .bind(&source.last_seen)
-                .bind(&source.last_ts)
-                .bind(source.lag_ms)
-                .bind(source.events)
-                .execute(&mut *transaction)
-                .await?;
-        }
+        // One statement for all: most of a statement's cost is its being one.
+        sqlx::query(
+            "insert or replace into rule_health
+             select value ->> 'pack', value ->> 'rule', value ->> 'exercised', value ->> 'held', value ->> 'violated',
+                 value ->> 'unknown', value ->> 'why_unknown', value ->> 'retracted', value ->> 'keyless',
+                 value ->> 'forgotten', value ->> 'instances', value ->> 'open'
+             from json_each(?)",
+        )
+        .bind(serde_json::json!(rules).to_string())
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "insert or replace into sources
+             select value ->> 'network', value ->> 'node', value ->> 'component', value ->> 'last_seen',
+                 value ->> 'last_ts', value ->> 'lag_ms', value ->> 'events'
+             from json_each(?)",
+        )
+        .bind(serde_json::json!(sources).to_string())
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(())
     }
