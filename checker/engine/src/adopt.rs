@@ -27,7 +27,7 @@ impl Engine {
         let state = core::mem::take(&mut self.state);
         let (timing, offline, enforce) = (self.timing, self.offline, self.enforce_breakers);
         let input = if offline { Input::Offline } else { Input::Live };
-        *self = Self::with_state(program, timing, input, EngineState::default());
+        *self = Self::with_state(program, timing, input, None, EngineState::default());
         self.state = state.renumbered(&known, &self.program.identities());
         self.enforce_breakers = enforce;
     }
@@ -56,14 +56,14 @@ impl Engine {
             return Err(CheckpointError::Unreadable);
         }
         let state = state.renumbered(&known, &program.identities());
-        let mut engine = Self::with_state(program, timing, Input::Live, state);
+        let mut engine = Self::with_state(program, timing, Input::Live, None, state);
         engine.relearn(&columns);
         Ok(engine)
     }
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 9;
+const CHECKPOINT_VERSION: u32 = 10;
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

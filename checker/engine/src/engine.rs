@@ -79,8 +79,8 @@ pub struct Engine {
     pub(crate) timing: Timing,
     pub(crate) offline: bool,
     pub(crate) enforce_breakers: bool,
-    /// It is shown what came before, as it came.
-    pub(crate) recalls: bool,
+    /// It is shown what came before, as it came, for the packs that are so marked.
+    pub(crate) recalls: Option<Vec<bool>>,
     pub(crate) state: EngineState,
     /// Emptied after each row; kept for its memory.
     pub(crate) landings: Landings,
@@ -125,6 +125,23 @@ pub(crate) struct EngineState {
     pub(crate) early: Vec<Output>,
 }
 
+impl EngineState {
+    /// That of an engine of this program that has seen nothing.
+    fn of(program: &Program) -> Self {
+        let rules = program.rules().count();
+        EngineState {
+            facts: Facts::with_tables(program.fact_count()),
+            clocks: Clocks::with_tables(program.clocks().count()),
+            scopes: vec![Scope::default(); rules],
+            wides: vec![Vec::new(); rules],
+            partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
+            tallies: vec![Tally::default(); rules],
+            since: vec![Timestamp::ZERO; rules],
+            ..EngineState::default()
+        }
+    }
+}
+
 /// How a rule is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -140,21 +157,23 @@ impl Engine {
     /// An engine that has seen nothing.
     #[must_use]
     pub fn new(program: Program, timing: Timing, input: Input) -> Self {
-        let rules = program.rules().count();
-        let state = EngineState {
-            facts: Facts::with_tables(program.fact_count()),
-            clocks: Clocks::with_tables(program.clocks().count()),
-            scopes: vec![Scope::default(); rules],
-            wides: vec![Vec::new(); rules],
-            partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
-            tallies: vec![Tally::default(); rules],
-            since: vec![Timestamp::ZERO; rules],
-            ..EngineState::default()
-        };
-        Self::with_state(program, timing, input, state)
+        let state = EngineState::of(&program);
+        Self::with_state(program, timing, input, None, state)
     }
 
-    pub(crate) fn with_state(program: Program, timing: Timing, input: Input, state: EngineState) -> Self {
+    /// An engine that is shown what came before, for the packs that are so marked.
+    pub(crate) fn recalling(program: Program, timing: Timing, packs: Vec<bool>) -> Self {
+        let state = EngineState::of(&program);
+        Self::with_state(program, timing, Input::Offline, Some(packs), state)
+    }
+
+    pub(crate) fn with_state(
+        program: Program,
+        timing: Timing,
+        input: Input,
+        recalls: Option<Vec<bool>>,
+        state: EngineState,
+    ) -> Self {
         let mut traits: Vec<Traits> =
             (0..program.rules().count() as RuleIdx).map(|rule| Traits::of(&program, rule)).collect();
         let strata = emission::strata(&program, &mut traits, input);
@@ -169,7 +188,7 @@ impl Engine {
             timing,
             offline: input == Input::Offline,
             enforce_breakers: false,
-            recalls: false,
+            recalls,
             state,
             landings: Landings::default(),
         };
@@ -197,6 +216,9 @@ impl Engine {
 
     fn learn(&mut self, name: &str) -> EventIdx {
         let mut wanted = self.program.wanted(name);
+        if let Some(packs) = &self.recalls {
+            wanted.routes.retain(|route| packs.get(route.pack as usize).copied().unwrap_or(false));
+        }
         for route in &mut wanted.routes {
             route.at_once = self.is_at_once(route.target);
         }
@@ -441,7 +463,7 @@ impl Engine {
             restarts: &state.restarts,
             timing: &self.timing,
             offline: self.offline,
-            recalls: self.recalls,
+            recalls: self.recalls.is_some(),
             completing,
             partitions: PARTITIONS as u64,
             judged_to: state.judged_to,

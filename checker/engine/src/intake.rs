@@ -26,7 +26,7 @@ impl Engine {
             self.state.census.duplicates += 1;
             return;
         }
-        if (!self.offline || self.recalls) && row.ts > row.arrived.plus(self.timing.future) {
+        if (!self.offline || self.recalls.is_some()) && row.ts > row.arrived.plus(self.timing.future) {
             self.state.census.future += 1;
             self.state.sources.missed(row.source, row.ts, Unknown::Future);
             return;

@@ -3,7 +3,10 @@
 //! Most instances did what they did long ago and wait: for a deadline far off, for a second event that must not come.
 //! Those are kept as bytes, a third of what they take while they are at work.
 use alloc::{boxed::Box, collections::BinaryHeap, vec::Vec};
-use core::cmp::Reverse;
+use core::{
+    cmp::Reverse,
+    ops::{Deref, DerefMut},
+};
 use event::Timestamp;
 use hashbrown::HashTable;
 
@@ -15,10 +18,48 @@ use crate::{
     program::RuleIdx,
 };
 
-/// See the module.
+/// See the module. Most rules have instances in few partitions: a table without any takes no memory.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Table(Option<Box<Instances>>);
+
+static NONE: Instances = Instances {
+    index: HashTable::new(),
+    slots: Vec::new(),
+    free: Vec::new(),
+    generation: 0,
+    open_at_rest: 0,
+    by_age: None,
+};
+
+impl Deref for Table {
+    type Target = Instances;
+
+    fn deref(&self) -> &Instances {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Table {
+    fn deref_mut(&mut self) -> &mut Instances {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Table {
+    /// Has all instances at work forget what they found.
+    pub(crate) fn forget_findings(&mut self) {
+        for slot in self.0.iter_mut().flat_map(|instances| &mut instances.slots) {
+            if let Slot::AtWork(instance) = slot {
+                instance.findings.clear();
+            }
+        }
+    }
+}
+
+/// The instances of a table that has some.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
-pub(crate) struct Table {
+pub(crate) struct Instances {
     index: HashTable<u32>,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -139,16 +180,16 @@ struct Stored {
     generation: u32,
 }
 
-impl From<Table> for Stored {
-    fn from(table: Table) -> Self {
+impl From<Instances> for Stored {
+    fn from(table: Instances) -> Self {
         Stored { slots: table.slots, free: table.free, generation: table.generation }
     }
 }
 
-impl From<Stored> for Table {
+impl From<Stored> for Instances {
     fn from(stored: Stored) -> Self {
         let Stored { slots, free, generation } = stored;
-        let mut table = Table { slots, free, generation, ..Table::default() };
+        let mut table = Instances { slots, free, generation, ..Instances::default() };
         for (slot, instance) in table.slots.iter().enumerate() {
             if let Slot::AtRest(rest) = instance {
                 table.open_at_rest += rest.open();
@@ -170,7 +211,7 @@ fn hash_of(slots: &[Slot], slot: u32) -> u64 {
     }
 }
 
-impl Table {
+impl Instances {
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
@@ -259,15 +300,6 @@ impl Table {
         }
     }
 
-    /// Has all instances at work forget what they found.
-    pub(crate) fn forget_findings(&mut self) {
-        for slot in &mut self.slots {
-            if let Slot::AtWork(instance) = slot {
-                instance.findings.clear();
-            }
-        }
-    }
-
     /// The instance whose last touch is the oldest.
     pub(crate) fn oldest(&mut self) -> Option<u32> {
         let slots = &self.slots;
@@ -299,7 +331,7 @@ impl Table {
         self.free.push(slot);
         // A table that has fallen silent gives its memory back.
         if self.index.is_empty() {
-            *self = Table { generation: self.generation, ..Table::default() };
+            *self = Instances { generation: self.generation, ..Instances::default() };
         } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
             let slots = &self.slots;
             self.index.shrink_to(self.index.len() * 2, |&slot| hash_of(slots, slot));

@@ -1,11 +1,11 @@
 //! Warming up: rules that are new, or mean something else, are shown what came before they were adopted, so that they know
 //! what they would know if they had been in force: which obligations are open, what supports are there, where facts stand.
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 use event::Timestamp;
 
 use crate::{
-    engine::{Engine, Input},
+    engine::Engine,
     kind::Automaton,
     pack::{AggregateSpan, CountSpan, Kind, Limit, Rule},
     program::{Program, RuleIdx},
@@ -48,8 +48,17 @@ impl Engine {
         if until == Timestamp::ZERO || !(rules.contains(&true) || !facts.is_empty() || !clocks.is_empty()) {
             return None;
         }
-        let mut engine = Engine::new(program.clone(), self.timing, Input::Offline);
-        engine.recalls = true;
+        // Packs know nothing of one another: only those are shown anything that have something new.
+        let is_new = |name: &String| {
+            let new = |of: &[(String, String, u64)], known: &[(String, String, u64)]| {
+                of.iter().any(|item| item.0 == *name && !known.contains(item))
+            };
+            new(&identities.rules, &known.rules)
+                || new(&identities.facts, &known.facts)
+                || new(&identities.clocks, &known.clocks)
+        };
+        let packs = identities.packs.iter().map(is_new).collect();
+        let mut engine = Engine::recalling(program.clone(), self.timing, packs);
         // Sources keep their numbers, and processes that are known are not met again.
         engine.state.sources = self.state.sources.clone();
         engine.state.restarts = self.state.restarts.iter().filter(|restart| restart.pack.is_none()).cloned().collect();

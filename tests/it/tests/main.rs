@@ -5,6 +5,7 @@ mod alerts;
 mod api;
 mod backup;
 mod cli;
+mod connections;
 mod consequences;
 mod crash;
 mod damage;
