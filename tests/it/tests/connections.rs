@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Home, Invar, Line, eventually};
+use crate::harness::{Home, Invar, Line, eventually, resident};
 
 /// As many senders' kept connections as a large site may have.
 const IDLE: usize = 10_000;
@@ -38,13 +38,6 @@ async fn found(invar: &Invar, what: &str, count: usize) {
     let path = format!("/api/v1/events?event={what}");
     let all = eventually(PATIENCE * 4, async || (invar.api.all(&path).await.len() == count).then_some(()));
     assert!(all.await.is_some(), "{count} events {what} were expected\n{}", invar.log());
-}
-
-/// Bytes of memory that are the process's own.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

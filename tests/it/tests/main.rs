@@ -4,6 +4,7 @@ mod adoption;
 mod alerts;
 mod api;
 mod backup;
+mod burst;
 mod cli;
 mod connections;
 mod consequences;

@@ -64,8 +64,10 @@ impl Count {
         let Some(max) = max else { return };
         let span = ctx.span(now.ts);
         let mut touches: Vec<&Touch> = now.of(of).filter(|_| span.is_some()).collect();
+        // The same event has the same time, and what was seen last stands last.
         touches.retain(|touch| {
-            !self.seen.iter().any(|seen| seen.at.identity == touch.at.identity && seen.at.element == touch.at.element)
+            let mut lately = self.seen.iter().rev().take_while(|seen| seen.at.ts >= touch.ts());
+            !lately.any(|seen| seen.at.identity == touch.at.identity && seen.at.element == touch.at.element)
         });
         if span.is_some() && self.span != span && !touches.is_empty() {
             *self = Count { span, ..Count::default() };

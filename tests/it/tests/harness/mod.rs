@@ -16,7 +16,7 @@ use std::{
 pub(crate) use api::{Api, HTTP, Reply, request, try_request};
 pub(crate) use cli::{Ran, command, invar};
 pub(crate) use events::{Line, export_request, now_ms, rfc3339};
-pub(crate) use instance::{Home, Invar, signal};
+pub(crate) use instance::{Home, Invar, metric, resident, signal};
 pub(crate) use mounted::Mounted;
 pub(crate) use pager::Pager;
 pub(crate) use tools::{missing, node, python, run_sender};
