@@ -29,8 +29,8 @@ const MEMORY_MAX: u64 = 1 << 30;
 fn pack() -> String {
     let bad = "  - id: nothing-bad\n    ref: BAD\n    key: [node, id]\n    never: job.bad\n";
     let counting = |rule: usize| {
-        let of = format!("      of: job.done where id > {rule}\n      max: 1000000000\n");
-        format!("  - id: rule-{rule}\n    key: [node]\n    count:\n{of}")
+        let row = format!("      fail: job.done where id > {rule}\n      ok: job.rested\n      count: 1000000000\n");
+        format!("  - id: rule-{rule}\n    key: [node]\n    consecutive:\n{row}")
     };
     format!("pack: burst\nrules:\n{bad}{}", (0..RULES).map(counting).collect::<String>())
 }
