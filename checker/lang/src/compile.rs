@@ -2,7 +2,7 @@
 use engine::{Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Rule, Type};
 
 use crate::{
-    breaker, clock, derive,
+    bites, breaker, clock, derive,
     diagnostic::{Code, Diagnostic},
     emits::{self, Verdicts},
     extend, fact,
@@ -26,7 +26,10 @@ pub fn compile(source: &str, file: &str, options: &Options) -> (Option<Pack>, Ve
     let mut trees = Vec::new();
     for part in extend::documents(source) {
         match extend::read(source, &part, file) {
-            Ok(tree) => trees.push(tree),
+            Ok(mut tree) => {
+                bites::mend(&mut tree, &mut report);
+                trees.push(tree);
+            }
             Err(diagnostic) => return (None, vec![*diagnostic]),
         }
     }
@@ -320,12 +323,13 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
         };
         for (name, value) in entries(attrs, "attrs", report) {
             let Some(kind) = value.scalar().and_then(|text| parse_type(&text)) else {
-                report.error_help(
-                    Code::Shape,
-                    &value.span,
-                    format!("this is not the type of `{}`", name.name),
-                    "types are string, int, bool, double, bytes, list, map and any",
-                );
+                let types = TYPES.iter().map(|(name, _)| *name);
+                let help = match suggest::closest(&value.scalar().unwrap_or_default(), types) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "types are string, int, bool, double, bytes, list, map and any".to_owned(),
+                };
+                let message = format!("this is not the type of `{}`", name.name);
+                report.error_help(Code::Shape, &value.span, message, help);
                 continue;
             };
             event.attrs.push((name.name.clone(), kind));
@@ -335,18 +339,20 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
     events
 }
 
+/// The types of attributes, as the vocabulary names them.
+const TYPES: &[(&str, Type)] = &[
+    ("string", Type::String),
+    ("int", Type::Int),
+    ("bool", Type::Bool),
+    ("double", Type::Double),
+    ("bytes", Type::Bytes),
+    ("list", Type::List),
+    ("map", Type::Map),
+    ("any", Type::Any),
+];
+
 fn parse_type(text: &str) -> Option<Type> {
-    Some(match text {
-        "string" => Type::String,
-        "int" => Type::Int,
-        "bool" => Type::Bool,
-        "double" => Type::Double,
-        "bytes" => Type::Bytes,
-        "list" => Type::List,
-        "map" => Type::Map,
-        "any" => Type::Any,
-        _ => return None,
-    })
+    TYPES.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind)
 }
 
 fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Lifecycle> {

@@ -73,6 +73,12 @@ pub enum Code {
     /// W303: a state that no transitions lead to.
     #[serde(rename = "W303")]
     Unreachable,
+    /// W304: a comment that cuts off a text, and hardly is one.
+    #[serde(rename = "W304")]
+    Comment,
+    /// W305: a hole of a message, or a severity's condition, that asks for what nothing in evidence has.
+    #[serde(rename = "W305")]
+    Untold,
 }
 
 impl Code {
@@ -99,6 +105,8 @@ impl Code {
             Code::Untripped => "W301",
             Code::Twins => "W302",
             Code::Unreachable => "W303",
+            Code::Comment => "W304",
+            Code::Untold => "W305",
         }
     }
 }

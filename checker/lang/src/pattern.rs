@@ -108,6 +108,17 @@ impl<'n> WrittenRole<'n> {
         self.alternatives.iter().map(|written| written.name_span.clone())
     }
 
+    /// The names that its alternatives define, each with what it means in all of them.
+    pub(crate) fn lets(&self) -> impl Iterator<Item = (&str, &syntax::Node)> {
+        let all = || self.alternatives.iter().flat_map(|written| &written.lets);
+        all()
+            .filter(move |(name, parsed)| {
+                let same = |other: &Parsed<'_>| other.node.scalar() == parsed.node.scalar();
+                all().all(|(known, other)| known != name || same(other))
+            })
+            .map(|(name, parsed)| (name.as_str(), &parsed.tree))
+    }
+
     /// Gives every alternative a `let` of that name.
     pub(crate) fn bind(&mut self, name: &str, parsed: &Parsed<'n>) {
         for written in &mut self.alternatives {
@@ -159,7 +170,7 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
             };
             let severity = fields.take("severity").and_then(|node| severity(node, report));
             let condition = fields.take("where").and_then(|node| Parsed::of(node, 0, report));
-            let component = fields.take("component").and_then(|node| text(node, report)).map(|text| Glob::new(&text));
+            let component = fields.take("component").and_then(|node| component(node, cx, report));
             let mut lets = Vec::new();
             if let Some(node) = fields.take("let") {
                 match &node.value {
@@ -290,6 +301,20 @@ fn push<'n>(
     role.alternatives.push(written);
 }
 
+/// Components by name. One that the topology does not have may be meant, as a scope that is no part of it; one that it all
+/// but has is not.
+fn component(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Glob> {
+    let name = text(node, report)?;
+    let known = || cx.topology.iter().map(|known| known.name.as_str());
+    if known().all(|known| known != name)
+        && suggest::nearly(&name, known()).is_some()
+        && let Err(problem) = cx.component(&name)
+    {
+        report.inside(node, 0, Problem { span: 0..name.len(), ..problem });
+    }
+    Some(Glob::new(&name))
+}
+
 /// A body's template.
 fn body(node: &Node, report: &mut Report<'_>) -> Option<BodyTemplate> {
     let whole = text(node, report)?;
@@ -316,7 +341,11 @@ fn severity(node: &Node, report: &mut Report<'_>) -> Option<i32> {
     let found = named.or_else(|| whole.parse().ok().filter(|number| (1..=24).contains(number)));
     if found.is_none() {
         let message = format!("`{whole}` is no severity of a log record");
-        report.error_help(Code::Shape, &node.span, message, "trace, debug, info, warn, error, fatal, or 1 to 24");
+        let help = match suggest::closest(&whole, names.iter().map(|(name, _)| *name)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "trace, debug, info, warn, error, fatal, or 1 to 24".to_owned(),
+        };
+        report.error_help(Code::Shape, &node.span, message, help);
     }
     found
 }

@@ -3,6 +3,7 @@ use engine::{Grade, Severity};
 
 use crate::{
     diagnostic::Code,
+    evidence::Evidence,
     fields::{Fields, Report},
     pattern::{Context, Parsed},
     suggest, template,
@@ -26,7 +27,7 @@ pub(crate) fn severity(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -
 pub(crate) fn grades(
     items: &[Node],
     span: &std::ops::Range<usize>,
-    names: &[(String, &'static str)],
+    evidence: &Evidence<'_>,
     cx: &Context<'_>,
     report: &mut Report<'_>,
 ) -> Option<(Severity, Vec<Grade>)> {
@@ -40,7 +41,7 @@ pub(crate) fn grades(
         match condition {
             Some(node) => {
                 let parsed = Parsed::of(node, 0, report)?;
-                let (condition, slots) = template::condition(&parsed, names, cx.params, report)?;
+                let (condition, slots) = template::condition(&parsed, evidence, cx.params, report)?;
                 grades.extend(is.map(|is| Grade { condition, slots, is }));
             }
             None if place + 1 < items.len() => {

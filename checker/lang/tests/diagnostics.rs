@@ -161,8 +161,8 @@ fn mistakes_in_derived_events_are_explained() {
     derive(
         "  b.made:\n    from:\n      component: x\n    set:\n      who: who\n",
         expect![[r#"
-        I102 `c`: this pattern has no `event`
-    "#]],
+            I102 `c`: this pattern has no `event` (add `event: …`: the name, a glob, or a list of them)
+        "#]],
     );
     derive(
         "  b.made:\n    from:\n      body: 'made {who} {}{x}'\n",

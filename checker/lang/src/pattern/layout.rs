@@ -235,9 +235,11 @@ impl Layout<'_, '_> {
                     return Some(Expr::Slot(u16::MAX));
                 }
                 let message = format!("this event can never supply `{}`, a part of the key", part.name);
-                let help = problem.help.unwrap_or_else(|| {
-                    format!("give it with `let`, leave it out with a shorter `key: […]`, or write `{}?` if it may be absent", part.name)
-                });
+                let otherwise = format!(
+                    "give it with `let`, leave it out with a shorter `key: […]`, or write `{}?` if it may be absent",
+                    part.name
+                );
+                let help = problem.help.map_or(otherwise.clone(), |known| format!("{known}; {otherwise}"));
                 report.error_help(Code::Key, &written.name_span, message, help);
                 None
             }
