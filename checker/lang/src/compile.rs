@@ -7,6 +7,7 @@ use crate::{
     emits::{self, Verdicts},
     extend, fact,
     fields::{Fields, Params, Report, text, texts},
+    lint,
     pattern::{self, Context, Layout},
     rule, suggest,
     yaml::{self, Node, Yaml},
@@ -155,6 +156,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     };
     pack.lifecycles = items(lifecycle_node).filter_map(|node| lifecycle(node, &cx, report)).collect();
     let mut ids: Vec<(String, std::ops::Range<usize>)> = Vec::new();
+    let mut said = lint::Rules::default();
     let mut vocabulary = vocabulary.clone();
     for (place, node) in rule_nodes.iter().enumerate() {
         note_id(node, "rule", &mut ids, report);
@@ -164,6 +166,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         let cx = Context { events: &vocabulary, verdicts, ..cx };
         if let Some((mut rule, declared)) = rule::compile(node, &cx, report) {
             warn_twins(&rule, node, &pack.events, report);
+            said.add(&rule, node, report);
             // A rule also means what the facts and the rules mean that it rests on.
             rule.digest ^= facts_digest(&rule, &pack) ^ emits::provide(&rule, &mut pack.rules);
             pack.rules.push(rule);

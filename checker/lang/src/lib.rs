@@ -17,6 +17,7 @@ mod extend;
 mod fact;
 mod fields;
 mod kind;
+mod lint;
 mod modifiers;
 mod names;
 mod pattern;

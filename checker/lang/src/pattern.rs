@@ -13,6 +13,7 @@ use crate::{
     emits::{self, Verdicts},
     fact::Known,
     fields::{Fields, Params, Report, text, texts},
+    lint,
     names::{Problem, Variable},
     suggest, syntax,
     yaml::{Node, Yaml},
@@ -92,6 +93,27 @@ pub(crate) struct Written<'n> {
     key: Option<Vec<(String, Range<usize>)>>,
 }
 
+impl Written<'_> {
+    /// Whether both match the same events, as far as their texts say.
+    fn same(&self, other: &Self) -> bool {
+        let text = |parsed: &Parsed<'_>| parsed.node.scalar().map(|text| text[parsed.offset..].to_owned());
+        let all = |named: &[(String, Parsed<'_>)]| -> Vec<_> {
+            named.iter().map(|(name, parsed)| (name.clone(), text(parsed))).collect()
+        };
+        let key = |written: &Self| -> Option<Vec<String>> {
+            Some(written.key.as_ref()?.iter().map(|(name, _)| name.clone()).collect())
+        };
+        self.name.as_str() == other.name.as_str()
+            && self.component.as_ref().map(Glob::as_str) == other.component.as_ref().map(Glob::as_str)
+            && self.severity == other.severity
+            && format!("{:?}", self.body) == format!("{:?}", other.body)
+            && self.condition.as_ref().map(text) == other.condition.as_ref().map(text)
+            && all(&self.lets) == all(&other.lets)
+            && all(&self.each) == all(&other.each)
+            && key(self) == key(other)
+    }
+}
+
 /// A role as written.
 pub(crate) struct WrittenRole<'n> {
     pub(crate) name: String,
@@ -119,6 +141,19 @@ impl<'n> WrittenRole<'n> {
             .map(|(name, parsed)| (name.as_str(), &parsed.tree))
     }
 
+    /// Where this role has an alternative that the other one has too.
+    pub(crate) fn shared(&self, other: &Self) -> Option<Range<usize>> {
+        let both = self.alternatives.iter().find(|written| other.alternatives.iter().any(|other| written.same(other)));
+        both.map(|written| written.name_span.clone())
+    }
+
+    /// Where this role's alternatives begin, when they are the other one's.
+    pub(crate) fn same(&self, other: &Self) -> Option<Range<usize>> {
+        let within = |a: &Self, b: &Self| a.alternatives.iter().all(|a| b.alternatives.iter().any(|b| a.same(b)));
+        let first = self.alternatives.first()?;
+        (within(self, other) && within(other, self)).then(|| first.name_span.clone())
+    }
+
     /// Gives every alternative a `let` of that name.
     pub(crate) fn bind(&mut self, name: &str, parsed: &Parsed<'n>) {
         for written in &mut self.alternatives {
@@ -139,6 +174,9 @@ pub(crate) fn read<'n>(
         Yaml::List(items) => items.iter().for_each(|item| one(item, &mut role, cx, report)),
         _ => one(node, &mut role, cx, report),
     }
+    role.alternatives.iter().filter_map(|written| written.condition.as_ref()).for_each(|condition| {
+        lint::condition::warn(condition, report);
+    });
     role
 }
 

@@ -9,7 +9,7 @@ use crate::{
     emits,
     evidence::Evidence,
     fields::{self, Fields, Report, text, texts},
-    kind as kinds, modifiers,
+    kind as kinds, lint, modifiers,
     pattern::{self, Context, Layout, WrittenRole},
     severity, switch, template,
     yaml::{Node, Yaml},
@@ -146,7 +146,8 @@ pub(crate) fn compile<'n>(
     let word = KINDS.iter().copied().find(|kind| fields.has(kind)).unwrap_or_default();
     let draft = kind(&mut fields, &mut roles, cx, report);
     let during = fields.take("during").and_then(|node| during(node, &mut roles, cx, report));
-    let quiet = fields.take("quiet").and_then(|node| cx.params.duration(node, report));
+    let quiet_node = fields.take("quiet");
+    let quiet = quiet_node.and_then(|node| cx.params.duration(node, report));
     let report_first = fields
         .take("report")
         .and_then(|node| choice(node, "report", &[("first", true), ("all", false)], report))
@@ -161,7 +162,8 @@ pub(crate) fn compile<'n>(
     let labels = fields.take("labels").map(|node| fields::labels(node, report)).unwrap_or_default();
     let group_by = fields.take("group_by").map(|node| texts(node, report)).unwrap_or_default();
     let forget_after = fields.take("forget_after").and_then(|node| cx.params.duration(node, report)).unwrap_or(DAY);
-    let max_keys = fields.take("max_keys").and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
+    let max_keys_node = fields.take("max_keys");
+    let max_keys = max_keys_node.and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
     let endings = [
         ("broken", OnRestart::Broken),
         ("ended", OnRestart::Ended),
@@ -205,6 +207,9 @@ pub(crate) fn compile<'n>(
                 ),
             );
         }
+    }
+    if let Some(kind) = &kind {
+        lint::opposed::warn(kind, &ties, layout.roles, report);
     }
     let evidence = Evidence::new(&layout, &key, kind.as_ref());
     let message = message.and_then(|node| template::compile(node, &evidence, cx.params, report));
@@ -283,6 +288,8 @@ pub(crate) fn compile<'n>(
         digest: fnv(&meaning),
         line,
     };
+    lint::cost::warn_memory(&rule, max_keys_node, report);
+    lint::cost::warn_quiet(&rule, quiet_node, report);
     Some((rule, declared))
 }
 

@@ -127,6 +127,7 @@ fn mistakes_in_state_machines_are_explained() {
         "state_machine:\n  event: job.state\n  state:\n    on_: job.started\n    off: job.done\n  initial: on_\n  transitions:\n    on_: [off]",
         expect![[r#"
             I103 18:14 `job.state`: `event` and a map of patterns under `state` are alternatives (with `event`, `state` is an expression that yields the state's name)
+            W306 21:9 `off`: nothing leads out of `off`, and it is not terminal (list what follows it, or write `off: []` if nothing does, or `terminal: [off]` if it cannot even happen twice)
         "#]],
     );
 }

@@ -2,6 +2,7 @@
 mod bites;
 mod newcomers;
 mod spelling;
+mod warnings;
 
 use expect_test::Expect;
 
