@@ -138,6 +138,13 @@ pub(crate) fn explain(said: &str, line: &str, at: usize) -> (String, String) {
     } else if has(&["recursion limit", "depth"]) {
         let help = "a pack needs about ten levels: look for a bracket that is opened over and over";
         ("this YAML nests too deep".to_owned(), help.to_owned())
+    } else if let Some(key) = said.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(',').next().unwrap_or_default();
+        let help = "a map has each field once: leave one of them out, or put their values together";
+        (format!("`{key}` stands here twice"), help.to_owned())
+    } else if has(&["illegal placement of ':'"]) {
+        let help = "look for a `[`, a `{` or a quote on the lines before that is never closed";
+        ("there cannot be a field here".to_owned(), help.to_owned())
     } else if has(&["mapping values are not allowed"]) && at > line.len() - value.len() {
         quote("in unquoted text `: ` begins a map, and there cannot be one here")
     } else if has(&["trailing content after"]) && matches!(begins, '"' | '\'') {
@@ -149,17 +156,13 @@ pub(crate) fn explain(said: &str, line: &str, at: usize) -> (String, String) {
             _ => "has a tag",
         };
         quote(&format!("in YAML a value that begins with `{begins}` {what}"))
-    } else if has(&["flow mapping", "flow sequence"])
-        && (value[1.min(value.len())..].contains(['[', '{', ',']))
-        && matches!(begins, '[' | '{')
-        && field_inside(value)
-    {
+    } else if has(&["flow mapping", "flow sequence"]) && begins == '{' && value[1..].contains(['[', '{']) {
         let message = "inside `{ }` YAML ends a value at a comma or a bracket";
         (
             message.to_owned(),
             "put the expression in quotes, or write the map in block style, one field a line".to_owned(),
         )
-    } else if matches!(begins, '[' | '{') {
+    } else if matches!(begins, '[' | '{') && goes_on(value) {
         quote(&format!(
             "in YAML a value that begins with `{begins}` is a {}",
             if begins == '[' { "list" } else { "map" }
@@ -182,9 +185,18 @@ fn field(line: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a map or list in flow style has fields.
-fn field_inside(value: &str) -> bool {
-    value.starts_with('{') && value.contains(": ")
+/// Whether something stands behind the bracket that closes the one a value begins with.
+fn goes_on(value: &str) -> bool {
+    let mut open = 0;
+    let closed = value.char_indices().find(|(_, c)| {
+        open += match c {
+            '[' | '{' => 1,
+            ']' | '}' => -1,
+            _ => 0,
+        };
+        open == 0
+    });
+    closed.is_some_and(|(at, _)| !value[at + 1..].trim_matches([' ', ']', '}']).is_empty())
 }
 
 /// A text in the quotes that it needs no escapes in, where there are such.

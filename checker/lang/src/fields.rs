@@ -260,10 +260,11 @@ impl Params {
     }
 
     pub(crate) fn bool(&self, node: &Node, report: &mut Report<'_>) -> Option<bool> {
-        match self.follow(node, report)?.value {
+        let followed = self.follow(node, report)?;
+        match followed.value {
             Yaml::Bool(value) => Some(value),
             _ => {
-                let word = node.scalar().unwrap_or_default();
+                let word = followed.scalar().unwrap_or_default();
                 let help = match bites::boolean(&word) {
                     Some(meant) => format!("`{word}` is text in YAML 1.2: write `{meant}`"),
                     None => "a parameter is written `param.name`".to_owned(),

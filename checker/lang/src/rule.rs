@@ -11,7 +11,7 @@ use crate::{
     fields::{self, Fields, Report, text, texts},
     kind as kinds, lint, modifiers,
     pattern::{self, Context, Layout, WrittenRole},
-    severity, switch, template,
+    severity, suggest, switch, template,
     yaml::{Node, Yaml},
 };
 
@@ -225,7 +225,12 @@ pub(crate) fn compile<'n>(
     };
     key.extend(member.map(|name| KeyPart { name, optional: false }));
     for (name, span) in group_by.iter().filter(|(name, _)| key.iter().all(|part| part.name != *name)) {
-        report.error(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"));
+        let parts = || key.iter().map(|part| part.name.as_str());
+        let help = match suggest::closest(name, parts()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the key has: {}", parts().collect::<Vec<_>>().join(", ")),
+        };
+        report.error_help(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"), help);
     }
     let emitted = emits_node.map(|node| emits::compile(node, &kind, &key, cx.params, cx.events, report));
     let group_by = group_by.into_iter().map(|(name, _)| name).collect();

@@ -29,6 +29,18 @@ fn words_that_other_tools_take_for_booleans() {
            = help: `on` is text in YAML 1.2: write `true`
     "#]],
     );
+    of_shop(
+        "params:\n  strict: no\nrules:\n  - id: r\n    key: [batch]\n    enabled: param.strict\n    never: batch.announced\n",
+        &expect![[r#"
+            error[I103]: `true` or `false` is needed here
+              --> shop.yaml:17:14
+               |
+            17 |     enabled: param.strict
+               |              ^^^^^^^^^^^^
+               |
+               = help: `no` is text in YAML 1.2: write `false`
+        "#]],
+    );
     // What another tool makes of `on: violated`.
     of_rule(
         "    never: batch.announced\n    emits:\n      true: violated\n      event: batch.seen\n",
@@ -236,6 +248,54 @@ fn values_that_begin_with_what_yaml_knows() {
 
 #[test]
 fn what_is_no_bite_is_told_in_the_words_of_yaml() {
+    shown(
+        "pack: shop\nrules:\n  - id: r\n    key: [node\n    never: a\n",
+        &expect![[r#"
+        error[I003]: there cannot be a field here
+         --> shop.yaml:5:10
+          |
+        5 |     never: a
+          |          ^^^
+          |
+          = help: look for a `[`, a `{` or a quote on the lines before that is never closed
+    "#]],
+    );
+    shown(
+        "pack: shop\nrules:\n  - id: r\n    key: [node]]\n    never: a\n",
+        &expect![[r#"
+        error[I003]: misplaced bracket
+         --> shop.yaml:4:16
+          |
+        4 |     key: [node]]
+          |                ^
+          |
+          = help: look at the indentation and the quotes of this line and the one before
+    "#]],
+    );
+    shown(
+        "pack: shop\nrules:\n  - id: r\n    never: *lost\n",
+        &expect![[r#"
+        error[I003]: in YAML a value that begins with `*` stands for an anchor
+         --> shop.yaml:4:12
+          |
+        4 |     never: *lost
+          |            ^^^^^
+          |
+          = help: put all of it in quotes: `never: "*lost"`
+    "#]],
+    );
+    shown(
+        "pack: shop\npack: shop\n",
+        &expect![[r#"
+        error[I003]: `pack` stands here twice
+         --> shop.yaml:2:1
+          |
+        2 | pack: shop
+          | ^^^^^^^^^^
+          |
+          = help: a map has each field once: leave one of them out, or put their values together
+    "#]],
+    );
     shown(
         "pack: shop\nrules:\n  - id: r\n   never: a\n",
         &expect![[r#"

@@ -267,6 +267,30 @@ breakers:
 }
 
 #[test]
+fn misspelt_parts_of_the_key() {
+    of_rule(
+        "    group_by: [nodes]\n    response:\n      when: batch.announced\n      then:\n        event: batch.tracked\n        key: [bach]\n      within: 5s\n",
+        &expect![[r#"
+            error[I205]: `group_by` names key parts, `nodes` is none
+              --> shop.yaml:15:16
+               |
+            15 |     group_by: [nodes]
+               |                ^^^^^
+               |
+               = help: did you mean `node`?
+
+            error[I205]: `bach` is not a part of the key
+              --> shop.yaml:20:15
+               |
+            20 |         key: [bach]
+               |               ^^^^
+               |
+               = help: did you mean `batch`?
+        "#]],
+    );
+}
+
+#[test]
 fn misspelt_components() {
     of_shop(
         "rules:
