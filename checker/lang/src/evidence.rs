@@ -1,5 +1,5 @@
 //! What a violation has to tell: the parts of its key, what its rule measured, and the attributes of the events in evidence.
-use engine::{BEFORE, BEFORE_NAME, EventDecl, KeyPart, Kind, RoleIdx};
+use engine::{BEFORE, BEFORE_NAME, EventDecl, KeyPart, Kind, RoleIdx, Type};
 
 use crate::{
     names::BUILTINS,
@@ -20,6 +20,8 @@ struct Told<'e> {
     word: &'static str,
     /// Their attributes; `None` where the vocabulary does not say.
     attributes: Option<Vec<&'e str>>,
+    /// Those of them that the vocabulary declares integers, wherever it declares them.
+    ints: Vec<&'e str>,
     /// What its pattern defines by `let`.
     lets: Vec<(String, syntax::Node)>,
 }
@@ -31,6 +33,7 @@ impl<'e> Evidence<'e> {
             name: role.name.clone(),
             word: role.word,
             attributes: attributes(role, layout.cx.events),
+            ints: ints(role, layout.cx.events),
             lets: role.lets().map(|(name, tree)| (name.to_owned(), tree.clone())).collect(),
         });
         let mut given: Vec<String> = key.iter().map(|part| part.name.clone()).collect();
@@ -83,6 +86,13 @@ impl<'e> Evidence<'e> {
         self.roles.iter().enumerate().filter(move |(place, _)| meant(*place)).map(|(_, told)| told)
     }
 
+    /// Whether the events of a role (of any, without one) have an integer of that name, which may arrive as text.
+    pub(crate) fn is_int(&self, role: Option<RoleIdx>, name: &str) -> bool {
+        let mut having =
+            self.of(role).filter(|told| told.attributes.iter().flatten().any(|known| *known == name)).peekable();
+        having.peek().is_some() && having.all(|told| told.ints.contains(&name))
+    }
+
     /// What to say where no event of a role (of any, without one) can have an attribute of that name.
     pub(crate) fn lacks(&self, role: Option<RoleIdx>, name: &str) -> Option<(String, String)> {
         let of: Vec<&Told<'_>> = self.of(role).collect();
@@ -117,6 +127,14 @@ impl<'e> Evidence<'e> {
         };
         Some((format!("{whose} `{name}`"), help))
     }
+}
+
+/// The attributes that all events of a role that have them declare as integers.
+fn ints<'e>(role: &WrittenRole<'_>, events: &'e [EventDecl]) -> Vec<&'e str> {
+    let meant = |event: &&EventDecl| role.alternatives.iter().any(|written| written.name.matches(&event.name));
+    let all: Vec<&(String, Type)> = events.iter().filter(meant).flat_map(|event| &event.attrs).collect();
+    let int = |name: &str| all.iter().all(|(known, kind)| known != name || *kind == Type::Int);
+    all.iter().map(|(name, _)| name.as_str()).filter(|name| int(name)).collect()
 }
 
 /// The attributes that events of a role may have, where the vocabulary says so of all of them.

@@ -20,7 +20,7 @@ pub(crate) fn compile(
     report: &mut Report<'_>,
 ) -> Option<Template> {
     let text = node.scalar()?;
-    let mut names = Told { evidence, params, slots: Vec::new(), lacking: None, open: Vec::new() };
+    let mut names = Told { evidence, params, slots: Vec::new(), lacking: None, open: Vec::new(), compares: false };
     let mut parts = Vec::new();
     let mut plain = String::new();
     let mut rest = text.as_str();
@@ -50,13 +50,14 @@ pub(crate) fn compile(
                 help: error.help.map(str::to_owned),
             }),
         };
+        let lacking = names.lacking.take();
         match compiled {
             Ok((expr, _)) => {
                 if !plain.is_empty() {
                     parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
                 }
                 parts.push(TemplatePart::Hole(expr));
-                if let Some((message, help)) = names.lacking.take() {
+                if let Some((message, help)) = lacking {
                     let span = locate(report.source, node, offset + 1..offset + end);
                     report.warning(Code::Untold, &span, format!("{message}: the message will say `?`"), help);
                 }
@@ -82,12 +83,12 @@ pub(crate) fn condition(
     params: &Params,
     report: &mut Report<'_>,
 ) -> Option<(Expr, Slots)> {
-    let mut names = Told { evidence, params, slots: Vec::new(), lacking: None, open: Vec::new() };
+    let mut names = Told { evidence, params, slots: Vec::new(), lacking: None, open: Vec::new(), compares: true };
     let resolved = names::resolve(&parsed.tree, &mut names);
     if let Some((message, help)) = names.lacking.take() {
         let span = parsed.tree.span.start + parsed.offset..parsed.tree.span.end + parsed.offset;
         let span = locate(report.source, parsed.node, span);
-        report.warning(Code::Untold, &span, format!("{message}: this never holds"), help);
+        report.warning(Code::Untold, &span, format!("{message}: a condition on it never holds"), help);
     }
     match resolved {
         Ok((expr, Type::Bool | Type::Any)) => Some((expr, names.slots)),
@@ -112,6 +113,8 @@ struct Told<'t> {
     lacking: Option<(String, String)>,
     /// The `let`s being resolved, with their roles, the innermost last.
     open: Vec<(RoleIdx, String)>,
+    /// Values are compared, not shown: integers are read as such from whatever text they came in.
+    compares: bool,
 }
 
 impl Told<'_> {
@@ -136,7 +139,8 @@ impl Told<'_> {
         self.open.push((role, name));
         let resolved = names::resolve(tree, self);
         self.open.pop();
-        resolved
+        // Its places are those of the definition, not of what speaks of it.
+        resolved.map_err(|problem| Problem { span: 0..0, ..problem })
     }
 
     fn add(&mut self, role: Option<RoleIdx>, variable: &Variable) -> Expr {
@@ -152,7 +156,10 @@ impl Told<'_> {
                 _ => Slot::Name,
             },
             Variable::Resource(name) => Slot::Resource(name.clone()),
-            Variable::Attr(name) | Variable::Let(name) => Slot::Attr { name: name.clone(), int: false },
+            Variable::Attr(name) | Variable::Let(name) => {
+                let computes = self.compares || !self.open.is_empty();
+                Slot::Attr { name: name.clone(), int: computes && self.evidence.is_int(role, name) }
+            }
         };
         if let Slot::Attr { name, .. } = &slot
             && self.lacking.is_none()

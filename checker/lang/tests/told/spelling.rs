@@ -341,7 +341,7 @@ fn names_in_messages_and_severities() {
     message: '{nod}: {btch} of {when.byts} bytes; {whn.batch}'
 ",
         &expect![[r#"
-            warning[W305]: nothing in evidence has `byts`: this never holds
+            warning[W305]: nothing in evidence has `byts`: a condition on it never holds
               --> shop.yaml:20:16
                |
             20 |       - where: byts > 3
@@ -428,4 +428,25 @@ rules:
                = help: did you mean `bytes`?
         "#]],
     );
+}
+
+#[test]
+fn messages_read_definitions_and_figures_from_where_they_are() {
+    let slots = |rule: &str| {
+        let source = format!("{}rules:\n  - id: r\n    key: [node]\n{rule}", super::SHOP);
+        let (pack, diagnostics) = lang::compile(&source, "shop.yaml", &lang::Options::default());
+        let message = pack.and_then(|pack| pack.rules.into_iter().next()?.message);
+        let message = message.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, &source)));
+        format!("{:?}\n", message.slots)
+    };
+    expect![[r#"
+        [(None, Attr { name: "bytes", int: false }), (Some(0), Attr { name: "bytes", int: true })]
+    "#]].assert_eq(&slots(
+        "    never:\n      event: batch.announced\n      let:\n        kib: bytes / 1024\n    message: '{bytes} bytes are {kib} KiB'\n",
+    ));
+    expect![[r#"
+        [(None, Attr { name: "sent", int: false }), (None, Attr { name: "sent.avg", int: false }), (Some(0), Attr { name: "batch", int: false })]
+    "#]].assert_eq(&slots(
+        "    aggregate:\n      each:\n        in: '[\"a\"]'\n        as: member\n        of: batch\n      terms:\n        sent:\n          count: batch.announced\n      window: 1m\n      assert: sent < 3\n    message: '{sent}, {sent.avg}, {sent.batch}'\n",
+    ));
 }
