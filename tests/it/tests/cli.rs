@@ -146,7 +146,7 @@ fn check_draws_mistakes_and_warnings_and_fails_for_mistakes_only() {
         invar(&["check", pack.to_str().unwrap()], b"")
     };
     let ran = shop("!has(batch)").expect(1);
-    assert!(ran.stderr.contains("9 |     where: !has(batch)\n  |            ^^^^^^^^^^^"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("10 |     where: !has(batch)\n   |            ^^^^^^^^^^^"), "{}", ran.stderr);
     assert!(ran.stderr.contains("= help: put all of it in quotes: `where: \"!has(batch)\"`"), "{}", ran.stderr);
     let ran = shop("batch != \"a\" || batch != \"b\"").expect(0);
     assert!(ran.stderr.contains("warning[W309]: this condition always holds"), "{}", ran.stderr);
