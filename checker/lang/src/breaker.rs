@@ -4,6 +4,7 @@ use std::ops::Range;
 use engine::BreakerDef;
 
 use crate::{
+    choice::choice,
     diagnostic::Code,
     fields::{Fields, Report, text, texts},
     names::Problem,
@@ -94,7 +95,7 @@ pub(crate) fn compile(node: &Node, rules: &[String], cx: &Context<'_>, report: &
     let mut fields = Fields::of(node, "breaker", report)?;
     let id = fields.need("id", report).and_then(|node| text(node, report));
     let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
-    let guards = fields.take("guards").and_then(|node| text(node, report)).unwrap_or_default();
+    let guards = fields.take("guards").and_then(|node| guards(node, cx, report)).unwrap_or_default();
     let per = fields.take("per").map(|node| rule::key_parts(node, report)).unwrap_or_default();
     let mut trip_rules = Vec::new();
     let (mut trip_count, mut trip_within) = (1, None);
@@ -131,15 +132,9 @@ pub(crate) fn compile(node: &Node, rules: &[String], cx: &Context<'_>, report: &
         inner.finish(report);
     }
     let enforcing = fields.take("mode").is_some_and(|node| {
-        let followed = cx.params.follow(node, report).and_then(Node::scalar);
-        match followed.as_deref() {
-            Some("enforcing") => true,
-            Some("advisory") => false,
-            _ => {
-                report.error(Code::Shape, &node.span, "`mode` is `advisory` or `enforcing`");
-                false
-            }
-        }
+        let Some(followed) = cx.params.follow(node, report) else { return false };
+        let node = Node { value: followed.value.clone(), span: node.span.clone() };
+        choice(&node, "mode", &[("advisory", false), ("enforcing", true)], report).unwrap_or(false)
     });
     fields.finish(report);
     Some(BreakerDef {
@@ -155,4 +150,19 @@ pub(crate) fn compile(node: &Node, rules: &[String], cx: &Context<'_>, report: &
         close_count: u32::try_from(close_count).unwrap_or(u32::MAX),
         enforcing,
     })
+}
+
+/// `from -> to`, or one component, of which each must be in the topology.
+fn guards(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<String> {
+    let whole = text(node, report)?;
+    let mut at = 0;
+    for part in whole.split("->") {
+        let name = part.trim();
+        let start = at + part.len() - part.trim_start().len();
+        if let Err(problem) = cx.component(name) {
+            report.inside(node, 0, Problem { span: start..start + name.len(), ..problem });
+        }
+        at += part.len() + "->".len();
+    }
+    Some(whole)
 }

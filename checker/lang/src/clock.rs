@@ -6,6 +6,7 @@ use event::Int;
 
 use crate::{
     diagnostic::Code,
+    duration,
     fields::{Fields, Report},
     names::{self, Problem, Variable},
     pattern::{self, Context, Layout, Parsed},
@@ -157,6 +158,8 @@ fn one(text: &str, node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Op
     };
     Some(match find(name, cx.clocks) {
         Ok((clock, key)) => count.map(|count| Written { clock, key, count, and: None, or: None }).ok_or(()),
+        // No clock of that name, and a length of time in words.
+        Err(_) if duration::meant(text).is_some() => return None,
         Err(problem) => {
             let help = problem.help.unwrap_or_default();
             report.error_help(problem.code, &node.span, problem.message, help);

@@ -2,11 +2,12 @@
 use engine::{Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Rule, Type};
 
 use crate::{
-    breaker, clock, derive,
+    bites, breaker, clock, derive,
     diagnostic::{Code, Diagnostic},
     emits::{self, Verdicts},
     extend, fact,
     fields::{Fields, Params, Report, text, texts},
+    lint,
     pattern::{self, Context, Layout},
     rule, suggest,
     yaml::{self, Node, Yaml},
@@ -26,7 +27,10 @@ pub fn compile(source: &str, file: &str, options: &Options) -> (Option<Pack>, Ve
     let mut trees = Vec::new();
     for part in extend::documents(source) {
         match extend::read(source, &part, file) {
-            Ok(tree) => trees.push(tree),
+            Ok(mut tree) => {
+                bites::mend(&mut tree, &mut report);
+                trees.push(tree);
+            }
             Err(diagnostic) => return (None, vec![*diagnostic]),
         }
     }
@@ -152,6 +156,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     };
     pack.lifecycles = items(lifecycle_node).filter_map(|node| lifecycle(node, &cx, report)).collect();
     let mut ids: Vec<(String, std::ops::Range<usize>)> = Vec::new();
+    let mut said = lint::Rules::default();
     let mut vocabulary = vocabulary.clone();
     for (place, node) in rule_nodes.iter().enumerate() {
         note_id(node, "rule", &mut ids, report);
@@ -161,6 +166,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         let cx = Context { events: &vocabulary, verdicts, ..cx };
         if let Some((mut rule, declared)) = rule::compile(node, &cx, report) {
             warn_twins(&rule, node, &pack.events, report);
+            said.add(&rule, node, report);
             // A rule also means what the facts and the rules mean that it rests on.
             rule.digest ^= facts_digest(&rule, &pack) ^ emits::provide(&rule, &mut pack.rules);
             pack.rules.push(rule);
@@ -320,12 +326,13 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
         };
         for (name, value) in entries(attrs, "attrs", report) {
             let Some(kind) = value.scalar().and_then(|text| parse_type(&text)) else {
-                report.error_help(
-                    Code::Shape,
-                    &value.span,
-                    format!("this is not the type of `{}`", name.name),
-                    "types are string, int, bool, double, bytes, list, map and any",
-                );
+                let types = TYPES.iter().map(|(name, _)| *name);
+                let help = match suggest::closest(&value.scalar().unwrap_or_default(), types) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "types are string, int, bool, double, bytes, list, map and any".to_owned(),
+                };
+                let message = format!("this is not the type of `{}`", name.name);
+                report.error_help(Code::Shape, &value.span, message, help);
                 continue;
             };
             event.attrs.push((name.name.clone(), kind));
@@ -335,18 +342,20 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
     events
 }
 
+/// The types of attributes, as the vocabulary names them.
+const TYPES: &[(&str, Type)] = &[
+    ("string", Type::String),
+    ("int", Type::Int),
+    ("bool", Type::Bool),
+    ("double", Type::Double),
+    ("bytes", Type::Bytes),
+    ("list", Type::List),
+    ("map", Type::Map),
+    ("any", Type::Any),
+];
+
 fn parse_type(text: &str) -> Option<Type> {
-    Some(match text {
-        "string" => Type::String,
-        "int" => Type::Int,
-        "bool" => Type::Bool,
-        "double" => Type::Double,
-        "bytes" => Type::Bytes,
-        "list" => Type::List,
-        "map" => Type::Map,
-        "any" => Type::Any,
-        _ => return None,
-    })
+    TYPES.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind)
 }
 
 fn lifecycle(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Lifecycle> {

@@ -73,6 +73,36 @@ pub enum Code {
     /// W303: a state that no transitions lead to.
     #[serde(rename = "W303")]
     Unreachable,
+    /// W304: a comment that cuts off a text, and hardly is one.
+    #[serde(rename = "W304")]
+    Comment,
+    /// W305: a hole of a message, or a severity's condition, that asks for what nothing in evidence has.
+    #[serde(rename = "W305")]
+    Untold,
+    /// W306: a state that nothing leads out of, and that is not said to be terminal.
+    #[serde(rename = "W306")]
+    Stuck,
+    /// W307: a rule that says what another one says.
+    #[serde(rename = "W307")]
+    Repeated,
+    /// W308: what excuses or breaks an obligation is what opens or answers it.
+    #[serde(rename = "W308")]
+    Opposed,
+    /// W309: a condition that is the same for every event.
+    #[serde(rename = "W309")]
+    Constant,
+    /// W310: a rule that may keep more than is sensible.
+    #[serde(rename = "W310")]
+    Memory,
+    /// W311: a `quiet` that is longer than anything is remembered.
+    #[serde(rename = "W311")]
+    Forgotten,
+    /// W312: a response whose answer is its question.
+    #[serde(rename = "W312")]
+    SelfAnswered,
+    /// W313: a severity that no violation can have.
+    #[serde(rename = "W313")]
+    Ungraded,
 }
 
 impl Code {
@@ -99,6 +129,16 @@ impl Code {
             Code::Untripped => "W301",
             Code::Twins => "W302",
             Code::Unreachable => "W303",
+            Code::Comment => "W304",
+            Code::Untold => "W305",
+            Code::Stuck => "W306",
+            Code::Repeated => "W307",
+            Code::Opposed => "W308",
+            Code::Constant => "W309",
+            Code::Memory => "W310",
+            Code::Forgotten => "W311",
+            Code::SelfAnswered => "W312",
+            Code::Ungraded => "W313",
         }
     }
 }

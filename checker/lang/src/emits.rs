@@ -6,6 +6,7 @@ use engine::{Emit, EmitOn, EventDecl, KeyPart, Kind, Rule, Type, expr::Expr};
 use event::Value;
 
 use crate::{
+    choice::choice,
     diagnostic::Code,
     fields::{Fields, Params, Report, text},
     kind::figures::Figures,
@@ -153,14 +154,8 @@ fn one(
     report: &mut Report<'_>,
 ) -> Option<(Emit, EventDecl)> {
     let mut fields = Fields::of(node, "emits", report)?;
-    let on = fields.need("on", report).and_then(|node| match node.scalar().as_deref() {
-        Some("violated") => Some(EmitOn::Violated),
-        Some("resolved") => Some(EmitOn::Resolved),
-        _ => {
-            report.error(Code::Shape, &node.span, "`on` is `violated`, or `resolved` when a level has recovered");
-            None
-        }
-    });
+    let verdicts = [("violated", EmitOn::Violated), ("resolved", EmitOn::Resolved)];
+    let on = fields.need("on", report).and_then(|node| choice(node, "on", &verdicts, report));
     let event = fields.need("event", report).and_then(|node| Some((text(node, report)?, node.span.clone())));
     let set = fields.take("set");
     fields.finish(report);

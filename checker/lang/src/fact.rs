@@ -8,6 +8,7 @@ use engine::{
 use event::{Int, Value};
 
 use crate::{
+    choice::choice,
     diagnostic::Code,
     fields::{Fields, Report},
     names::{self, Names, Problem, Variable},
@@ -165,16 +166,8 @@ fn columns(node: Option<&Node>, report: &mut Report<'_>) -> Vec<String> {
 }
 
 fn keep(node: &Node, report: &mut Report<'_>) -> Keep {
-    match node.scalar().as_deref() {
-        Some("last") => Keep::Last,
-        Some("max") => Keep::Max,
-        Some("min") => Keep::Min,
-        Some("count") => Keep::Count,
-        _ => {
-            report.error(Code::Shape, &node.span, "`keep` is `last`, `max`, `min` or `count`");
-            Keep::Last
-        }
-    }
+    let words = [("last", Keep::Last), ("max", Keep::Max), ("min", Keep::Min), ("count", Keep::Count)];
+    choice(node, "keep", &words, report).unwrap_or(Keep::Last)
 }
 
 fn default(node: &Node, report: &mut Report<'_>) -> Option<Value> {

@@ -5,9 +5,11 @@ use engine::Type;
 use event::Value;
 
 use crate::{
+    bites,
     diagnostic::{Code, Diagnostic},
+    duration,
     names::{self, Problem},
-    suggest,
+    schema, suggest,
     yaml::{Key, Node, Yaml},
 };
 
@@ -50,8 +52,8 @@ impl Report<'_> {
     /// Reports a problem inside the text of a scalar.
     pub(crate) fn inside(&mut self, node: &Node, offset: usize, problem: Problem) {
         let span = locate(self.source, node, offset + problem.span.start..offset + problem.span.end);
-        let diagnostic = self.error(problem.code, &span, problem.message);
-        diagnostic.help = problem.help;
+        let cut = (problem.code == Code::ExpressionSyntax).then(|| bites::cut_off(self.source, node)).flatten();
+        self.error(problem.code, &span, problem.message).help = cut.or(problem.help);
     }
 }
 
@@ -75,6 +77,8 @@ pub(crate) struct Fields<'n> {
     span: Range<usize>,
     left: Vec<(&'n Key, &'n Node)>,
     asked: Vec<&'static str>,
+    /// What was needed and is not there, with the number of the diagnostic that says so.
+    missing: Vec<(&'static str, usize)>,
 }
 
 impl<'n> Fields<'n> {
@@ -86,6 +90,7 @@ impl<'n> Fields<'n> {
                 span: node.span.clone(),
                 left: entries.iter().map(|(key, value)| (key, value)).collect(),
                 asked: Vec::new(),
+                missing: Vec::new(),
             }),
             _ => {
                 report.error(
@@ -114,7 +119,9 @@ impl<'n> Fields<'n> {
         let found = self.take(name);
         if found.is_none() {
             let start = self.span.start..self.span.start + 1;
-            report.error(Code::MissingField, &start, format!("this {} has no `{name}`", self.what));
+            self.missing.push((name, report.diagnostics.len()));
+            report.error(Code::MissingField, &start, format!("this {} has no `{name}`", self.what)).help =
+                schema::about(self.what, name).map(|about| format!("add `{name}: …`: {about}"));
         }
         found
     }
@@ -161,16 +168,31 @@ impl<'n> Fields<'n> {
     pub(crate) fn finish(self, report: &mut Report<'_>) {
         #[cfg(test)]
         asked::note(self.what, &self.asked);
+        let mut misspelt = Vec::new();
         for (key, _) in self.left {
             let message = format!("{} {} has no field `{}`", article(self.what), self.what, key.name);
-            let help = match suggest::closest(&key.name, self.asked.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None if matches!(key.name.as_str(), "true" | "false" | "on" | "yes" | "no") => {
-                    "YAML reads `on`, `yes` and their like as booleans: put them in quotes".to_owned()
+            // What tools of an older YAML make of `on`.
+            let known = if key.name == "true" { "on" } else { &key.name };
+            let help = match suggest::closest(known, self.asked.iter().copied()) {
+                Some(meant) => {
+                    misspelt.extend(self.missing.iter().filter(|(name, _)| *name == meant).map(|(_, told)| *told));
+                    match meant {
+                        "on" if key.name == "true" => {
+                            "many tools take `on` for a boolean and write `true`: put it in quotes, `\"on\"`".to_owned()
+                        }
+                        meant => format!("did you mean `{meant}`?"),
+                    }
                 }
                 None => format!("fields are: {}", self.asked.join(", ")),
             };
             report.error_help(Code::UnknownField, &key.span, message, help);
+        }
+        // What is there under another name is not missing as well.
+        misspelt.sort_unstable();
+        for told in misspelt.into_iter().rev() {
+            if report.diagnostics.get(told).is_some_and(|told| told.code == Code::MissingField) {
+                report.diagnostics.remove(told);
+            }
         }
     }
 }
@@ -218,29 +240,8 @@ impl Params {
         let text = followed.scalar().unwrap_or_default();
         let found = engine::expr::parse_duration(&text).and_then(|nanos| u64::try_from(nanos).ok());
         if found.is_none() {
-            let ticks = text.split_once(' ').is_some_and(|(number, unit)| {
-                number.parse::<u64>().is_ok() && unit.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            });
-            if ticks {
-                report.error_help(
-                    Code::Duration,
-                    &node.span,
-                    format!("`{text}`: only the `within` of a response is counted in ticks of a clock"),
-                    "write a duration such as `5s` or `1m`",
-                );
-            } else {
-                let message = if text.is_empty() {
-                    "this is not a duration".to_owned()
-                } else {
-                    format!("`{text}` is not a duration")
-                };
-                report.error_help(
-                    Code::Duration,
-                    &node.span,
-                    message,
-                    "write a number and a unit: `250ms`, `5s`, `1m30s`, `24h`, `7d`",
-                );
-            }
+            let (message, help) = duration::refused(&text);
+            report.error_help(Code::Duration, &node.span, message, help);
         }
         found.map(Duration::from_nanos)
     }
@@ -259,15 +260,16 @@ impl Params {
     }
 
     pub(crate) fn bool(&self, node: &Node, report: &mut Report<'_>) -> Option<bool> {
-        match self.follow(node, report)?.value {
+        let followed = self.follow(node, report)?;
+        match followed.value {
             Yaml::Bool(value) => Some(value),
             _ => {
-                report.error_help(
-                    Code::Shape,
-                    &node.span,
-                    "`true` or `false` is needed here",
-                    "a parameter is written `param.name`",
-                );
+                let word = followed.scalar().unwrap_or_default();
+                let help = match bites::boolean(&word) {
+                    Some(meant) => format!("`{word}` is text in YAML 1.2: write `{meant}`"),
+                    None => "a parameter is written `param.name`".to_owned(),
+                };
+                report.error_help(Code::Shape, &node.span, "`true` or `false` is needed here", help);
                 None
             }
         }

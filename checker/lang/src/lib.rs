@@ -1,18 +1,23 @@
 //! What authors of packs write: YAML and expressions in, compiled packs out, or diagnostics that point at the place.
 //!
 //! This crate does no I/O and judges nothing.
+mod bites;
 mod breaker;
+mod choice;
 mod clock;
 mod compile;
 mod derive;
 pub mod diagnostic;
+mod duration;
 mod emits;
+mod evidence;
 mod expected;
 pub mod expression;
 mod extend;
 mod fact;
 mod fields;
 mod kind;
+mod lint;
 mod modifiers;
 mod names;
 mod pattern;

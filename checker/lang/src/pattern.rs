@@ -13,6 +13,7 @@ use crate::{
     emits::{self, Verdicts},
     fact::Known,
     fields::{Fields, Params, Report, text, texts},
+    lint,
     names::{Problem, Variable},
     suggest, syntax,
     yaml::{Node, Yaml},
@@ -92,6 +93,27 @@ pub(crate) struct Written<'n> {
     key: Option<Vec<(String, Range<usize>)>>,
 }
 
+impl Written<'_> {
+    /// Whether both match the same events, as far as their texts say.
+    fn same(&self, other: &Self) -> bool {
+        let text = |parsed: &Parsed<'_>| parsed.node.scalar().map(|text| text[parsed.offset..].to_owned());
+        let all = |named: &[(String, Parsed<'_>)]| -> Vec<_> {
+            named.iter().map(|(name, parsed)| (name.clone(), text(parsed))).collect()
+        };
+        let key = |written: &Self| -> Option<Vec<String>> {
+            Some(written.key.as_ref()?.iter().map(|(name, _)| name.clone()).collect())
+        };
+        self.name.as_str() == other.name.as_str()
+            && self.component.as_ref().map(Glob::as_str) == other.component.as_ref().map(Glob::as_str)
+            && self.severity == other.severity
+            && format!("{:?}", self.body) == format!("{:?}", other.body)
+            && self.condition.as_ref().map(text) == other.condition.as_ref().map(text)
+            && all(&self.lets) == all(&other.lets)
+            && all(&self.each) == all(&other.each)
+            && key(self) == key(other)
+    }
+}
+
 /// A role as written.
 pub(crate) struct WrittenRole<'n> {
     pub(crate) name: String,
@@ -106,6 +128,30 @@ impl<'n> WrittenRole<'n> {
     /// Where the names of its alternatives stand.
     pub(crate) fn spans(&self) -> impl Iterator<Item = Range<usize>> {
         self.alternatives.iter().map(|written| written.name_span.clone())
+    }
+
+    /// The names that its alternatives define, each with what it means in all of them.
+    pub(crate) fn lets(&self) -> impl Iterator<Item = (&str, &syntax::Node)> {
+        let all = || self.alternatives.iter().flat_map(|written| &written.lets);
+        all()
+            .filter(move |(name, parsed)| {
+                let same = |other: &Parsed<'_>| other.node.scalar() == parsed.node.scalar();
+                all().all(|(known, other)| known != name || same(other))
+            })
+            .map(|(name, parsed)| (name.as_str(), &parsed.tree))
+    }
+
+    /// Where this role has an alternative that the other one has too.
+    pub(crate) fn shared(&self, other: &Self) -> Option<Range<usize>> {
+        let both = self.alternatives.iter().find(|written| other.alternatives.iter().any(|other| written.same(other)));
+        both.map(|written| written.name_span.clone())
+    }
+
+    /// Where this role's alternatives begin, when they are the other one's.
+    pub(crate) fn same(&self, other: &Self) -> Option<Range<usize>> {
+        let within = |a: &Self, b: &Self| a.alternatives.iter().all(|a| b.alternatives.iter().any(|b| a.same(b)));
+        let first = self.alternatives.first()?;
+        (within(self, other) && within(other, self)).then(|| first.name_span.clone())
     }
 
     /// Gives every alternative a `let` of that name.
@@ -128,6 +174,9 @@ pub(crate) fn read<'n>(
         Yaml::List(items) => items.iter().for_each(|item| one(item, &mut role, cx, report)),
         _ => one(node, &mut role, cx, report),
     }
+    role.alternatives.iter().filter_map(|written| written.condition.as_ref()).for_each(|condition| {
+        lint::condition::warn(condition, report);
+    });
     role
 }
 
@@ -159,7 +208,7 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
             };
             let severity = fields.take("severity").and_then(|node| severity(node, report));
             let condition = fields.take("where").and_then(|node| Parsed::of(node, 0, report));
-            let component = fields.take("component").and_then(|node| text(node, report)).map(|text| Glob::new(&text));
+            let component = fields.take("component").and_then(|node| component(node, cx, report));
             let mut lets = Vec::new();
             if let Some(node) = fields.take("let") {
                 match &node.value {
@@ -290,6 +339,20 @@ fn push<'n>(
     role.alternatives.push(written);
 }
 
+/// Components by name. One that the topology does not have may be meant, as a scope that is no part of it; one that it all
+/// but has is not.
+fn component(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Glob> {
+    let name = text(node, report)?;
+    let known = || cx.topology.iter().map(|known| known.name.as_str());
+    if known().all(|known| known != name)
+        && suggest::nearly(&name, known()).is_some()
+        && let Err(problem) = cx.component(&name)
+    {
+        report.inside(node, 0, Problem { span: 0..name.len(), ..problem });
+    }
+    Some(Glob::new(&name))
+}
+
 /// A body's template.
 fn body(node: &Node, report: &mut Report<'_>) -> Option<BodyTemplate> {
     let whole = text(node, report)?;
@@ -316,7 +379,11 @@ fn severity(node: &Node, report: &mut Report<'_>) -> Option<i32> {
     let found = named.or_else(|| whole.parse().ok().filter(|number| (1..=24).contains(number)));
     if found.is_none() {
         let message = format!("`{whole}` is no severity of a log record");
-        report.error_help(Code::Shape, &node.span, message, "trace, debug, info, warn, error, fatal, or 1 to 24");
+        let help = match suggest::closest(&whole, names.iter().map(|(name, _)| *name)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "trace, debug, info, warn, error, fatal, or 1 to 24".to_owned(),
+        };
+        report.error_help(Code::Shape, &node.span, message, help);
     }
     found
 }

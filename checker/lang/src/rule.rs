@@ -4,12 +4,14 @@ use std::time::Duration;
 use engine::{CountSpan, During, KeyPart, Kind, Mode, OnRestart, ROLES_MAX, RoleIdx, Rule, Severity, Ties};
 
 use crate::{
+    choice::choice,
     diagnostic::Code,
     emits,
+    evidence::Evidence,
     fields::{self, Fields, Report, text, texts},
-    kind as kinds, modifiers,
+    kind as kinds, lint, modifiers,
     pattern::{self, Context, Layout, WrittenRole},
-    severity, switch, template,
+    severity, suggest, switch, template,
     yaml::{Node, Yaml},
 };
 
@@ -144,24 +146,14 @@ pub(crate) fn compile<'n>(
     let word = KINDS.iter().copied().find(|kind| fields.has(kind)).unwrap_or_default();
     let draft = kind(&mut fields, &mut roles, cx, report);
     let during = fields.take("during").and_then(|node| during(node, &mut roles, cx, report));
-    let quiet = fields.take("quiet").and_then(|node| cx.params.duration(node, report));
-    let report_first = fields.take("report").is_some_and(|node| match node.scalar().as_deref() {
-        Some("first") => true,
-        Some("all") => false,
-        _ => {
-            report.error(Code::Shape, &node.span, "`report` is `first` or `all`");
-            false
-        }
-    });
-    let mode = fields.take("mode").map_or(Mode::Active, |node| match node.scalar().as_deref() {
-        Some("active") => Mode::Active,
-        Some("shadow") => Mode::Shadow,
-        Some("measure") => Mode::Measure,
-        _ => {
-            report.error(Code::Shape, &node.span, "`mode` is `active`, `shadow` or `measure`");
-            Mode::Active
-        }
-    });
+    let quiet_node = fields.take("quiet");
+    let quiet = quiet_node.and_then(|node| cx.params.duration(node, report));
+    let report_first = fields
+        .take("report")
+        .and_then(|node| choice(node, "report", &[("first", true), ("all", false)], report))
+        .unwrap_or(false);
+    let modes = [("active", Mode::Active), ("shadow", Mode::Shadow), ("measure", Mode::Measure)];
+    let mode = fields.take("mode").and_then(|node| choice(node, "mode", &modes, report)).unwrap_or_default();
     let enabled = fields.take("enabled").is_none_or(|node| switch::enabled(node, cx, report));
     let message = fields.take("message");
     let runbook_url = fields.take("runbook_url").and_then(|node| text(node, report));
@@ -170,21 +162,24 @@ pub(crate) fn compile<'n>(
     let labels = fields.take("labels").map(|node| fields::labels(node, report)).unwrap_or_default();
     let group_by = fields.take("group_by").map(|node| texts(node, report)).unwrap_or_default();
     let forget_after = fields.take("forget_after").and_then(|node| cx.params.duration(node, report)).unwrap_or(DAY);
-    let max_keys = fields.take("max_keys").and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
-    let on_restart = fields.take("on_restart");
+    let max_keys_node = fields.take("max_keys");
+    let max_keys = max_keys_node.and_then(|node| cx.params.number(node, report)).unwrap_or(1_000_000);
+    let endings = [
+        ("broken", OnRestart::Broken),
+        ("ended", OnRestart::Ended),
+        ("reset", OnRestart::Reset),
+        ("keep", OnRestart::Keep),
+    ];
+    let on_restart = fields.take("on_restart").and_then(|node| choice(node, "on_restart", &endings, report));
     let strict = modifiers::strict(&mut fields, word, cx, report);
     let slack = modifiers::slack(&mut fields, word, strict, cx, report);
     let by = modifiers::by(&mut fields, &mut roles, strict, report);
     let hold = modifiers::hold(&mut fields, word, cx, report);
     let emits_node = fields.take("emits");
-    let silence_counts = fields.take("on_silence").is_some_and(|node| match node.scalar().as_deref() {
-        Some("violated") => true,
-        Some("unknown") => false,
-        _ => {
-            report.error(Code::Shape, &node.span, "`on_silence` is `unknown` or `violated`");
-            false
-        }
-    });
+    let silence_counts = fields
+        .take("on_silence")
+        .and_then(|node| choice(node, "on_silence", &[("unknown", false), ("violated", true)], report))
+        .unwrap_or(false);
     let settle = fields.take("settle").and_then(|node| cx.params.duration(node, report));
     fields.finish(report);
 
@@ -213,10 +208,13 @@ pub(crate) fn compile<'n>(
             );
         }
     }
-    let names: Vec<(String, &'static str)> = layout.roles.iter().map(|role| (role.name.clone(), role.word)).collect();
-    let message = message.and_then(|node| template::compile(node, &names, cx.params, report));
+    if let Some(kind) = &kind {
+        lint::opposed::warn(kind, &ties, layout.roles, report);
+    }
+    let evidence = Evidence::new(&layout, &key, kind.as_ref());
+    let message = message.and_then(|node| template::compile(node, &evidence, cx.params, report));
     let severity = match severity_node {
-        Some(Node { value: Yaml::List(items), span }) => severity::grades(items, span, &names, cx, report),
+        Some(Node { value: Yaml::List(items), span }) => severity::grades(items, span, &evidence, cx, report),
         _ => one_severity.map(|severity| (severity, Vec::new())),
     };
     let (id, kind, (severity, grades)) = (id?, kind?, severity?);
@@ -227,7 +225,12 @@ pub(crate) fn compile<'n>(
     };
     key.extend(member.map(|name| KeyPart { name, optional: false }));
     for (name, span) in group_by.iter().filter(|(name, _)| key.iter().all(|part| part.name != *name)) {
-        report.error(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"));
+        let parts = || key.iter().map(|part| part.name.as_str());
+        let help = match suggest::closest(name, parts()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the key has: {}", parts().collect::<Vec<_>>().join(", ")),
+        };
+        report.error_help(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"), help);
     }
     let emitted = emits_node.map(|node| emits::compile(node, &kind, &key, cx.params, cx.events, report));
     let group_by = group_by.into_iter().map(|(name, _)| name).collect();
@@ -249,16 +252,7 @@ pub(crate) fn compile<'n>(
             "a level needs a `window`",
         );
     }
-    let on_restart = on_restart.map_or(default, |node| match node.scalar().as_deref() {
-        Some("broken") => OnRestart::Broken,
-        Some("ended") => OnRestart::Ended,
-        Some("reset") => OnRestart::Reset,
-        Some("keep") => OnRestart::Keep,
-        _ => {
-            report.error(Code::Shape, &node.span, "`on_restart` is `broken`, `ended`, `reset` or `keep`");
-            default
-        }
-    });
+    let on_restart = on_restart.unwrap_or(default);
     if report.diagnostics[before..].iter().any(crate::Diagnostic::is_error) {
         return None;
     }
@@ -299,6 +293,8 @@ pub(crate) fn compile<'n>(
         digest: fnv(&meaning),
         line,
     };
+    lint::cost::warn_memory(&rule, max_keys_node, report);
+    lint::cost::warn_quiet(&rule, quiet_node, report);
     Some((rule, declared))
 }
 

@@ -56,6 +56,14 @@ pub fn schema() -> Value {
     })
 }
 
+/// What a field of a map is for, as the schema says it, for use inside a sentence.
+pub(crate) fn about(what: &str, field: &str) -> Option<String> {
+    let shape = SHAPES.iter().find(|shape| shape.what == what)?;
+    let about = shape.fields.iter().find(|known| known.name == field)?.about.trim_end_matches('.');
+    let first = about.chars().next()?;
+    Some(first.to_lowercase().chain(about.chars().skip(1)).collect())
+}
+
 /// The name of a shape's definition.
 fn name(what: &str) -> String {
     match what {

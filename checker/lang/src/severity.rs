@@ -3,7 +3,9 @@ use engine::{Grade, Severity};
 
 use crate::{
     diagnostic::Code,
+    evidence::Evidence,
     fields::{Fields, Report},
+    lint::{self, condition::Constant},
     pattern::{Context, Parsed},
     suggest, template,
     yaml::Node,
@@ -26,12 +28,13 @@ pub(crate) fn severity(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -
 pub(crate) fn grades(
     items: &[Node],
     span: &std::ops::Range<usize>,
-    names: &[(String, &'static str)],
+    evidence: &Evidence<'_>,
     cx: &Context<'_>,
     report: &mut Report<'_>,
 ) -> Option<(Severity, Vec<Grade>)> {
     let mut grades = Vec::new();
     let mut rest = None;
+    let mut said = Vec::new();
     for (place, item) in items.iter().enumerate() {
         let mut fields = Fields::of(item, "severity", report)?;
         let condition = fields.take("where");
@@ -40,7 +43,17 @@ pub(crate) fn grades(
         match condition {
             Some(node) => {
                 let parsed = Parsed::of(node, 0, report)?;
-                let (condition, slots) = template::condition(&parsed, names, cx.params, report)?;
+                let holds = lint::condition::constant(&parsed);
+                if said.contains(&node.scalar()) || holds == Some(Constant::Fails) {
+                    let help =
+                        "the first entry whose `where` holds counts: leave this one out, or change its condition";
+                    report.warning(Code::Ungraded, &node.span, "no violation comes to this severity", help);
+                } else if holds == Some(Constant::Holds) {
+                    let help = "leave its `where` out and make it the last one, or change its condition";
+                    report.warning(Code::Ungraded, &node.span, "what follows this severity never counts", help);
+                }
+                said.push(node.scalar());
+                let (condition, slots) = template::condition(&parsed, evidence, cx.params, report)?;
                 grades.extend(is.map(|is| Grade { condition, slots, is }));
             }
             None if place + 1 < items.len() => {

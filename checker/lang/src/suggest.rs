@@ -20,21 +20,23 @@ fn within<'a>(name: &str, allowed: usize, known: impl IntoIterator<Item = &'a st
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance, counting `.`, `_` and `-` as alike.
+/// Levenshtein's distance, counting `.`, `_` and `-` as alike, and two neighbours that changed places as one edit.
 fn distance(a: &str, b: &str) -> usize {
     let fold = |text: &str| -> Vec<char> {
         text.chars().map(|c| if matches!(c, '.' | '_' | '-') { '.' } else { c.to_ascii_lowercase() }).collect()
     };
     let (a, b) = (fold(a), fold(b));
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let mut next = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(x != y)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
+            let replaced = row[j] + usize::from(x != y);
+            let swapped = i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y;
+            let swapped = if swapped { before[j - 1] + 1 } else { usize::MAX };
+            next.push(replaced.min(swapped).min(row[j + 1] + 1).min(next[j] + 1));
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -49,5 +51,6 @@ mod tests {
         assert_eq!(closest("batchid", known), Some("batch.id"));
         assert_eq!(closest("batch_id", known), Some("batch.id"));
         assert_eq!(closest("height", known), None);
+        assert_eq!(closest("kye", ["key", "row"]), Some("key"));
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use event::{Event, Identity, Int, Position, Source, Timestamp, Value};
 
 use crate::{
+    bites,
     diagnostic::{Code, Diagnostic},
     fields::{Fields, Params, Report, text, texts},
     yaml::{self, Node, Yaml},
@@ -74,7 +75,10 @@ pub struct Expectation {
 pub fn read(source: &str, file: &str) -> (Option<Suite>, Vec<Diagnostic>) {
     let mut report = Report { source, file, diagnostics: Vec::new() };
     let document = match yaml::read(source, file) {
-        Ok(document) => document,
+        Ok(mut document) => {
+            bites::mend(&mut document, &mut report);
+            document
+        }
         Err(diagnostic) => return (None, vec![*diagnostic]),
     };
     let suite = suite(&document, &mut report);

@@ -2,6 +2,7 @@
 use engine::{RoleIdx, Type, expr::Expr};
 
 use crate::{
+    bites,
     diagnostic::Code,
     fields::{Params, Report},
     names,
@@ -12,7 +13,10 @@ use crate::{
 /// `true`, `param.x`, or an expression over parameters.
 pub(crate) fn enabled(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> bool {
     match &node.value {
-        Yaml::Text(expression) if !expression.starts_with("param.") || expression.contains(' ') => {
+        Yaml::Text(expression)
+            if bites::boolean(expression).is_none()
+                && (!expression.starts_with("param.") || expression.contains(' ')) =>
+        {
             let Some(parsed) = Parsed::of(node, 0, report) else { return true };
             match constant(&parsed, cx.params) {
                 Ok(value) => value,

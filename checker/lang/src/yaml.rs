@@ -7,7 +7,10 @@ use serde::{
 };
 use serde_saphyr::Spanned;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::{
+    bites,
+    diagnostic::{Code, Diagnostic},
+};
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,43 +65,22 @@ impl Node {
 /// # Errors
 /// What the library says is wrong, with the hints that its words lack.
 pub(crate) fn read(source: &str, file: &str) -> Result<Node, Box<Diagnostic>> {
-    if let Some(at) = tab(source) {
-        let diagnostic = Diagnostic::error(Code::Yaml, "a tab cannot indent YAML", file, source, at..at + 1);
+    if let Some(tab) = bites::tab(source) {
+        let diagnostic = Diagnostic::error(Code::Yaml, "a tab cannot indent YAML", file, source, tab);
         return Err(Box::new(diagnostic.help("indent with spaces, two a level")));
     }
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
         let at = error.location().map_or(0, |location| byte_offset(source, location.line(), location.column()));
-        let message = error.without_snippet().to_string();
-        let first = message.lines().next().unwrap_or_default().to_owned();
+        let said = error.without_snippet().to_string();
+        let begin = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let end = source[at..].find('\n').map_or(source.len(), |length| at + length);
-        let help = if first.contains("tag") || source[at..end].contains("!has") {
-            "a value that begins with `!` is a tag in YAML: put the expression in quotes"
-        } else if first.contains("budget") || first.contains("alias") || first.contains("depth") {
-            "a pack is small: aliases, depth and size are limited"
-        } else if source[at..end].contains('(') && source[at..end].contains(',') {
-            "inside `{ }` YAML splits at commas: write the map in block style, or put the expression in quotes"
-        } else {
-            "look at the indentation and the quotes of this line and the one before"
-        };
-        Box::new(Diagnostic::error(Code::Yaml, first, file, source, at..end.max(at)).help(help))
+        let (message, help) = bites::explain(said.lines().next().unwrap_or_default(), &source[begin..end], at - begin);
+        // Of a long line the beginning says enough.
+        let shown = source.floor_char_boundary(end.min(at + 60));
+        Box::new(Diagnostic::error(Code::Yaml, message, file, source, at..shown.max(at)).help(help))
     })?;
     Ok(node(raw, source))
-}
-
-/// The first tab inside a line's indentation.
-fn tab(source: &str) -> Option<usize> {
-    let mut at = 0;
-    for line in source.split_inclusive('\n') {
-        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-        if let Some(tab) = line[..indent].find('\t')
-            && !line.trim().is_empty()
-        {
-            return Some(at + tab);
-        }
-        at += line.len();
-    }
-    None
 }
 
 /// Line and column, both from 1 and in characters, as a byte offset.

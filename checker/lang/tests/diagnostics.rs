@@ -31,14 +31,14 @@ fn check_fact(fact: &str, condition: &str, told: Expect) {
 fn mistakes_in_facts_are_explained() {
     check_fact(
         "  wrong:\n    key: [who]\n    set_by: a.set\n",
-        "true",
+        "has(who)",
         expect![[r#"
             I102 `k`: this fact has neither `value` nor `row` (give `value: attribute` for one value per key, or `row: [column]` where many may hold)
         "#]],
     );
     check_fact(
         "  wrong:\n    row: [who]\n    set_by: a.set\n    value: height\n    keep: max\n",
-        "true",
+        "has(who)",
         expect![[r#"
             I103 `height`: a relation has no `value`: its rows are all it says (leave `row` out for one value per key, or make the value a column of it)
             I103 `max`: a relation keeps every row: `keep` is for one value per key
@@ -46,42 +46,42 @@ fn mistakes_in_facts_are_explained() {
     );
     check_fact(
         "  wrong:\n    key: [who]\n    value: height\n",
-        "true",
+        "has(who)",
         expect![[r#"
         I102 `k`: this fact has no `set_by` (name the event that sets it, or give `is:` with an expression over other facts)
     "#]],
     );
     check_fact(
         "  wrong:\n    key: [who]\n    is: fact.last(who) + height\n",
-        "true",
+        "has(who)",
         expect![[r#"
         I201 `height`: a computed fact has no event at hand to read `height` from (it may use its key and the time (who, ts), facts and parameters)
     "#]],
     );
     check_fact(
         "  wrong:\n    is: fact.later()\n  later:\n    set_by: a.set\n    value: height\n",
-        "true",
+        "has(who)",
         expect![[r#"
         I201 `fact.later()`: there is no fact `later` (declare it under `facts:`; a computed fact may ask those above it)
     "#]],
     );
     check_fact(
         "  wrong:\n    key: [who]\n    is: fact.last(who)\n    set_by: a.set\n",
-        "true",
+        "has(who)",
         expect![[r#"
         I103 `a.set`: a computed fact is not kept from events (beside `is` it has only `key` and `default`)
     "#]],
     );
     check_fact(
         "  wrong:\n    row: [who]\n    set_by: a.set\n    expires: height\n",
-        "true",
+        "has(who)",
         expect![[r#"
             I202 `height`: `expires` needs an instant or a duration, this is an integer (write `duration("500ms")`, or `timestamp(0) + expiry_usecs * duration("1us")`)
         "#]],
     );
     check_fact(
         "  wrong:\n    row: [who]\n    key: [who]\n    set_by: a.set\n",
-        "true",
+        "has(who)",
         expect![[r#"
         I106 `row: [who]`: `who` is a column of this fact already
     "#]],
@@ -161,8 +161,8 @@ fn mistakes_in_derived_events_are_explained() {
     derive(
         "  b.made:\n    from:\n      component: x\n    set:\n      who: who\n",
         expect![[r#"
-        I102 `c`: this pattern has no `event`
-    "#]],
+            I102 `c`: this pattern has no `event` (add `event: …`: the name, a glob, or a list of them)
+        "#]],
     );
     derive(
         "  b.made:\n    from:\n      body: 'made {who} {}{x}'\n",

@@ -73,8 +73,8 @@ fn mistakes_in_monotonic_are_explained() {
     check(
         "monotonic:\n  event: job.started\n  value: size",
         expect![[r#"
-        I102 18:7 `e`: this monotonic has no `order`
-    "#]],
+            I102 18:7 `e`: this monotonic has no `order` (add `order: …`: how it moves)
+        "#]],
     );
     check(
         "monotonic:\n  event: job.started\n  value: size\n  order: increasing\n  by: sequence",
@@ -114,8 +114,8 @@ fn mistakes_in_state_machines_are_explained() {
     check(
         &machine("  transitions:\n    new: []"),
         expect![[r#"
-        I102 18:7 `e`: this state_machine has no `initial`
-    "#]],
+            I102 18:7 `e`: this state_machine has no `initial` (add `initial: …`: the first state, or `any`)
+        "#]],
     );
     check(
         "state_machine:\n  event: job.done\n  state: names\n  initial: any\n  transitions:\n    a: []",
@@ -127,6 +127,7 @@ fn mistakes_in_state_machines_are_explained() {
         "state_machine:\n  event: job.state\n  state:\n    on_: job.started\n    off: job.done\n  initial: on_\n  transitions:\n    on_: [off]",
         expect![[r#"
             I103 18:14 `job.state`: `event` and a map of patterns under `state` are alternatives (with `event`, `state` is an expression that yields the state's name)
+            W306 21:9 `off`: nothing leads out of `off`, and it is not terminal (list what follows it, or write `off: []` if nothing does, or `terminal: [off]` if it cannot even happen twice)
         "#]],
     );
 }
@@ -161,8 +162,8 @@ fn mistakes_in_orders_and_sequences_are_explained() {
     check(
         "sequence:\n  steps:\n    - job.started\n    - job.done",
         expect![[r#"
-        I102 18:7 `s`: this sequence has no `within`
-    "#]],
+            I102 18:7 `s`: this sequence has no `within` (add `within: …`: from the first to the last)
+        "#]],
     );
     check(
         "sequence:\n  steps:\n    - not: job.done\n    - job.started\n    - job.done\n  within: 5s",
@@ -209,8 +210,8 @@ fn mistakes_in_exclusive_are_explained() {
     check(
         "exclusive:\n  enter: job.started\n  holder: node",
         expect![[r#"
-        I102 18:7 `e`: this exclusive has no `exit`
-    "#]],
+            I102 18:7 `e`: this exclusive has no `exit` (add `exit: …`: ends)
+        "#]],
     );
 }
 
@@ -243,8 +244,8 @@ fn mistakes_about_members_of_a_group_are_explained() {
     check(
         &each("{as: node}", n),
         expect![[r#"
-        I102 18:13 `{`: this each has no `in`
-    "#]],
+            I102 18:13 `{`: this each has no `in` (add `in: …`: a list of members)
+        "#]],
     );
     check(
         &each("{in: '[1]', as: worker}", "    n:\n      first: size\n      of: job.started"),
@@ -264,14 +265,14 @@ fn mistakes_in_emits_are_explained() {
     check(
         &emits("{on: often, event: job.lost}"),
         expect![[r#"
-        I103 18:17 `often`: `on` is `violated`, or `resolved` when a level has recovered
-    "#]],
+            I103 18:17 `often`: `on` is `violated` or `resolved`
+        "#]],
     );
     check(
         &emits("{event: job.lost}"),
         expect![[r#"
-        I102 18:12 `{`: this emits has no `on`
-    "#]],
+            I102 18:12 `{`: this emits has no `on` (add `on: …`: what makes it)
+        "#]],
     );
     check(
         &emits("{on: violated, event: job.started}"),

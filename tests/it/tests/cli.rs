@@ -126,13 +126,31 @@ fn serve_does_not_start_over_packs_with_mistakes_or_a_taken_port() {
 #[test]
 fn shipped_packs_are_clean_and_their_tests_pass() {
     let ran = invar(&["check", "rules/"], b"").expect(0);
-    assert!(ran.stdout.contains("no mistakes"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("no mistakes, no warnings"), "{}{}", ran.stdout, ran.stderr);
     let ran = invar(&["test", "rules/"], b"").expect(0);
     let (_, counts) = ran.stdout.trim().rsplit_once(": ").unwrap();
     let passed: u32 = counts.split(' ').next().unwrap().parse().unwrap();
     assert!(counts.ends_with("passed, 0 failed") && passed > 50, "{}", ran.stdout);
     let listed = invar(&["test", "--verbose", "rules/"], b"").expect(0).stdout;
     assert_eq!(listed.lines().filter(|line| line.starts_with("ok ")).count(), passed as usize);
+}
+
+#[test]
+fn check_draws_mistakes_and_warnings_and_fails_for_mistakes_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let pack = folder.path().join("shop.yaml");
+    let shop = |condition: &str| {
+        let events = "events:\n  batch.lost:\n    batch: string\n";
+        let rule = format!("- id: r\n  key: [node]\n  never:\n    event: batch.lost\n    where: {condition}\n");
+        fs::write(&pack, format!("pack: shop\n{events}rules:\n{rule}")).unwrap();
+        invar(&["check", pack.to_str().unwrap()], b"")
+    };
+    let ran = shop("!has(batch)").expect(1);
+    assert!(ran.stderr.contains("10 |     where: !has(batch)\n   |            ^^^^^^^^^^^"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("= help: put all of it in quotes: `where: \"!has(batch)\"`"), "{}", ran.stderr);
+    let ran = shop("batch != \"a\" || batch != \"b\"").expect(0);
+    assert!(ran.stderr.contains("warning[W309]: this condition always holds"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("no mistakes, 1 warning"), "{}", ran.stdout);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     diagnostic::Code,
     fact::Known,
     fields::{Fields, Params, Report},
-    names,
+    lint, names,
     pattern::{Context, Layout, Parsed},
     rule::{Roles, TERMS},
     suggest,
@@ -292,6 +292,7 @@ impl<'n> Draft<'n> for Written<'n> {
                 offset: *offset,
             });
         }
+        lint::condition::warn(&self.assert, report);
         let names: Vec<(&str, Type)> = terms.iter().map(|term| term.name.as_str()).zip(types).collect();
         let figures =
             Figures::of(&names, key, self.each.as_ref().map(|each| each.name.as_str()), &self.params, &self.facts);

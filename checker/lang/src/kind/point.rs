@@ -5,6 +5,7 @@ use super::{Complete, Draft};
 use crate::{
     expected,
     fields::{Fields, Report},
+    lint,
     pattern::{Context, Layout, Parsed},
     rule::Roles,
     yaml::Node,
@@ -47,6 +48,7 @@ impl<'n> Draft<'n> for Always<'n> {
     fn finish(self: Box<Self>, layout: &Layout<'_, 'n>, _: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
         let (assert, kind) = layout.late(self.of as usize, &self.assert, report)?;
         expected::condition(&self.assert, kind, report);
+        lint::condition::warn(&self.assert, report);
         Some(Kind::Always { of: self.of, assert })
     }
 }

@@ -153,6 +153,9 @@ pub(super) fn read<'n>(
         unreachable(&states.all, initial, transitions.map_or(&span, |node| &node.span), report);
     }
     if by_pattern {
+        stuck(&states.all, entries(transitions, "transitions", report), state, report);
+    }
+    if by_pattern {
         let read = StateRead::Roles(by_role);
         return Some(Box::new(Complete(Kind::StateMachine { read, initial, states: states.all })));
     }
@@ -177,6 +180,24 @@ fn unreachable(states: &[MachineState], initial: u16, span: &std::ops::Range<usi
                 &start(span),
                 format!("no transitions lead from `{}` to `{}`", states[initial as usize].name, state.name),
                 "list a transition to it, or leave it out",
+            );
+        }
+    }
+}
+
+/// Warns of states that no transitions were thought of: where none is meant, an empty list or `terminal` says so.
+fn stuck(states: &[MachineState], listed: &[(Key, Node)], declared: Option<&Node>, report: &mut Report<'_>) {
+    for (key, _) in entries(declared, "state", report) {
+        let named = listed.iter().any(|(from, _)| from.name == key.name);
+        if states.iter().any(|state| state.name == key.name && !state.terminal && !named) {
+            report.warning(
+                Code::Stuck,
+                &key.span,
+                format!("nothing leads out of `{}`, and it is not terminal", key.name),
+                format!(
+                    "list what follows it, or write `{0}: []` if nothing does, or `terminal: [{0}]` if it cannot even happen twice",
+                    key.name
+                ),
             );
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     diagnostic::Code,
     fields::Report,
     names::{self, Problem, Variable},
-    syntax,
+    suggest, syntax,
 };
 
 /// Which slots a set of roles lays out, and what its expressions become.
@@ -194,7 +194,12 @@ impl Layout<'_, '_> {
         for (name, span) in written.key.iter().flatten() {
             let bare = name.trim_end_matches('?');
             if bare != "network" && !key.iter().any(|part| part.name == bare) {
-                report.error(Code::Key, span, format!("`{name}` is not a part of the key"));
+                let parts = || key.iter().map(|part| part.name.as_str());
+                let help = match suggest::closest(bare, parts()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("the key has: {}", parts().collect::<Vec<_>>().join(", ")),
+                };
+                report.error_help(Code::Key, span, format!("`{name}` is not a part of the key"), help);
             }
         }
         let key = key.iter().map(|part| self.key_part(written, part, &mut names, report)).collect();
@@ -235,9 +240,11 @@ impl Layout<'_, '_> {
                     return Some(Expr::Slot(u16::MAX));
                 }
                 let message = format!("this event can never supply `{}`, a part of the key", part.name);
-                let help = problem.help.unwrap_or_else(|| {
-                    format!("give it with `let`, leave it out with a shorter `key: […]`, or write `{}?` if it may be absent", part.name)
-                });
+                let otherwise = format!(
+                    "give it with `let`, leave it out with a shorter `key: […]`, or write `{}?` if it may be absent",
+                    part.name
+                );
+                let help = problem.help.map_or(otherwise.clone(), |known| format!("{known}; {otherwise}"));
                 report.error_help(Code::Key, &written.name_span, message, help);
                 None
             }
