@@ -60,6 +60,11 @@ const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
         "a height that is decided before a peer has sent the blobs back is decided without them",
     ),
     (
+        Fault::UltramarineReplyBeforeProposal,
+        &["ULT-24"],
+        "a height whose commit crashed the node is synced once more, and its blobs, marked as decided, begin anew",
+    ),
+    (
         Fault::UltramarineWrongRound,
         &["ULT-I2", "ULT-I7a"],
         "what is kept under another round is not found when a peer asks for the height",

@@ -376,11 +376,11 @@ faults! {
     /// The server sends half of each package.
     UltramarineBadPackages = "ultramarine.bad-packages",
         "a server sends packages that cannot be decoded",
-        breaks ["ULT-9b"], within 60;
+        breaks ["ULT-9b"], within 90;
     /// A byte of each blob that the server sends is wrong.
     UltramarineCorruptBlobs = "ultramarine.corrupt-blobs",
-        "a server sends blobs that fail verification",
-        breaks ["ULT-9b"], within 120;
+        "a server damages what it sends: blobs fail verification, packages without any cannot be read",
+        breaks ["ULT-9b"], within 90;
     /// The server sends a megabyte of nothing with each package.
     UltramarinePackageBloated = "ultramarine.package-bloated",
         "a server sends packages of more than a megabyte",

@@ -75,7 +75,9 @@ async fn answer(
     if on(Fault::UltramarinePackageBloated) {
         bytes.resize(bytes.len() + BLOAT_BYTES, b' ');
     }
-    if on(Fault::UltramarineBadPackages) {
+    // What has no blobs is damaged otherwise.
+    let without_blobs = on(Fault::UltramarineCorruptBlobs) && expected == 0;
+    if on(Fault::UltramarineBadPackages) || without_blobs {
         bytes.truncate(bytes.len() / 2);
     }
     let served = Served {
