@@ -3,7 +3,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{BodyTemplate, Glob, expr::Expr};
 
-/// Index of a role in [`Rule::roles`].
+/// Index of a role in [`crate::Rule::roles`].
 pub type RoleIdx = u8;
 
 /// How many roles a rule may have.

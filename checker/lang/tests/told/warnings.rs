@@ -196,7 +196,7 @@ fn more_memory_than_is_sensible() {
     of_rule(
         &count(1_000_000),
         &expect![[r#"
-            warning[W310]: 1000000 keys of about 64709 bytes may come to 60 GiB
+            warning[W310]: 1000000 keys of about 64700 bytes may come to 60 GiB
               --> shop.yaml:15:15
                |
             15 |     max_keys: 1000000
@@ -209,7 +209,7 @@ fn more_memory_than_is_sensible() {
     of_rule(
         &format!("    max_keys: 100000000\n    forget_after: 30d\n{}", response("")),
         &expect![[r#"
-            warning[W310]: 100000000 keys of about 709 bytes may come to 66 GiB
+            warning[W310]: 100000000 keys of about 700 bytes may come to 65 GiB
               --> shop.yaml:15:15
                |
             15 |     max_keys: 100000000
