@@ -25,18 +25,14 @@ pub(crate) struct Known {
 
 /// The breakers of a pack as they are written.
 pub(crate) fn written(nodes: &[Node]) -> Vec<Known> {
-    let field = |node: &Node, name: &str| match &node.value {
-        Yaml::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value.clone()),
-        _ => None,
-    };
-    let all = |node: Option<Node>| match node {
+    let all = |node: Option<&Node>| match node {
         Some(Node { value: Yaml::List(items), .. }) => items.iter().filter_map(Node::scalar).collect(),
         Some(one) => one.scalar().into_iter().collect(),
         None => Vec::new(),
     };
     let known = nodes.iter().filter_map(|node| {
-        let trips = field(node, "trip").and_then(|trip| field(&trip, "rules"));
-        Some(Known { id: field(node, "id")?.scalar()?, per: all(field(node, "per")), trips: all(trips) })
+        let trips = node.field("trip").and_then(|trip| trip.field("rules"));
+        Some(Known { id: node.field("id")?.scalar()?, per: all(node.field("per")), trips: all(trips) })
     });
     known.collect()
 }

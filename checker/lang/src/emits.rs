@@ -37,18 +37,13 @@ pub(crate) fn is_built_in(name: &str) -> bool {
 
 /// The events that a rule makes as it is written, for those who would build on it too early.
 pub(crate) fn written(rule: &Node) -> Vec<(String, String)> {
-    let field = |node: &Node, name: &str| match &node.value {
-        Yaml::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value.clone()),
-        _ => None,
+    let id = rule.field("id").and_then(Node::scalar).unwrap_or_default();
+    let items = match rule.field("emits") {
+        Some(Node { value: Yaml::List(items), .. }) => items.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
     };
-    let id = field(rule, "id").and_then(|id| id.scalar()).unwrap_or_default();
-    let emits = field(rule, "emits");
-    let items = match &emits {
-        Some(Node { value: Yaml::List(items), .. }) => items.clone(),
-        Some(one) => vec![one.clone()],
-        None => Vec::new(),
-    };
-    let events = items.iter().filter_map(|item| field(item, "event")?.scalar());
+    let events = items.iter().filter_map(|item| item.field("event")?.scalar());
     events.map(|event| (event, id.clone())).collect()
 }
 

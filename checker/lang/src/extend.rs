@@ -45,7 +45,7 @@ pub fn extends(source: &str) -> Option<String> {
 #[must_use]
 pub fn pack_name(source: &str) -> Option<String> {
     let first = documents(source).into_iter().next()?;
-    field(&read(source, &first, "").ok()?, "pack")?.scalar()
+    read(source, &first, "").ok()?.field("pack")?.scalar()
 }
 
 /// A pack's text followed by an override's, and where in it that begins.
@@ -94,7 +94,7 @@ pub(crate) fn read(source: &str, document: &Range<usize>, file: &str) -> Result<
 /// Lays an override over a pack's tree.
 pub(crate) fn apply(pack: &mut Node, overrides: &Node, report: &mut Report<'_>) {
     let Some(mut fields) = Fields::of(overrides, "override", report) else { return };
-    let own = field(pack, "pack").and_then(|node| node.scalar()).unwrap_or_default();
+    let own = pack.field("pack").and_then(|node| node.scalar()).unwrap_or_default();
     if let Some(node) = fields.need("extends", report)
         && let Some(name) = text(node, report)
         && name != own
@@ -116,13 +116,6 @@ pub(crate) fn apply(pack: &mut Node, overrides: &Node, report: &mut Report<'_>) 
     }
 }
 
-fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-    match &node.value {
-        Yaml::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
-        _ => None,
-    }
-}
-
 fn field_mut<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Node> {
     match &mut node.value {
         Yaml::Map(entries) => entries.iter_mut().find(|(key, _)| key.name == name).map(|(_, value)| value),
@@ -136,7 +129,7 @@ fn values(pack: &mut Node, node: &Node, report: &mut Report<'_>) {
         report.error(Code::Shape, &node.span, format!("`params` is a map of names, this is {}", node.shape()));
         return;
     };
-    let known: Vec<String> = match field(pack, "params").map(|params| &params.value) {
+    let known: Vec<String> = match pack.field("params").map(|params| &params.value) {
         Some(Yaml::Map(params)) => params.iter().map(|(key, _)| key.name.clone()).collect(),
         _ => Vec::new(),
     };
@@ -164,8 +157,8 @@ fn entries(pack: &mut Node, section: &str, what: &'static str, allowed: &[&str],
         report.error_help(Code::Shape, &node.span, message, "begin each entry with `- id: …`");
         return;
     };
-    let known: Vec<String> = match field(pack, section).map(|node| &node.value) {
-        Some(Yaml::List(own)) => own.iter().filter_map(|entry| field(entry, "id")).filter_map(Node::scalar).collect(),
+    let known: Vec<String> = match pack.field(section).map(|node| &node.value) {
+        Some(Yaml::List(own)) => own.iter().filter_map(|entry| entry.field("id")).filter_map(Node::scalar).collect(),
         _ => Vec::new(),
     };
     for item in items {
@@ -173,7 +166,7 @@ fn entries(pack: &mut Node, section: &str, what: &'static str, allowed: &[&str],
             report.error(Code::Shape, &item.span, format!("a {what} is a map, this is {}", item.shape()));
             continue;
         };
-        let Some(id) = field(item, "id").filter(|id| id.scalar().is_some()) else {
+        let Some(id) = item.field("id").filter(|id| id.scalar().is_some()) else {
             let start = item.span.start..item.span.start + 1;
             report.error(Code::MissingField, &start, format!("this {what} has no `id`"));
             continue;
@@ -181,7 +174,7 @@ fn entries(pack: &mut Node, section: &str, what: &'static str, allowed: &[&str],
         let name = id.scalar().unwrap_or_default();
         let place = match field_mut(pack, section).map(|node| &mut node.value) {
             Some(Yaml::List(own)) => {
-                own.iter_mut().find(|entry| field(entry, "id").and_then(Node::scalar).as_deref() == Some(name.as_str()))
+                own.iter_mut().find(|entry| entry.field("id").and_then(Node::scalar).as_deref() == Some(name.as_str()))
             }
             _ => None,
         };

@@ -38,6 +38,14 @@ pub(crate) struct Key {
 }
 
 impl Node {
+    /// The value under a name; none where it has none, or is no map.
+    pub(crate) fn field(&self, name: &str) -> Option<&Node> {
+        match &self.value {
+            Yaml::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
     /// What kind of value it is, for people.
     pub(crate) fn shape(&self) -> &'static str {
         match self.value {

@@ -14,7 +14,7 @@ const BYTES_MAX: u64 = 1 << 30;
 /// Shows a warm-up what came before a frame. What cannot be read is not shown, and said.
 pub(crate) fn show(journal: &Journal, before: u64, warm: &mut WarmUp) {
     let started = Instant::now();
-    warm.begin_at(newest(journal));
+    warm.begin_at(newest(journal, before));
     let from = warm.from();
     let range =
         ScanRange { frames: 0..=before.saturating_sub(1), arrived: from..=Timestamp::MAX, order: Order::OldestFirst };
@@ -40,10 +40,12 @@ pub(crate) fn show(journal: &Journal, before: u64, warm: &mut WarmUp) {
     tracing::info!(%from, events, took_ms, "new rules were shown what came before them");
 }
 
-/// From when on the journal has everything, in segments that are not too much to read.
-fn newest(journal: &Journal) -> Timestamp {
+/// From when on the journal has everything that came before a frame, in segments that are not too much to read. What came
+/// after the frame does not count: a restart that judges it again must show the same.
+fn newest(journal: &Journal, before: u64) -> Timestamp {
     let mut bytes = 0;
-    let segments = journal.segments();
+    let mut segments = journal.segments();
+    segments.retain(|segment| segment.first_frame < before);
     let newest = segments.iter().rev().take_while(|segment| {
         bytes += segment.bytes;
         bytes <= BYTES_MAX

@@ -191,12 +191,14 @@ impl Ctx<'_> {
             return false;
         }
         let node = self.node().map(|(network, node)| self.sources.find_node(network, node));
-        let began = match &node {
-            Some(node) => node.map(|state| state.first_ts),
-            None => self.sources.nodes.iter().map(|state| state.first_ts).min(),
-        };
-        if from.max(began.unwrap_or_default()) < self.since && ts.since(self.since) <= self.rule.forget_after {
-            return true;
+        if self.since > Timestamp::ZERO && ts.since(self.since) <= self.rule.forget_after {
+            let began = match &node {
+                Some(node) => node.map(|state| state.first_ts),
+                None => self.sources.nodes.iter().map(|state| state.first_ts).min(),
+            };
+            if from.max(began.unwrap_or_default()) < self.since {
+                return true;
+            }
         }
         let settle = self.rule.settle.unwrap_or(self.timing.settle);
         node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
