@@ -429,6 +429,8 @@ impl Engine {
         said: &mut Said,
     ) {
         let (world, partitions) = self.world(completing);
+        partitions.iter_mut().for_each(Partition::guess);
+        core::hint::black_box(partitions.iter().map(Partition::look).sum::<usize>());
         for partition in partitions {
             partition.advance(&world, stratum, interruptions, to, said);
         }

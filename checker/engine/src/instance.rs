@@ -72,6 +72,11 @@ impl Instance {
         }
     }
 
+    /// Reads a little from everywhere that the work on it needs first.
+    pub(crate) fn look(&self) -> usize {
+        self.key.len() + self.marks.len() + self.findings.len() + self.now.look()
+    }
+
     /// Marks what it is before it does something at `ts`. Returns whether it did nothing else in that epoch.
     pub(crate) fn mark(&mut self, epochs: &Epochs, ts: Timestamp) -> Option<Epoch> {
         let epoch = epochs.of(ts);

@@ -76,7 +76,7 @@ impl Partition {
         let from = self.keys.len();
         self.keys.extend_from_slice(key.of(keys));
         let key = KeyAt::since(from, &self.keys);
-        self.gone.push(Addressed { touch, rule, key });
+        self.gone.push(Addressed { touch, rule, key, guess: None });
     }
 
     /// Takes a touch; `late`: the frontier has already passed it.
@@ -91,7 +91,23 @@ impl Partition {
                 KeyAt::since(from, &self.keys)
             }
         };
-        to.push(Addressed { touch, rule, key });
+        to.push(Addressed { touch, rule, key, guess: None });
+    }
+
+    /// Guesses where the instances are whose touches wait, so that what is looked up is at hand when it is needed. That
+    /// goes much faster for many at once than for each in its turn: the processor fetches them side by side.
+    pub(crate) fn guess(&mut self) {
+        for addressed in &mut self.waiting {
+            if let Some(table) = self.tables.get(addressed.rule as usize) {
+                addressed.guess = table.guess(addressed.key.hash);
+            }
+        }
+    }
+
+    /// Looks at the instances that were guessed.
+    pub(crate) fn look(&self) -> usize {
+        let look = |addressed: &Addressed| Some(self.tables.get(addressed.rule as usize)?.look(addressed.guess?));
+        self.waiting.iter().filter_map(look).sum()
     }
 
     /// How many obligations and levels of a rule are open.
@@ -209,7 +225,7 @@ impl Partition {
         let first = group.first()?;
         let (rule, ts) = (first.rule, first.ts());
         let (key, hash) = (first.key.of(keys), first.key.hash);
-        let slot = match self.tables[rule as usize].find(hash, key) {
+        let slot = match self.tables[rule as usize].find_at(first.guess, hash, key) {
             Some(slot) => slot,
             None => self.open(world, rule, key, hash, world.epochs.of(ts), Some(ts), said),
         };

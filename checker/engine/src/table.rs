@@ -60,7 +60,7 @@ impl Table {
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub(crate) struct Instances {
-    index: HashTable<u32>,
+    index: HashTable<Place>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     generation: u32,
@@ -68,6 +68,13 @@ pub(crate) struct Instances {
     open_at_rest: u64,
     /// Instances by the time of their last touch, which may be later by now. Kept from when there first are too many.
     by_age: Option<BinaryHeap<Reverse<(Timestamp, u32, u32)>>>,
+}
+
+/// Where the instance of a key with this hash is: what is looked for is found without a look at any instance.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u64,
+    slot: u32,
 }
 
 /// Where an instance may be.
@@ -195,19 +202,10 @@ impl From<Stored> for Instances {
                 table.open_at_rest += rest.open();
             }
             if let Some(head) = instance.head() {
-                let slots = &table.slots;
-                table.index.insert_unique(head.hash, slot as u32, |&slot| hash_of(slots, slot));
+                table.index.insert_unique(head.hash, Place { hash: head.hash, slot: slot as u32 }, |place| place.hash);
             }
         }
         table
-    }
-}
-
-fn hash_of(slots: &[Slot], slot: u32) -> u64 {
-    match &slots[slot as usize] {
-        Slot::Empty => 0,
-        Slot::AtWork(instance) => instance.hash,
-        Slot::AtRest(rest) => rest.hash(),
     }
 }
 
@@ -216,13 +214,35 @@ impl Instances {
         self.index.len()
     }
 
+    fn place(&mut self, hash: u64, slot: u32) {
+        self.index.insert_unique(hash, Place { hash, slot }, |place| place.hash);
+    }
+
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        let is_it = |slot: &u32| match &self.slots[*slot as usize] {
-            Slot::Empty => false,
-            Slot::AtWork(instance) => instance.hash == hash && *instance.key == *key,
-            Slot::AtRest(rest) => rest.hash() == hash && rest.key() == key,
-        };
-        self.index.find(hash, is_it).copied()
+        self.index.find(hash, |place| place.hash == hash && self.is_of(place.slot, key)).map(|place| place.slot)
+    }
+
+    fn is_of(&self, slot: u32, key: &[u8]) -> bool {
+        self.slots.get(slot as usize).is_some_and(|slot| !matches!(slot, Slot::Empty) && slot.key() == key)
+    }
+
+    /// Where an instance with that hash is now.
+    pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.find(hash, |place| place.hash == hash).map(|place| place.slot)
+    }
+
+    /// Where the instance is, which was guessed to be in a slot: mostly it still is, and is seen to be.
+    pub(crate) fn find_at(&self, guess: Option<u32>, hash: u64, key: &[u8]) -> Option<u32> {
+        guess.filter(|guess| self.is_of(*guess, key)).or_else(|| self.find(hash, key))
+    }
+
+    /// Looks at what the work on an instance needs first, so that it is at hand then.
+    pub(crate) fn look(&self, slot: u32) -> usize {
+        match self.slots.get(slot as usize) {
+            Some(Slot::AtWork(instance)) => instance.look(),
+            Some(Slot::AtRest(rest)) => rest.0.first().map_or(0, |first| usize::from(*first)),
+            Some(Slot::Empty) | None => 0,
+        }
     }
 
     /// The instance in a slot, at work.
@@ -281,8 +301,7 @@ impl Instances {
                 (self.slots.len() - 1) as u32
             }
         };
-        let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&slot| hash_of(slots, slot));
+        self.place(hash, slot);
         if let Some(by_age) = &mut self.by_age {
             by_age.push(Reverse((Timestamp::ZERO, slot, self.generation)));
         }
@@ -325,7 +344,7 @@ impl Instances {
         if let Slot::AtRest(rest) = &gone {
             self.open_at_rest -= rest.open();
         }
-        if let Ok(entry) = self.index.find_entry(head.hash, |&known| known == slot) {
+        if let Ok(entry) = self.index.find_entry(head.hash, |place| place.slot == slot) {
             entry.remove();
         }
         self.free.push(slot);
@@ -333,8 +352,7 @@ impl Instances {
         if self.index.is_empty() {
             *self = Instances { generation: self.generation, ..Instances::default() };
         } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
-            let slots = &self.slots;
-            self.index.shrink_to(self.index.len() * 2, |&slot| hash_of(slots, slot));
+            self.index.shrink_to(self.index.len() * 2, |place| place.hash);
         }
     }
 

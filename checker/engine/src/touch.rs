@@ -24,6 +24,9 @@ pub(crate) struct Addressed {
     pub(crate) touch: Touch,
     pub(crate) rule: RuleIdx,
     pub(crate) key: KeyAt,
+    /// The slot of its instance, when that was last looked for.
+    #[serde(skip)]
+    pub(crate) guess: Option<u32>,
 }
 
 /// Where an encoded key stands in the memory that keys share on their way.

@@ -361,6 +361,10 @@ impl Count {
         (self.open.len() + self.asleep.len()) as u64 + u64::from(self.onset.is_some())
     }
 
+    pub(super) fn look(&self) -> usize {
+        self.seen.front().map_or(0, |seen| seen.role.into())
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.seen.is_empty() && self.open.is_empty() && self.asleep.is_empty() && self.total == 0 && self.run.is_none()
     }

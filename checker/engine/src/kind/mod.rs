@@ -250,6 +250,16 @@ impl Automaton {
         Automaton { state, mute: None }
     }
 
+    /// Reads a little of what it needs first.
+    pub(crate) fn look(&self) -> usize {
+        match &self.state {
+            State::Response(state) => state.look(),
+            State::Precedence(state) => state.look(),
+            State::Count(state) => state.look(),
+            _ => 0,
+        }
+    }
+
     /// Works off one instant.
     pub(crate) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let admitted: Vec<&Touch>;

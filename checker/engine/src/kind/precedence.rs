@@ -130,6 +130,10 @@ impl Precedence {
         self.lacking.len() as u64
     }
 
+    pub(super) fn look(&self) -> usize {
+        self.supports.iter().map(|supports| supports.look()).sum()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.since.is_none() && self.lacking.is_empty() && self.supports.iter().all(Supports::is_empty)
     }

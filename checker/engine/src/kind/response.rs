@@ -476,6 +476,10 @@ impl Response {
         (self.pending.len() + self.asleep.len()) as u64
     }
 
+    pub(super) fn look(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.asleep.is_empty() && self.overdue.is_empty() && self.early.is_empty()
     }

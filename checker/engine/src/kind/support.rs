@@ -67,6 +67,10 @@ impl Supports {
         self.0.retain(|seen| seen.at.ts >= ts);
     }
 
+    pub(super) fn look(&self) -> usize {
+        self.0.back().map_or(0, |seen| seen.role.into())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
