@@ -28,7 +28,7 @@ impl Engine {
         }
         if (!self.offline || self.recalls.is_some()) && row.ts > row.arrived.plus(self.timing.future) {
             self.state.census.future += 1;
-            self.state.sources.missed(row.source, row.ts, Unknown::Future);
+            self.state.sources.missed(row.source, row.name, row.ts, Unknown::Future);
             return;
         }
         self.state.last_ts = self.state.last_ts.max(row.ts);
@@ -51,12 +51,17 @@ impl Engine {
         if row.ts < self.state.judged_to {
             if row.ts < self.floor() {
                 self.state.census.too_late += 1;
-                self.state.sources.missed(row.source, row.ts, Unknown::TooLate);
+                self.state.sources.missed(row.source, row.name, row.ts, Unknown::TooLate);
                 return;
             }
             self.state.census.late += 1;
         }
         self.arrive(row, 0);
+    }
+
+    /// Notes that an event of a node was refused when it came: what misses it is unknown, not violated.
+    pub fn refused(&mut self, network: &str, node: &str, event: &str, ts: Timestamp) {
+        self.state.sources.refused(network, node, event, ts);
     }
 
     /// Has a row, or an event derived from one, play the parts that it plays at once, and keeps it for the others until the

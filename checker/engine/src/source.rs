@@ -8,7 +8,10 @@ use core::time::Duration;
 use event::Timestamp;
 use hashbrown::{Equivalent, HashMap};
 
-use crate::verdict::{EventRef, Unknown};
+use crate::{
+    gap::Gaps,
+    verdict::{EventRef, Unknown},
+};
 
 /// The numbers of time-keeping, with the defaults people can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,20 +149,10 @@ pub(crate) struct NodeState {
     pub(crate) last_ts: Timestamp,
     /// Sources that lag too far behind to be waited for may have more to say from here on.
     pub(crate) complete_to: Timestamp,
-    /// Times of events that were not judged, and why; the latest ones.
-    gaps: VecDeque<(Timestamp, Unknown)>,
+    /// Its events that were not judged.
+    pub(crate) gaps: Gaps,
     /// The first event of each process, by time.
     processes: Vec<(EventRef, String)>,
-}
-
-/// How many gaps of a node are remembered.
-const GAPS_MAX: usize = 256;
-
-impl NodeState {
-    /// Why something of the node between these times, both included, may never have been judged.
-    pub(crate) fn gap(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        self.gaps.iter().find(|(ts, _)| from <= *ts && *ts <= to).map(|(_, why)| *why)
-    }
 }
 
 /// The time after Invar itself was away, in which senders deliver what they kept for it.
@@ -295,13 +288,19 @@ impl Sources {
     }
 
     /// Notes that an event of `source` is not judged.
-    pub(crate) fn missed(&mut self, source: SourceIdx, ts: Timestamp, why: Unknown) {
+    pub(crate) fn missed(&mut self, source: SourceIdx, event: &str, ts: Timestamp, why: Unknown) {
         let Some(state) = self.states.get(source as usize) else { return };
-        let Some(node) = self.nodes.get_mut(state.node_idx as usize) else { return };
-        if node.gaps.len() == GAPS_MAX {
-            node.gaps.pop_front();
+        if let Some(node) = self.nodes.get_mut(state.node_idx as usize) {
+            node.gaps.note(event, ts, why);
         }
-        node.gaps.push_back((ts, why));
+    }
+
+    /// Notes that a record of a node was refused. What never had a record taken is not known.
+    pub(crate) fn refused(&mut self, network: &str, node: &str, event: &str, ts: Timestamp) {
+        let number = self.node_by_name.get(&NodeName(network, node));
+        if let Some(node) = number.and_then(|&number| self.nodes.get_mut(number as usize)) {
+            node.gaps.note(event, ts, Unknown::Refused);
+        }
     }
 
     /// Notes that Invar was away, or never there, until `arrived`.

@@ -95,6 +95,8 @@ pub enum Unknown {
     TooLate,
     /// An event of that node came with a time too far ahead to be judged, and may have been the one.
     Future,
+    /// A record of that node was refused when it came, and may have been the one.
+    Refused,
 }
 
 impl Unknown {
@@ -111,6 +113,7 @@ impl Unknown {
             Unknown::Lagging => "source lagging",
             Unknown::TooLate => "event too late",
             Unknown::Future => "event from the future",
+            Unknown::Refused => "record refused",
         }
     }
 }

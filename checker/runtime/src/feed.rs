@@ -39,8 +39,8 @@ impl Feeder {
         self.whole = groups;
     }
 
-    /// Feeds all events of a request that came at `arrived` and stands at `at`. Returns how many there were; a body that
-    /// turns out to be malformed is fed up to the damage.
+    /// Feeds all events of a request that came at `arrived` and stands at `at`, and tells of those that were refused.
+    /// Returns how many were fed; a body that turns out to be malformed is fed up to the damage.
     pub fn request(
         &mut self,
         engine: &mut Engine,
@@ -65,6 +65,11 @@ impl Feeder {
             self.record(engine, record, arrived, at, &mut occurrences);
             fed += 1;
         });
+        if !refused.is_empty() {
+            let _ = wire::walk_refused(signal, body, refused, &mut scratch, |record| {
+                engine.refused(record.network(), record.node(), record.name(), record.ts(arrived));
+            });
+        }
         self.scratch = scratch;
         match self.whole.contains(&group) {
             true => {

@@ -77,8 +77,9 @@ pub(crate) async fn ingest(
     tracing::Span::current().record("events", events);
     counters.warn(&warnings);
 
+    // What was refused is kept, too: the verdicts that miss it must know.
     if let Some(signal) = signal
-        && events > 0
+        && (events > 0 || rejected > 0)
     {
         let batch = Batch { signal, body: body.clone(), events, refused, sender: origin.sender.clone() };
         app.sink().append(batch).await.inspect_err(|error| {

@@ -24,4 +24,4 @@ pub use limits::{Limits, Signal};
 pub use malformed::{Fault, Malformed};
 pub use record::Record;
 pub use refused::Refused;
-pub use walk::{Scratch, walk};
+pub use walk::{Scratch, walk, walk_refused};

@@ -38,11 +38,37 @@ pub fn walk<'a>(
     body: &'a [u8],
     refused: &Refused,
     scratch: &mut Scratch,
+    visit: impl FnMut(&Record<'a, '_>),
+) -> Result<(), Fault> {
+    walk_those(signal, body, refused, false, scratch, visit)
+}
+
+/// Visits every event of a request that was refused: what is said of it may be whatever made it so.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_refused<'a>(
+    signal: Signal,
+    body: &'a [u8],
+    refused: &Refused,
+    scratch: &mut Scratch,
+    visit: impl FnMut(&Record<'a, '_>),
+) -> Result<(), Fault> {
+    walk_those(signal, body, refused, true, scratch, visit)
+}
+
+fn walk_those<'a>(
+    signal: Signal,
+    body: &'a [u8],
+    refused: &Refused,
+    visits_refused: bool,
+    scratch: &mut Scratch,
     mut visit: impl FnMut(&Record<'a, '_>),
 ) -> Result<(), Fault> {
     let mut walk = Walk {
         signal,
         refused,
+        visits_refused,
         index: 0,
         attrs: recycle(std::mem::take(&mut scratch.attrs)),
         resource: Resource { attrs: recycle(std::mem::take(&mut scratch.resource)), ..Resource::default() },
@@ -56,6 +82,8 @@ pub fn walk<'a>(
 struct Walk<'a, 'r> {
     signal: Signal,
     refused: &'r Refused,
+    /// Whether those that were refused are visited, or those that were not.
+    visits_refused: bool,
     index: u32,
     attrs: Vec<Attribute<'a>>,
     resource: Resource<'a>,
@@ -115,7 +143,7 @@ impl<'a> Walk<'a, '_> {
     fn log(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
         let index = self.index;
         self.index += 1;
-        if self.refused.contains(index) {
+        if !self.visits(index) {
             return Ok(());
         }
         self.attrs.clear();
@@ -173,7 +201,7 @@ impl<'a> Walk<'a, '_> {
         self.attrs.push(Attribute::said("span.duration", Any::Int(end.saturating_sub(start).cast_signed())));
         self.attrs.push(Attribute::said("span.status", Any::Str(status)));
         record.time = end;
-        if !self.refused.contains(record.index) {
+        if self.visits(record.index) {
             visit(&record.of(self));
         }
         for field in Reader::new(message) {
@@ -211,10 +239,14 @@ impl<'a> Walk<'a, '_> {
                 _ => {}
             }
         }
-        if !self.refused.contains(record.index) {
+        if self.visits(record.index) {
             visit(&record.of(self));
         }
         Ok(())
+    }
+
+    fn visits(&self, index: u32) -> bool {
+        self.refused.contains(index) == self.visits_refused
     }
 
     fn blank(&self, index: u32, scope: &'a str) -> Blank<'a> {

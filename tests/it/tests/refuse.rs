@@ -128,6 +128,51 @@ async fn records_that_cannot_be_taken_are_refused_singly() {
     invar.stop().await;
 }
 
+/// A rule whose answer may be refused.
+const ASKS: &str = "\
+pack: asks
+rules:
+  - id: answered-in-time
+    ref: ASKS
+    severity: high
+    key: [node, id]
+    response:
+      when: asked
+      then: answered
+      within: 2s
+";
+
+#[tokio::test]
+async fn what_was_refused_leaves_a_verdict_unknown_that_misses_it() {
+    let home = Home::new().pack("asks.yaml", ASKS);
+    let invar = home.start().await;
+    invar.send(&[Line::new("n1", "c", "asked", json!({"id": "a"}))]).await;
+    // The answer comes in time, with more attributes than are taken; it is the only record of its request.
+    let mut answer = serde_json::Map::from_iter([("id".to_owned(), json!("a"))]);
+    answer.extend((0..1_100).map(|number| (format!("attribute.{number}"), json!(number))));
+    let body = export_request(&[Line::new("n1", "c", "answered", Value::Object(answer))]).encode_to_vec();
+    let reply = invar.receive("/v1/logs", "application/x-protobuf", body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(!reply.body.is_empty(), "a partial success says what was refused");
+    // Some time later nobody answers, which is violated: what was asked before has been judged then.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    invar.send(&[Line::new("n1", "c", "asked", json!({"id": "b"}))]).await;
+    let judged = eventually(crate::harness::PATIENCE, async || {
+        invar.send(&[Line::new("n1", "c", "hum", json!({}))]).await;
+        let rule = invar.api.get("/api/v1/rules/asks/answered-in-time").await;
+        (rule["health"]["violated"] == 1 && rule["health"]["unknown"] == 1).then_some(rule)
+    })
+    .await;
+    let rule = match judged {
+        Some(rule) => rule,
+        None => panic!("{:#}\n{}", invar.api.get("/api/v1/rules/asks/answered-in-time").await, invar.log()),
+    };
+    assert_eq!(rule["health"]["why_unknown"], "record refused", "{rule:#}");
+    let incidents = invar.api.items("/api/v1/incidents").await;
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    invar.stop().await;
+}
+
 /// A pack with five mistakes of five kinds, each on a line of its own.
 const FIVE_MISTAKES: &str = "\
 pack: five

@@ -8,10 +8,11 @@ use crate::{
     clock::Clocks,
     expr::{AsOf, Env, Expr, Val},
     fact::{Facts, Reader},
+    gap,
     instance::Finding,
-    pack::{OnRestart, RoleIdx, Rule, Ties},
+    pack::{OnRestart, Pack, RoleIdx, Rule, Ties},
     scope::{Scope, Span},
-    source::{Sources, Timing},
+    source::{NodeState, Sources, Timing},
     touch::{Seen, Touch},
     verdict::{EventRef, Unknown},
     world::violation_id,
@@ -32,14 +33,12 @@ pub(crate) struct Ctx<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) scope: &'a Scope,
     pub(crate) facts: &'a Facts,
-    /// Number of the pack's first fact, and the facts' declarations.
+    /// Number of the pack's first fact.
     pub(crate) fact_base: u32,
-    pub(crate) fact_defaults: &'a [crate::pack::Fact],
     pub(crate) clocks: &'a Clocks,
     /// Number of the pack's first clock.
     pub(crate) clock_base: u32,
     pub(crate) breakers: &'a Breakers,
-    pub(crate) breaker_defs: &'a [crate::pack::BreakerDef],
     /// Since when the rule has seen everything.
     pub(crate) since: Timestamp,
     pub(crate) sources: &'a Sources,
@@ -52,8 +51,9 @@ pub(crate) struct Ctx<'a> {
     pub(crate) completing: bool,
     /// What was judged before is judged again, in order.
     pub(crate) replaying: bool,
-    /// The pack's name, and what of the instance was found before, while it is judged again.
-    pub(crate) pack: &'a str,
+    /// The rule's pack.
+    pub(crate) pack: &'a Pack,
+    /// What of the instance was found before, while it is judged again.
     pub(crate) known: &'a [Finding],
     /// Where in the key the node stands, the network not counted.
     pub(crate) node_part: Option<usize>,
@@ -85,7 +85,7 @@ impl Ctx<'_> {
         Reader {
             facts: self.facts,
             base: self.fact_base,
-            declared: self.fact_defaults,
+            declared: &self.pack.facts,
             clocks: self.clocks,
             clock_base: self.clock_base,
             sources: self.sources,
@@ -108,28 +108,69 @@ impl Ctx<'_> {
         self.rule.during.as_ref().is_some_and(|during| self.scope.ended(during, span, self.key, ts))
     }
 
-    /// Why it cannot be told whether the key's node sent something between these times. Never so offline, nor where the
-    /// absence was held against it already: then late evidence alone takes that back.
+    /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
+    /// the absence was held against it already: then late evidence alone takes that back.
     pub(super) fn withheld(&self, owed_for: EventRef, from: Timestamp, to: Timestamp) -> Option<Withheld> {
+        let withheld = match self.gap(from, to) {
+            Some(why) => Withheld::ForGood(why),
+            None => Withheld::ForNow(self.unheard(to)?),
+        };
+        (!self.was_said(&Anchor::Event(owed_for))).then_some(withheld)
+    }
+
+    /// Why a violation with that anchor is none that can be said: what it misses between these times may have come and
+    /// never been judged. Not so where it was said already.
+    pub(super) fn excuse(&self, anchor: &Anchor, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        self.gap(from, to).filter(|_| !self.was_said(anchor))
+    }
+
+    /// Why an event that the rule asks for may have come between these times, both included, and never been judged: from
+    /// the key's node, or from any of its network where the key names none.
+    fn gap(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        if self.offline {
+            return None;
+        }
+        match self.node() {
+            Some((network, node)) => self.gap_of(network, node, from, to),
+            None => {
+                let in_network = |state: &&NodeState| self.rule.across_networks || state.network == self.network();
+                self.sources.nodes.iter().filter(in_network).find_map(|state| self.hidden(state, from, to))
+            }
+        }
+    }
+
+    /// The same of one node.
+    pub(super) fn gap_of(&self, network: &str, node: &str, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        if self.offline {
+            return None;
+        }
+        self.hidden(self.sources.find_node(network, node)?, from, to)
+    }
+
+    fn hidden(&self, node: &NodeState, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        node.gaps.between(from, to, &|event| gap::asks(self.rule, self.pack, event))
+    }
+
+    /// Why the key's node may still have something to say of the time up to `to`.
+    fn unheard(&self, to: Timestamp) -> Option<Unknown> {
         if self.offline {
             return None;
         }
         let (network, node) = self.node()?;
         let state = self.sources.find_node(network, node)?;
-        let withheld = if let Some(why) = state.gap(from, to) {
-            Withheld::ForGood(why)
-        } else if !self.rule.silence_counts && self.sources.silent(network, node, to) {
-            Withheld::ForNow(Unknown::NodeSilent)
-        } else if state.complete_to <= to {
-            Withheld::ForNow(Unknown::Lagging)
+        if !self.rule.silence_counts && self.sources.silent(network, node, to) {
+            Some(Unknown::NodeSilent)
         } else {
-            return None;
-        };
-        let judged = !self.known.is_empty() && {
-            let id = violation_id(self.pack, &self.rule.id, self.key, &Anchor::Event(owed_for));
+            (state.complete_to <= to).then_some(Unknown::Lagging)
+        }
+    }
+
+    /// Whether the instance was found to have that violation before.
+    fn was_said(&self, anchor: &Anchor) -> bool {
+        !self.known.is_empty() && {
+            let id = violation_id(&self.pack.name, &self.rule.id, self.key, anchor);
             self.known.iter().any(|finding| finding.id == id)
-        };
-        (!judged).then_some(withheld)
+        }
     }
 
     /// When to look again at what is withheld for now.
@@ -231,11 +272,11 @@ impl Ctx<'_> {
 
     /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
     pub(super) fn breaker(&self, breaker: u16, scope: &[Val<'_>], ts: Timestamp) -> Option<Val<'_>> {
-        let id = &self.breaker_defs.get(breaker as usize)?.id;
+        let id = &self.pack.breakers.get(breaker as usize)?.id;
         let mut key = Vec::new();
         crate::key::push(&mut key, &Val::String(self.network().into()));
         scope.iter().for_each(|part| crate::key::push(&mut key, part));
-        let recorded = self.breakers.scopes(self.pack, id).and_then(|scopes| scopes.get(&*key));
+        let recorded = self.breakers.scopes(&self.pack.name, id).and_then(|scopes| scopes.get(&*key));
         let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
         Some(Val::String(state.as_str().into()))
     }

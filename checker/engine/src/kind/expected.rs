@@ -172,11 +172,26 @@ impl Expected {
             ctx.unknown(Unknown::Absent);
             return;
         };
-        let missing = open.missing(&expected);
+        let mut missing = open.missing(&expected);
         let answered = expected.len() - missing.len();
         if enough(*quorum, answered, expected.len()) {
             ctx.tally.held += 1;
             return;
+        }
+        // What some of them sent may never have been judged.
+        let hidden: Vec<(Box<[u8]>, Unknown)> = missing
+            .iter()
+            .filter_map(|member| {
+                let gap = ctx.gap_of(ctx.network(), key::text(member)?, open.when.at.ts, open.deadline)?;
+                Some((member.clone(), gap))
+            })
+            .collect();
+        if let Some(&(_, why)) = hidden.first() {
+            ctx.unknown(why);
+            missing.retain(|member| !hidden.iter().any(|(known, _)| known == member));
+            if missing.is_empty() || quorum.is_some() && enough(*quorum, answered + hidden.len(), expected.len()) {
+                return;
+            }
         }
         let silent: Vec<Box<[u8]>> = if ctx.offline || restart.is_some() {
             Vec::new()

@@ -80,6 +80,12 @@ impl Heartbeat {
     fn silent(&mut self, ctx: &mut Ctx<'_>, last: EventRef, at: Timestamp, witness: Option<EventRef>) {
         let Kind::Heartbeat { of, every, while_, .. } = ctx.rule.kind else { return };
         let onset = last.ts.plus(every);
+        if let Some(why) = ctx.excuse(&Anchor::Time(onset), last.ts, at) {
+            // It may have given a sign.
+            ctx.unknown(why);
+            self.unjudged = true;
+            return;
+        }
         self.onset = Some(onset);
         let mut evidence: Vec<(Part, EventRef)> = vec![(Part::Role(of), last)];
         evidence.extend(witness.zip(while_).map(|(witness, role)| (Part::Role(role), witness)));

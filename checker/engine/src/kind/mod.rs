@@ -291,6 +291,7 @@ impl Automaton {
             }
             _ => self.feed(ctx, &now),
         }
+        excuse(ctx);
         self.sift(ctx, (now.ts, false));
     }
 
@@ -363,6 +364,7 @@ impl Automaton {
             State::Expected(state) => state.due(ctx, due),
             State::Poll(state) => state.due(ctx, due),
         }
+        excuse(ctx);
         self.sift(ctx, (due, true));
     }
 
@@ -465,6 +467,30 @@ impl Automaton {
             _ => rule.forget_after,
         }
     }
+}
+
+/// Says nothing that rests on an absence which a gap may hide: the exit that would have made room, the transition, the
+/// success, the interruption between. Kinds that look back know how far, and see to it themselves.
+fn excuse(ctx: &mut Ctx<'_>) {
+    let rests_on_absence = match &ctx.rule.kind {
+        Kind::StateMachine { .. } | Kind::Exclusive { .. } | Kind::Consecutive { .. } => true,
+        Kind::Sequence { steps, .. } => steps.iter().any(|step| !step.not.is_empty()),
+        _ => false,
+    };
+    if !rests_on_absence || ctx.found.is_empty() {
+        return;
+    }
+    let mut found = core::mem::take(&mut ctx.found);
+    found.retain(|found| {
+        let What::Violated { at, evidence, .. } = &found.what else { return true };
+        let from = evidence.iter().map(|(_, event)| event.ts).min().unwrap_or(*at);
+        let why = ctx.excuse(&found.anchor, from, *at);
+        if let Some(why) = why {
+            ctx.unknown(why);
+        }
+        why.is_none()
+    });
+    ctx.found = found;
 }
 
 /// An instant's touches by the value that orders them; what has none comes first.

@@ -175,6 +175,10 @@ fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {
         ctx.unknown(Unknown::BeforeStart);
         return;
     }
+    if let Some(why) = ctx.excuse(&Anchor::Event(at), lacking.from, at.ts) {
+        ctx.unknown(why);
+        return;
+    }
     let missing = lacking.roles.first().map(|role| (*role, at.ts));
     ctx.violated(Anchor::Event(at), at.ts, vec![(Part::Role(lacking.step.role), at)], missing);
 }

@@ -149,6 +149,11 @@ fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {
         ctx.unknown(Unknown::BeforeStart);
         return;
     }
+    let from = lacking.since.map_or(lacking.from, |since| since.ts.max(lacking.from));
+    if let Some(why) = ctx.excuse(&Anchor::Event(at), from, at.ts) {
+        ctx.unknown(why);
+        return;
+    }
     let mut evidence = Vec::new();
     evidence.extend(since.zip(lacking.since).map(|(role, opener)| (Part::Role(role), opener)));
     evidence.push((Part::Role(*event), at));

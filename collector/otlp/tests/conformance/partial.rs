@@ -43,13 +43,19 @@ async fn one_bad_record_of_three_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn a_request_of_bad_records_only_is_acknowledged_and_nothing_of_it_kept() {
-    for export in [Export::Logs(log_request(&[TOO_MANY; 2])), Export::Traces(span_request(&[TOO_MANY; 2]))] {
+async fn a_request_of_bad_records_only_is_kept_for_the_verdicts_that_miss_them() {
+    let exports = [
+        (Export::Logs(log_request(&[TOO_MANY; 2])), 0b0011),
+        // Each span and the event inside it.
+        (Export::Traces(span_request(&[TOO_MANY; 2])), 0b1111),
+    ];
+    for (export, refused) in exports {
         for wire in Wire::ALL {
             let harness = Harness::start().await;
             let reply = send(&harness, wire, &export).await;
             assert_eq!(reply.partial(&export).map(|(rejected, _)| rejected), Some(2), "{wire:?}");
-            assert!(harness.sink.batches.lock().unwrap().is_empty());
+            assert_eq!(harness.events(), 0);
+            assert_eq!(harness.sink.batches.lock().unwrap()[0].refused[..], [refused]);
             assert_eq!(harness.sink.refusals.lock().unwrap()[0].records, 2);
         }
     }

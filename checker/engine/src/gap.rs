@@ -1,0 +1,80 @@
+//! Gaps: events of a node that came and were never judged, and may have been what a verdict misses.
+use alloc::{boxed::Box, collections::VecDeque};
+use event::Timestamp;
+
+use crate::{
+    pack::{Pack, Role, Rule},
+    verdict::Unknown,
+};
+
+/// How many gaps of a node are remembered.
+const GAPS_MAX: usize = 256;
+
+/// The longest name of an event that is remembered; one with a longer name may have been any event.
+const NAME_MAX: usize = 1_024;
+
+/// The gaps of one node; the latest ones.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Gaps(VecDeque<Gap>);
+
+/// An event that was not judged.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Gap {
+    ts: Timestamp,
+    why: Unknown,
+    /// The event's name; none: nobody knows.
+    event: Option<Box<str>>,
+}
+
+impl Gaps {
+    /// Notes that an event was not judged.
+    pub(crate) fn note(&mut self, event: &str, ts: Timestamp, why: Unknown) {
+        if self.0.len() == GAPS_MAX {
+            self.0.pop_front();
+        }
+        let event = Some(event).filter(|name| !name.is_empty() && name.len() <= NAME_MAX).map(Box::from);
+        self.0.push_back(Gap { ts, why, event });
+    }
+
+    /// Why an event that a rule asks for may have come between these times, both included, and never been judged.
+    pub(crate) fn between(&self, from: Timestamp, to: Timestamp, asks: &impl Fn(&str) -> bool) -> Option<Unknown> {
+        let covers = |gap: &&Gap| from <= gap.ts && gap.ts <= to && gap.event.as_deref().is_none_or(asks);
+        self.0.iter().find(covers).map(|gap| gap.why)
+    }
+}
+
+/// Whether an event of that name, or one derived from it, may play a part in the rule.
+pub(crate) fn asks(rule: &Rule, pack: &Pack, event: &str) -> bool {
+    let plays = |role: &Role| role.alternatives.iter().any(|pattern| pattern.name.matches(event));
+    rule.roles.iter().any(plays)
+        || pack.derives.iter().any(|derive| plays(&derive.from) && asks(rule, pack, &derive.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_hides_what_it_may_have_been() {
+        let mut gaps = Gaps::default();
+        gaps.note("stored", Timestamp(10), Unknown::TooLate);
+        gaps.note(&"x".repeat(NAME_MAX + 1), Timestamp(20), Unknown::Refused);
+        let between = |from, to, name: &str| gaps.between(Timestamp(from), Timestamp(to), &|event| event == name);
+        assert_eq!(between(10, 10, "stored"), Some(Unknown::TooLate));
+        assert_eq!(between(0, 9, "stored"), None);
+        assert_eq!(between(11, 19, "stored"), None);
+        assert_eq!(between(0, 15, "decided"), None);
+        assert_eq!(between(15, 25, "decided"), Some(Unknown::Refused));
+    }
+
+    #[test]
+    fn the_latest_gaps_are_remembered() {
+        let mut gaps = Gaps::default();
+        for ts in 0..=GAPS_MAX as u64 {
+            gaps.note("stored", Timestamp(ts), Unknown::TooLate);
+        }
+        let any = |_: &str| true;
+        assert_eq!(gaps.between(Timestamp(0), Timestamp(0), &any), None);
+        assert_eq!(gaps.between(Timestamp(1), Timestamp(1), &any), Some(Unknown::TooLate));
+    }
+}
