@@ -20,12 +20,12 @@ use wire::Refused;
 use crate::{
     checkpoint::{Checkpoint, Checkpoints, PackText},
     control::Control,
+    evidence::Picked,
     feed::Feeder,
     freeze,
     health::{self, Told},
     packs::PackFile,
-    search::{self, FromJournal},
-    warm,
+    search, warm,
 };
 
 /// How much is fed before what follows is committed.
@@ -111,7 +111,7 @@ pub struct Checker {
     engine: Engine,
     feeder: Feeder,
     packs: BTreeMap<String, PackText>,
-    evidence: FromJournal,
+    evidence: Picked<Journal>,
     /// The last frame fed.
     frame: u64,
     arrived: Timestamp,
@@ -175,7 +175,7 @@ impl Checker {
             judged: judged_seen,
         };
         Ok(Checker {
-            evidence: FromJournal::new(journal.clone()),
+            evidence: Picked::new(journal.clone()),
             journal,
             store,
             planner,
@@ -373,6 +373,7 @@ impl Checker {
     fn freeze(&mut self, outputs: Vec<Output>, backfilled: bool) -> Vec<Change> {
         let mut changes = Vec::with_capacity(outputs.len());
         let mut frozen = 0;
+        self.evidence.gather(self.cited(&outputs));
         for output in outputs {
             let change = match output {
                 Output::Violated(violation) => {
@@ -421,6 +422,25 @@ impl Checker {
             changes.push(change);
         }
         changes
+    }
+
+    /// Where the events stand that are frozen of all this.
+    fn cited(&self, outputs: &[Output]) -> Vec<Position> {
+        let mut cited = Vec::new();
+        let mut frozen = 0;
+        for output in outputs {
+            match output {
+                Output::Violated(violation) if self.engine.program().rule(violation.rule).1.mode != Mode::Measure => {
+                    frozen += 1;
+                    if frozen <= OUTPUTS_FROZEN_PER_STEP {
+                        cited.extend(freeze::cited(violation));
+                    }
+                }
+                Output::LateResolved { by, .. } => cited.push(by.event.position),
+                _ => {}
+            }
+        }
+        cited
     }
 
     fn freeze_violation(&mut self, violation: &Violation, whole: bool) -> NewViolation {

@@ -206,13 +206,28 @@ pub fn first_ts(signal: Signal, body: &[u8], refused: &Refused) -> Timestamp {
 /// All events of a request, owned.
 #[must_use]
 pub fn events(signal: Signal, body: &[u8], refused: &Refused, arrived: Timestamp, at: Position) -> Vec<Event> {
+    picked(signal, body, refused, arrived, at, |_| true)
+}
+
+/// The events of a request whose records' numbers are wanted, owned.
+#[must_use]
+pub fn picked(
+    signal: Signal,
+    body: &[u8],
+    refused: &Refused,
+    arrived: Timestamp,
+    at: Position,
+    wanted: impl Fn(u32) -> bool,
+) -> Vec<Event> {
     let mut events = Vec::new();
     let mut occurrences = Occurrences::default();
     let _ = wire::walk(signal, body, refused, &mut Scratch::default(), |record| {
-        let position = Position { record: record.index(), ..at };
-        let mut event = record.to_event(arrived, position);
-        event.identity = record.identity(&mut occurrences);
-        events.push(event);
+        // Twins are told apart by those before them, wanted or not.
+        let identity = record.identity(&mut occurrences);
+        if wanted(record.index()) {
+            let position = Position { record: record.index(), ..at };
+            events.push(Event { identity, ..record.to_event(arrived, position) });
+        }
     });
     events
 }

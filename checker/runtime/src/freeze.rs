@@ -45,6 +45,11 @@ pub struct Frozen {
     pub group: String,
 }
 
+/// Where the events stand that are frozen with a violation.
+pub fn cited(violation: &Violation) -> impl Iterator<Item = Position> {
+    violation.evidence.iter().take(EVENTS_MAX).map(|cited| cited.event.position)
+}
+
 /// Freezes a violation.
 pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence) -> Frozen {
     let (_, rule) = program.rule(violation.rule);

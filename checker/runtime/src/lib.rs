@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control;
 pub mod courier;
 pub mod eval;
+pub mod evidence;
 pub mod feed;
 pub mod files;
 pub mod freeze;

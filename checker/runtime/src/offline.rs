@@ -1,17 +1,15 @@
 //! Judging a recording: everything is read and ordered by time, nothing is late.
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use engine::{Engine, Input, Output, Program, Timing, Violation, ViolationId};
-use event::{Event, Position, Timestamp};
+use event::{Position, Timestamp};
 use serde_json::{Value as Json, json};
 
 use crate::{
+    evidence::{Bodies, Body, Picked},
     feed::{self, Feeder},
-    files::{Recording, Request},
-    freeze::{self, Evidence, Frozen},
+    files::Recording,
+    freeze::{self, Frozen},
 };
 
 /// What a replay found.
@@ -139,18 +137,26 @@ pub fn judge(
     }
     engine.finish(complete, &mut outputs);
     progress(order.len(), order.len());
-    let mut evidence = Bodies { requests: &recording.requests, decoded: VecDeque::new() };
-    conclude(&engine, outputs, &mut evidence)
+    conclude(&engine, outputs, Picked::new(recording))
 }
 
+/// How many violations are frozen together: the events that they cite are in memory at once.
+const FROZEN_TOGETHER: usize = 4_096;
+
 /// Keeps what stands of all that was said, frozen and in order.
-fn conclude(engine: &Engine, outputs: Vec<Output>, evidence: &mut dyn Evidence) -> Findings {
-    let standing = standing(outputs);
+fn conclude(engine: &Engine, outputs: Vec<Output>, mut evidence: Picked<&Recording>) -> Findings {
+    let mut standing = standing(outputs).into_iter().peekable();
     let program = engine.program();
-    let mut violations: Vec<Found> = standing
-        .into_iter()
-        .map(|violation| Found { frozen: freeze::freeze(program, &violation, evidence), violation })
-        .collect();
+    let mut violations: Vec<Found> = Vec::with_capacity(standing.len());
+    while standing.peek().is_some() {
+        // What was found together mostly happened together, and came in the same requests.
+        let next: Vec<Violation> = standing.by_ref().take(FROZEN_TOGETHER).collect();
+        evidence.gather(next.iter().flat_map(freeze::cited).collect());
+        let frozen = next
+            .into_iter()
+            .map(|violation| Found { frozen: freeze::freeze(program, &violation, &mut evidence), violation });
+        violations.extend(frozen);
+    }
     violations.sort_by_cached_key(|found| {
         let (pack, rule) = program.rule(found.violation.rule);
         let key = Json::Object(found.frozen.key.clone()).to_string();
@@ -192,29 +198,10 @@ pub fn standing(outputs: Vec<Output>) -> Vec<Violation> {
     standing
 }
 
-/// The recording's own bodies, with the last few kept decoded.
-struct Bodies<'a> {
-    requests: &'a [Request],
-    decoded: VecDeque<(u64, Arc<Vec<Event>>)>,
-}
-
-/// How many decoded bodies are kept.
-const DECODED_MAX: usize = 32;
-
-impl Evidence for Bodies<'_> {
-    fn event(&mut self, position: Position) -> Option<Event> {
-        let known = self.decoded.iter().find(|(frame, _)| *frame == position.frame).map(|(_, events)| events.clone());
-        let events = known.or_else(|| {
-            let request = self.requests.get(usize::try_from(position.frame).ok()?)?;
-            let at = Position { record: 0, ..position };
-            let events = Arc::new(feed::events(request.signal, &request.body, &request.refused, Timestamp::ZERO, at));
-            if self.decoded.len() == DECODED_MAX {
-                self.decoded.pop_front();
-            }
-            self.decoded.push_back((position.frame, events.clone()));
-            Some(events)
-        })?;
-        let place = events.binary_search_by_key(&position.record, |event| event.position.record).ok()?;
-        Some(events[place].clone())
+impl Bodies for &Recording {
+    fn body(&self, frame: u64) -> Option<Body> {
+        let request = self.requests.get(usize::try_from(frame).ok()?)?;
+        let (bytes, refused) = (request.body.clone(), request.refused.clone());
+        Some(Body { signal: request.signal, bytes, refused, arrived: Timestamp::ZERO })
     }
 }

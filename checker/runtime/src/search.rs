@@ -5,7 +5,10 @@ use event::{Event, Position, Timestamp};
 use journal::{Frame, Journal, Kind, Order, ReadError, ScanRange};
 use wire::{Refused, Signal};
 
-use crate::{feed, freeze::Evidence, json};
+use crate::{
+    evidence::{Bodies, Body},
+    feed, json,
+};
 
 /// What is looked for; empty parts match everything.
 #[derive(Clone, Debug, Default)]
@@ -193,40 +196,19 @@ pub fn senders(journal: &Journal, frames: usize) -> Result<HashMap<String, Strin
 /// How many names of events [`senders`] tells apart: names come from strangers.
 const SENDERS_MAX: usize = 4_096;
 
-/// Evidence out of the journal, with the last few frames kept decoded.
-pub struct FromJournal {
-    journal: Journal,
-    decoded: std::collections::VecDeque<(u64, Vec<Event>)>,
-}
-
-impl FromJournal {
-    /// Evidence out of this journal.
-    #[must_use]
-    pub fn new(journal: Journal) -> Self {
-        FromJournal { journal, decoded: std::collections::VecDeque::new() }
-    }
-}
-
-/// How many frames are kept decoded.
-const DECODED_MAX: usize = 16;
-
-impl Evidence for FromJournal {
-    fn event(&mut self, position: Position) -> Option<Event> {
-        if !self.decoded.iter().any(|(frame, _)| *frame == position.frame) {
-            let frame = match self.journal.read_frame(position.frame) {
-                Ok(frame) => frame?,
-                Err(error) => {
-                    tracing::warn!(%error, %position, "evidence cannot be read");
-                    return None;
-                }
-            };
-            if self.decoded.len() == DECODED_MAX {
-                self.decoded.pop_front();
+impl Bodies for Journal {
+    fn body(&self, frame: u64) -> Option<Body> {
+        match self.read_frame(frame) {
+            Ok(frame) => {
+                let frame = frame?;
+                let refused = Refused::from(&*frame.refused);
+                Some(Body { signal: signal(&frame)?, bytes: frame.body, refused, arrived: frame.arrived })
             }
-            self.decoded.push_back((position.frame, events(&frame)));
+            Err(error) => {
+                tracing::warn!(%error, frame, "evidence cannot be read");
+                None
+            }
         }
-        let (_, events) = self.decoded.iter().find(|(frame, _)| *frame == position.frame)?;
-        events.iter().find(|event| event.position == position).cloned()
     }
 }
 

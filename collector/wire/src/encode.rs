@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-/// Where the content of a message begins that is being written inside another.
+/// Where a message that is being written inside another begins, and where its content does.
 #[derive(Debug)]
-pub(crate) struct Opened(usize);
+pub(crate) struct Opened {
+    field: usize,
+    content: usize,
+}
 
 /// A message being written.
 #[derive(Debug, Default)]
@@ -58,14 +61,15 @@ impl Message {
 
     /// Begins a message inside this one; what is written until [`Message::close`] belongs to it.
     pub(crate) fn open(&mut self, field: u32) -> Opened {
+        let before = self.0.len();
         self.key(field, 2);
         // Most messages are shorter than 128 bytes: their length takes one.
         self.0.push(0);
-        Opened(self.0.len())
+        Opened { field: before, content: self.0.len() }
     }
 
     pub(crate) fn close(&mut self, opened: Opened) {
-        let length = self.0.len() - opened.0;
+        let length = self.0.len() - opened.content;
         let mut prefix = [0; 10];
         let mut used = 0;
         let mut left = length;
@@ -78,8 +82,18 @@ impl Message {
             }
         }
         self.0.extend_from_slice(&prefix[1..used]);
-        self.0.copy_within(opened.0..opened.0 + length, opened.0 + used - 1);
-        self.0[opened.0 - 1..opened.0 - 1 + used].copy_from_slice(&prefix[..used]);
+        self.0.copy_within(opened.content..opened.content + length, opened.content + used - 1);
+        self.0[opened.content - 1..opened.content - 1 + used].copy_from_slice(&prefix[..used]);
+    }
+
+    /// Takes back a message that was begun, and all that was written since.
+    pub(crate) fn cancel(&mut self, opened: Opened) {
+        self.0.truncate(opened.field);
+    }
+
+    /// Takes back everything, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Takes back what was written there.
