@@ -13,6 +13,7 @@ mod damage;
 mod dashboards;
 mod disk;
 mod faults;
+mod formats;
 mod harness;
 mod overload;
 mod pages;
