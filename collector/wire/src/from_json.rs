@@ -43,7 +43,13 @@ pub fn json_to_protobuf(signal: Signal, json: &[u8], limits: &Limits) -> Result<
         nodes_max: limits.nodes,
         fault: None,
     };
-    let mut text = serde_json::Deserializer::from_slice(json);
+    // Once for all strings: the reader need not look at each.
+    let json = std::str::from_utf8(json).map_err(|error| Malformed {
+        offset: error.valid_up_to(),
+        path: String::new(),
+        fault: Fault::Utf8,
+    })?;
+    let mut text = serde_json::Deserializer::from_str(json);
     let root = Slot { writer: &mut writer, kind: schema::request(signal), at: Place::Root };
     match root.deserialize(&mut text).and_then(|()| text.end()) {
         Ok(()) => Ok((writer.out.into_bytes(), writer.warnings)),

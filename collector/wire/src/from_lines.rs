@@ -108,7 +108,8 @@ struct Line<'a> {
 
 /// Reads a line, its attributes and its body into `record`.
 fn read<'a>(line: &'a [u8], record: &mut Message) -> Result<Line<'a>, Fault> {
-    let mut text = serde_json::Deserializer::from_slice(line);
+    let line = std::str::from_utf8(line).map_err(|_| Fault::Utf8)?;
+    let mut text = serde_json::Deserializer::from_str(line);
     let read = text.deserialize_any(LineVisitor { record });
     let read = read.and_then(|line| text.end().map(|()| line));
     // Each line is read alone, so its number is not what the reader takes it for.
