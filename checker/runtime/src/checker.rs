@@ -8,21 +8,20 @@ use std::{
     time::Duration,
 };
 
-use engine::{Engine, Forced, Input, Mode, Output, Pack, Program, Timing, Violation, breaker::Signal as BreakerSignal};
+use engine::{Engine, Forced, Input, Output, Pack, Program, Timing, breaker::Signal as BreakerSignal};
 use event::{Position, Timestamp};
 use journal::{Frame, Journal, Kind, ReadError, Reader};
-use serde_json::{Map, Value as Json};
-use store::{BreakerUpdate, Change, NewViolation, Planner, RuleHealthRow, Step, Store, StoreError};
+use store::{Change, Planner, RuleHealthRow, Step, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::Refused;
 
 use crate::{
+    changes,
     checkpoint::{Checkpoint, Checkpoints, PackText},
     control::Control,
     evidence::Picked,
     feed::Feeder,
-    freeze,
     health::{self, Told},
     packs::PackFile,
     search, warm,
@@ -30,9 +29,6 @@ use crate::{
 
 /// How much is fed before what follows is committed.
 const FRAMES_PER_STEP: usize = 256;
-
-/// A storm's violations beyond so many in one step are counted by the engine's tally, and sampled for the incident.
-const OUTPUTS_FROZEN_PER_STEP: usize = 2_000;
 
 /// How often, by the journal's time, the checker says how it is doing.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
@@ -326,7 +322,7 @@ impl Checker {
     pub async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
         let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
-        let (past, frozen) = (self.freeze(past, true), self.freeze(outputs, false));
+        let (past, frozen) = (self.changes(past, true), self.changes(outputs, false));
         self.changes.extend(past.into_iter().chain(frozen));
         if !self.changes.is_empty() || talkative {
             let changes = std::mem::take(&mut self.changes);
@@ -370,118 +366,23 @@ impl Checker {
         }
     }
 
-    fn freeze(&mut self, outputs: Vec<Output>, backfilled: bool) -> Vec<Change> {
-        let mut changes = Vec::with_capacity(outputs.len());
-        let mut frozen = 0;
-        self.evidence.gather(self.cited(&outputs));
-        for output in outputs {
-            let change = match output {
-                Output::Violated(violation) => {
-                    let (_, rule) = self.engine.program().rule(violation.rule);
-                    if rule.mode == Mode::Measure {
-                        continue;
-                    }
-                    frozen += 1;
-                    let whole = frozen <= OUTPUTS_FROZEN_PER_STEP;
-                    let violation = self.freeze_violation(&violation, whole);
-                    Change::Violated(Box::new(NewViolation { backfilled, ..violation }))
-                }
-                Output::Retracted { id, .. } => Change::Retracted { violation: id.to_string() },
-                Output::Resolved { id, at, .. } => Change::Resolved { violation: id.to_string(), at },
-                Output::LateResolved { id, by, .. } => {
-                    let event = freeze::Evidence::event(&mut self.evidence, by.event.position).unwrap_or_default();
-                    Change::LateResolved { violation: id.to_string(), event: crate::json::evidence(&by.role, &event) }
-                }
-                Output::Breaker(change) => {
-                    let scope: Map<String, Json> = change
-                        .scope
-                        .iter()
-                        .filter_map(|(name, value)| Some((name.clone(), crate::json::value(value.as_ref()?))))
-                        .collect();
-                    tracing::warn!(
-                        breaker = change.id,
-                        state = change.state.as_str(),
-                        scope = %Json::Object(scope.clone()),
-                        reason = change.reason,
-                        "a breaker changed"
-                    );
-                    Change::Breaker(BreakerUpdate {
-                        pack: change.pack,
-                        id: change.id,
-                        network: change.network,
-                        scope: Json::Object(scope),
-                        state: change.state.as_str().to_owned(),
-                        enforcing: change.enforcing,
-                        since: change.since.to_string(),
-                        reason: change.reason,
-                        by: change.by,
-                        until: change.until.map(|until| until.to_string()),
-                    })
-                }
-            };
-            changes.push(change);
-        }
-        changes
-    }
-
-    /// Where the events stand that are frozen of all this.
-    fn cited(&self, outputs: &[Output]) -> Vec<Position> {
-        let mut cited = Vec::new();
-        let mut frozen = 0;
-        for output in outputs {
-            match output {
-                Output::Violated(violation) if self.engine.program().rule(violation.rule).1.mode != Mode::Measure => {
-                    frozen += 1;
-                    if frozen <= OUTPUTS_FROZEN_PER_STEP {
-                        cited.extend(freeze::cited(violation));
-                    }
-                }
-                Output::LateResolved { by, .. } => cited.push(by.event.position),
-                _ => {}
-            }
-        }
-        cited
-    }
-
-    fn freeze_violation(&mut self, violation: &Violation, whole: bool) -> NewViolation {
+    /// What was said, for the database.
+    fn changes(&mut self, outputs: Vec<Output>, backfilled: bool) -> Vec<Change> {
         let program = self.engine.program();
-        let (pack, rule) = program.rule(violation.rule);
-        let bare = Violation { evidence: Vec::new(), ..violation.clone() };
-        // What grades the severity stands in the evidence.
-        let whole = whole || !rule.grades.is_empty();
-        let frozen = freeze::freeze(program, if whole { violation } else { &bare }, &mut self.evidence);
-        if let Ok(mut status) = self.shared.status.write()
-            && !violation.grown
-        {
-            let name = (pack.name.clone(), rule.id.clone(), frozen.severity.as_str());
-            *status.violations.entry(name).or_default() += 1;
-        }
-        NewViolation {
-            id: violation.id.to_string(),
-            pack: pack.name.clone(),
-            rule: rule.id.clone(),
-            reference: rule.reference.clone(),
-            kind: rule.kind.name().to_owned(),
-            severity: frozen.severity,
-            shadow: rule.mode == Mode::Shadow,
-            network: violation.network.clone(),
-            node: frozen.node,
-            component: frozen.component,
-            group: frozen.group,
-            key: Json::Object(frozen.key),
-            message: frozen.message,
-            at: violation.at,
-            evidence: Json::Array(frozen.evidence),
-            missing: frozen.missing,
-            level: violation.level,
-            grown: violation.grown,
-            backfilled: false,
-            revision: self.packs.get(&pack.name).map_or(0, |pack| pack.revision),
-            runbook_url: rule.runbook_url.clone(),
-            labels: Json::Object(
-                rule.labels.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
-            ),
-        }
+        let changes = changes::of(program, outputs, &mut self.evidence);
+        let mut status = self.shared.status.write().ok();
+        let completed = changes.into_iter().map(|mut change| {
+            if let Change::Violated(violation) = &mut change {
+                violation.backfilled = backfilled;
+                violation.revision = self.packs.get(&violation.pack).map_or(0, |pack| pack.revision);
+                if let Some(status) = status.as_mut().filter(|_| !violation.grown) {
+                    let name = (violation.pack.clone(), violation.rule.clone(), violation.severity.as_str());
+                    *status.violations.entry(name).or_default() += 1;
+                }
+            }
+            change
+        });
+        completed.collect()
     }
 
     fn note_commit(&self, took: Duration) {

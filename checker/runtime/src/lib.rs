@@ -1,4 +1,5 @@
 //! The shell of the checker: brings events to the engine and what it says to people. Knows no HTML and answers no requests.
+mod changes;
 pub mod checker;
 pub mod checkpoint;
 pub mod clock;
