@@ -311,6 +311,16 @@ impl Kind {
         }
     }
 
+    /// The names of what is measured, in the order of a finding's values.
+    #[must_use]
+    pub fn measured(&self) -> Vec<String> {
+        match self {
+            Kind::Aggregate(aggregate) => aggregate.names().collect(),
+            Kind::Count { span: CountSpan::Per { .. }, .. } => alloc::vec!["count".into()],
+            _ => Vec::new(),
+        }
+    }
+
     /// The expressions it evaluates in order of time.
     #[must_use]
     pub fn expressions(&self) -> Vec<&Expr> {

@@ -21,9 +21,18 @@ use crate::{
 };
 
 /// How many verdicts are remembered for what was made of them.
-const EMITTED_MAX: usize = 65_536;
+const EMITTED_MAX: usize = 1 << 18;
 
-/// What was made of one violation.
+/// What those learn who build on it, and nobody else.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    /// An obligation was met, or what a rule measures over has ended.
+    Now(ViolationId, EmitOn, Emitted),
+    /// That was not so after all.
+    Never(ViolationId),
+}
+
+/// What was made of one finding.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Emitted {
     rule: RuleIdx,
@@ -36,6 +45,20 @@ pub(crate) struct Emitted {
     /// It may yet recover, and something is made of that.
     open: bool,
     touches: Vec<Sent>,
+}
+
+impl Emitted {
+    /// Of something that is no violation.
+    pub(crate) fn new(
+        rule: RuleIdx,
+        network: String,
+        key: Vec<Option<Value>>,
+        values: Vec<(String, Value)>,
+        at: Timestamp,
+        position: event::Position,
+    ) -> Self {
+        Emitted { rule, network, key, values, position, at, open: false, touches: Vec::new() }
+    }
 }
 
 /// A touch that was made.
@@ -118,7 +141,7 @@ impl Engine {
             match output {
                 Output::Violated(violation) => {
                     if let Some(emitted) = self.emitted(violation) {
-                        self.emit_violation(violation.id, emitted);
+                        self.emit_finding(violation.id, EmitOn::Violated, emitted);
                     }
                 }
                 Output::Resolved { id, rule, at } if self.emits(*rule, EmitOn::Resolved) => {
@@ -130,13 +153,34 @@ impl Engine {
                     emitted.touches.extend(made);
                     self.state.emitted.insert(*id, emitted);
                 }
-                Output::Retracted { id, .. } => {
-                    let taken = self.state.emitted.remove(id).map(|emitted| emitted.touches);
-                    self.replace(taken.unwrap_or_default(), Vec::new());
+                Output::Retracted { id, rule } => {
+                    let taken = self.unmake(*id).filter(|_| self.emits(*rule, EmitOn::Retracted));
+                    if let Some(emitted) = taken {
+                        let at = self.state.judged_to;
+                        let made = self.make(*id, &emitted, EmitOn::Retracted, at);
+                        self.replace(Vec::new(), made);
+                    }
                 }
                 Output::Resolved { .. } | Output::LateResolved { .. } | Output::Breaker(_) => {}
             }
         }
+    }
+
+    /// Makes the events of what is no violation, and takes them back.
+    pub(crate) fn emit_made(&mut self, made: Vec<Made>) {
+        for made in made {
+            match made {
+                Made::Now(id, on, emitted) => self.emit_finding(id, on, emitted),
+                Made::Never(id) => drop(self.unmake(id)),
+            }
+        }
+    }
+
+    /// Takes back what was made of a finding; returns that finding.
+    fn unmake(&mut self, id: ViolationId) -> Option<Emitted> {
+        let mut emitted = self.state.emitted.remove(&id)?;
+        self.replace(core::mem::take(&mut emitted.touches), Vec::new());
+        Some(emitted)
     }
 
     /// Remembers what was said on arrival and is to become an event when the frontier passes it.
@@ -157,7 +201,7 @@ impl Engine {
     /// Makes events of what was said on arrival and the frontier passes now.
     pub(crate) fn make_early(&mut self, to: Timestamp) {
         let passed: Vec<_> = self.state.unmade.extract_if(.., |(_, emitted)| emitted.at < to).collect();
-        passed.into_iter().for_each(|(id, emitted)| self.emit_violation(id, emitted));
+        passed.into_iter().for_each(|(id, emitted)| self.emit_finding(id, EmitOn::Violated, emitted));
     }
 
     fn emits(&self, rule: RuleIdx, on: EmitOn) -> bool {
@@ -166,7 +210,8 @@ impl Engine {
 
     /// What a violation is for those who build on it; none when its rule makes nothing of verdicts.
     pub(crate) fn emitted(&self, violation: &Violation) -> Option<Emitted> {
-        if self.program.rule(violation.rule).1.emits.is_empty() {
+        let of_violations = [EmitOn::Violated, EmitOn::Resolved, EmitOn::Retracted];
+        if !of_violations.iter().any(|on| self.emits(violation.rule, *on)) {
             return None;
         }
         Some(Emitted {
@@ -181,9 +226,9 @@ impl Engine {
         })
     }
 
-    fn emit_violation(&mut self, id: ViolationId, mut emitted: Emitted) {
+    fn emit_finding(&mut self, id: ViolationId, on: EmitOn, mut emitted: Emitted) {
         let known = self.state.emitted.remove(&id);
-        let made = self.make(id, &emitted, EmitOn::Violated, emitted.at);
+        let made = self.make(id, &emitted, on, emitted.at);
         // Said again: what was made of it before, a recovery that was none after all among it, is made anew.
         emitted.touches = self.replace(known.map(|known| known.touches).unwrap_or_default(), made);
         self.state.emitted.insert(id, emitted);

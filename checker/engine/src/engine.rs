@@ -401,6 +401,7 @@ impl Engine {
             self.state.tallies = core::mem::take(&mut said.tallies);
             if only.is_some() {
                 self.emit(&said.outputs[made..]);
+                self.emit_made(core::mem::take(&mut said.made));
             }
             self.note_trips(&said.outputs[made..]);
             self.move_breakers_before(to, stratum);
@@ -412,6 +413,7 @@ impl Engine {
         self.state.judged_to = to;
         if self.strata > 1 {
             self.emit(&said.outputs[made..]);
+            self.emit_made(core::mem::take(&mut said.made));
         }
         self.note_trips(&said.outputs[made..]);
         let floor = if self.offline { to } else { self.state.epochs.floor() };

@@ -14,7 +14,7 @@ use crate::{
     clock::Clocks,
     expr::Expr,
     fact::{Facts, Horizon},
-    pack::{Kind, Limit, OnRestart, Pack, Pattern, Role, Rule, Slot},
+    pack::{EmitOn, Kind, Limit, OnRestart, Pack, Pattern, Role, Rule, Slot},
 };
 
 /// A rule's number in the running program.
@@ -538,6 +538,8 @@ impl Traits {
             stratum: 0,
             stateless: pointwise
                 && rule.hold.is_none()
+                // What is in order would be told of only when the frontier has passed it.
+                && rule.emits.iter().all(|emit| emit.on != EmitOn::Held)
                 && !late
                 && !assertion_reads
                 && rule.during.is_none()

@@ -183,10 +183,12 @@ pub(crate) fn compile<'n>(
     let settle = fields.take("settle").and_then(|node| cx.params.duration(node, report));
     fields.finish(report);
 
+    let emitted = emits_node.map(|node| emits::read(node, cx.events, report)).unwrap_or_default();
     let draft = draft?;
     let mut layout = Layout { cx, roles: &mut roles.written };
     layout.mark_conditions();
     draft.mark(&mut layout);
+    emits::mark(&emitted, &mut layout);
     let scopes = [during.as_ref().and_then(|d| d.after), during.as_ref().and_then(|d| d.until)];
     let ties = match by {
         Some(by) => modifiers::ordered_by(&by, &mut layout, &scopes, report),
@@ -232,7 +234,7 @@ pub(crate) fn compile<'n>(
         };
         report.error_help(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"), help);
     }
-    let emitted = emits_node.map(|node| emits::compile(node, &kind, &key, cx.params, cx.events, report));
+    let emitted = emits::compile(&emitted, &kind, hold.is_some(), &key, &layout, report);
     let group_by = group_by.into_iter().map(|(name, _)| name).collect();
     let default = match &kind {
         Kind::Response { .. } => OnRestart::Broken,
@@ -259,7 +261,7 @@ pub(crate) fn compile<'n>(
     let meaning = format!(
         "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{silence_counts}{settle:?}{forget_after:?}{max_keys}"
     );
-    let (emits, declared): (Vec<_>, Vec<_>) = emitted.unwrap_or_default().into_iter().unzip();
+    let (emits, declared): (Vec<_>, Vec<_>) = emitted.into_iter().unzip();
     let rule = Rule {
         id,
         about,

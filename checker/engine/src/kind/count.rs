@@ -1,10 +1,10 @@
 //! `count`: the number of events stays in bounds, ever, in a sliding window, or around each opener.
 use alloc::{collections::VecDeque, vec, vec::Vec};
-use event::Timestamp;
+use event::{Int, Timestamp, Value};
 
 use super::{Anchor, Ctx, Instant, Part, What, Withheld, slim};
 use crate::{
-    pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule},
+    pack::{CountSpan, EmitOn, Kind, OnRestart, RoleIdx, Rule},
     scope::Span,
     touch::{Seen, Touch, same_event},
     verdict::EventRef,
@@ -245,6 +245,10 @@ impl Count {
         if ctx.span_ended(&open.span, at) {
             return;
         }
+        let came = || vec![Some(Value::Int(Int::Small(i128::from(open.total + open.loose))))];
+        if ctx.emits(EmitOn::Closed) {
+            ctx.make(EmitOn::Closed, Anchor::Event(open.opener.at), at, &[&open.opener], came());
+        }
         if min.is_some_and(|min| open.total + open.loose < min) {
             let mut evidence = vec![(Part::Role(*when), open.opener.at)];
             evidence.extend(cite(*of, open.counted.iter().copied()));
@@ -252,6 +256,9 @@ impl Count {
             ctx.violated(Anchor::Event(open.opener.at), at, evidence, Some((*of, at)));
         } else if !open.reported {
             ctx.tally.held += 1;
+            if ctx.emits(EmitOn::Held) {
+                ctx.make(EmitOn::Held, Anchor::Event(open.opener.at), at, &[&open.opener], came());
+            }
         }
     }
 

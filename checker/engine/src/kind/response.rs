@@ -8,7 +8,7 @@ use thin_vec::ThinVec;
 use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld};
 use crate::{
     expr::Val,
-    pack::{Kind, Limit, OnRestart, RoleIdx, Ticks},
+    pack::{EmitOn, Kind, Limit, OnRestart, RoleIdx, Ticks},
     scope::Span,
     touch::{Seen, Touch, same_event},
     verdict::{EventRef, Unknown},
@@ -86,6 +86,14 @@ fn answers(ctx: &Ctx<'_>, when: &Seen, then: &Seen) -> bool {
     follows && !same_event(&when.at, &then.at) && ctx.fits(when, then)
 }
 
+/// Tells those who build on it that a question was answered, inside its span.
+fn held(ctx: &mut Ctx<'_>, when: &Seen, span: &Span, then: &Seen) {
+    let at = when.at.ts.max(then.at.ts);
+    if ctx.emits(EmitOn::Held) && !ctx.span_ended(span, at) {
+        ctx.make(EmitOn::Held, Anchor::Event(when.at), at, &[when, then], Vec::new());
+    }
+}
+
 impl Response {
     /// What one time brings is taken in the order that suits the rule: excuses, answers, forgiving restarts, then what
     /// breaks, what marks an end, and the restart that leaves things undone.
@@ -131,8 +139,9 @@ impl Response {
                         stalled_at: ticks.or.map_or(Timestamp::MAX, |or| now.ts.plus(or)),
                     }));
                 }
-                if self.answered_early(ctx, &when, *pair) {
+                if let Some(then) = self.answered_early(ctx, &when, *pair) {
                     ctx.tally.held += 1;
+                    held(ctx, &when, &span, &then);
                     continue;
                 }
                 self.push(Obligation { when, span, deadline, broken: None, ticking });
@@ -200,17 +209,14 @@ impl Response {
         self.pending.insert(place, open);
     }
 
-    /// Whether an answer of the last `slack` is the one.
-    fn answered_early(&mut self, ctx: &Ctx<'_>, when: &Seen, pair: bool) -> bool {
+    /// The answer of the last `slack`, if there is one.
+    fn answered_early(&mut self, ctx: &Ctx<'_>, when: &Seen, pair: bool) -> Option<Seen> {
         let oldest = when.at.ts.minus(ctx.rule.slack);
         let passed = self.early.iter().take_while(|then| then.at.ts < oldest).count();
         self.early.drain(..passed);
         let fits = |then: &Seen| !same_event(&when.at, &then.at) && ctx.fits(when, then);
-        let Some(place) = self.early.iter().position(fits) else { return false };
-        if pair {
-            self.early.remove(place);
-        }
-        true
+        let place = self.early.iter().position(fits)?;
+        if pair { Some(self.early.remove(place)) } else { self.early.get(place).cloned() }
     }
 
     /// Keeps an answer for questions that `slack` lets come after it.
@@ -226,9 +232,17 @@ impl Response {
 
     /// Takes an answer that may answer many.
     fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen) {
-        let before = self.pending.len();
-        self.pending.retain(|open| !open.answered_by(ctx, then));
+        let (before, told) = (self.pending.len(), ctx.emits(EmitOn::Held));
+        let mut answered = Vec::new();
+        self.pending.retain(|open| {
+            let is_answered = open.answered_by(ctx, then);
+            if is_answered && told {
+                answered.push((open.when.clone(), open.span));
+            }
+            !is_answered
+        });
         ctx.tally.held += (before - self.pending.len()) as u64;
+        answered.iter().for_each(|(when, span)| held(ctx, when, span, then));
         self.keep_early(ctx, then);
         for asleep in self.asleep.iter_mut().filter(|asleep| asleep.late.is_none()) {
             if answers(ctx, &asleep.obligation.when, then) {
@@ -258,6 +272,14 @@ impl Response {
         let mut answered: Vec<usize> = owners.iter().copied().flatten().collect();
         answered.sort_unstable();
         ctx.tally.held += answered.len() as u64;
+        if ctx.emits(EmitOn::Held) {
+            for (owner, group) in owners.iter().zip(&groups) {
+                let Some(open) = owner.map(|place| &self.pending[place]) else { continue };
+                if let Some(then) = group.iter().find(|then| open.answered_by(ctx, then)) {
+                    held(ctx, &open.when, &open.span, then);
+                }
+            }
+        }
         for place in answered.into_iter().rev() {
             self.pending.remove(place);
         }

@@ -256,9 +256,13 @@ pub(super) const SHAPES: &[Shape] = &[
         what: "emits",
         about: "An event that verdicts make.",
         fields: &[
-            need("on", What::One(&["violated", "resolved"]), "What makes it."),
+            need("on", What::One(&["violated", "resolved", "retracted", "held", "close"]), "What makes it."),
             need("event", What::Text, "Its name."),
-            may("set", What::Map(&What::Expression), "Further attributes, over the key, terms and `at`."),
+            may(
+                "set",
+                What::Map(&What::Expression),
+                "Further attributes, over the key, terms, `at`, and events such as `then.ts`.",
+            ),
         ],
     },
     Shape {
@@ -275,7 +279,11 @@ pub(super) const SHAPES: &[Shape] = &[
             may("key", What::List(&What::Text), "A shorter key: it touches every instance that agrees."),
             may("as", What::Text, "What others call this event."),
             may("if", What::Expression, "In steps of an order: whether the step is mandatory."),
-            may("rule", What::Some(&What::Text), "Of `invar.violated` and `invar.resolved`: whose verdicts."),
+            may(
+                "rule",
+                What::Some(&What::Text),
+                "Of `invar.violated`, `invar.resolved` and `invar.retracted`: whose verdicts.",
+            ),
             may("breaker", What::Some(&What::Text), "Of `invar.breaker.changed`: whose changes."),
         ],
     },

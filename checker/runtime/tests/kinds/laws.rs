@@ -112,6 +112,125 @@ rules:
         - missed
       within: 20s
 ";
+/// Rules on what others found in order, and on what they measured.
+const MEASURED: &str = "\
+pack: p
+rules:
+  - id: answered
+    key: [h]
+    response:
+      when: a
+      then: b where v >= when.v
+      within: 4s
+      pair: true
+    emits:
+      - on: held
+        event: took
+        set:
+          ms: (then.ts - when.ts).getMilliseconds()
+      - on: violated
+        event: missed
+  - id: quick
+    key: []
+    aggregate:
+      terms:
+        longest:
+          max: ms
+          of: took
+        n:
+          count: took
+      window: 6s
+      assert: n < 3 && (!has(longest) || longest < 3000)
+  - id: mixed
+    key: [h]
+    sequence:
+      steps:
+        - took
+        - missed
+      within: 20s
+  - id: books
+    key: []
+    aggregate:
+      terms:
+        total:
+          sum: v
+          of: a
+      close: c
+      assert: total < 4
+    emits:
+      - on: close
+        event: closed
+        set:
+          sum: total
+      - on: held
+        event: balanced
+  - id: growing
+    key: []
+    monotonic:
+      event: closed
+      value: sum
+      order: nondecreasing
+  - id: balanced-again
+    key: []
+    response:
+      when: closed
+      then: balanced
+      within: 3s
+  - id: counted
+    key: [h]
+    count:
+      of: b
+      min: 1
+      max: 2
+      per:
+        when: a
+        within: 5s
+    emits:
+      - on: close
+        event: came
+        set:
+          n: count
+      - on: held
+        event: right
+  - id: few
+    key: [h]
+    never: came where n > 1
+  - id: right-after
+    key: []
+    precedence:
+      event: missed
+      requires: right
+      within: 8s
+  - id: supported
+    key: []
+    precedence:
+      event: b
+      requires: a
+      within: 3s
+    slack: 2s
+    emits:
+      on: held
+      event: leant
+      set:
+        ms: (event.ts - requires.ts).getMilliseconds()
+  - id: leaning
+    key: []
+    never: leant where ms > 1000
+  - id: low
+    key: [h]
+    always:
+      event: a
+      assert: v < 3
+    emits:
+      on: held
+      event: was.low
+  - id: few-low
+    key: []
+    count:
+      of: was.low
+      max: 2
+      window: 5s
+";
 const GROUP: &str = "\
 pack: p
 facts:
@@ -283,7 +402,7 @@ proptest! {
     ) {
         let mut order: Vec<usize> = (0..events.len()).collect();
         order.sort_by_key(|&number| keys[number]);
-        for pack in [STORIES, GROUP] {
+        for pack in [STORIES, MEASURED, GROUP] {
             let [recorded, live] = both_ways(pack, &events, &order, cut);
             prop_assert_eq!(recorded, live, "{}", pack);
         }
