@@ -63,11 +63,27 @@ impl Emitted {
 
 /// A touch that was made.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Sent {
+pub(crate) struct Sent {
     rule: RuleIdx,
     key: Box<[u8]>,
     touch: Touch,
     resolved: bool,
+}
+
+impl Sent {
+    /// One that is no recovery.
+    pub(crate) fn once((rule, key, touch): (RuleIdx, Box<[u8]>, Touch)) -> Self {
+        Sent { rule, key, touch, resolved: false }
+    }
+
+    pub(crate) fn rule(&self) -> RuleIdx {
+        self.rule
+    }
+
+    /// Gives its rule another number; returns whether there still is such a rule.
+    pub(crate) fn renumber(&mut self, number: impl Fn(RuleIdx) -> Option<RuleIdx>) -> bool {
+        number(self.rule).map(|rule| self.rule = rule).is_some()
+    }
 }
 
 /// What was made of verdicts, by violation.
@@ -80,7 +96,7 @@ pub(crate) fn renumber(
     number: impl Fn(RuleIdx) -> Option<RuleIdx>,
 ) {
     let follow = |emitted: &mut Emitted| {
-        emitted.touches.retain_mut(|sent| number(sent.rule).map(|rule| sent.rule = rule).is_some());
+        emitted.touches.retain_mut(|sent| sent.renumber(&number));
         number(emitted.rule).map(|rule| emitted.rule = rule).is_some()
     };
     emissions.retain(|_, emitted| follow(emitted));
@@ -259,7 +275,7 @@ impl Engine {
                     .filter_map(|(name, value)| Some((name.as_str(), value.eval(&told).ok()?.to_value())))
                     .collect(),
             };
-            let touches = self.touches(&news).into_iter();
+            let touches = self.touches_of(&news).into_iter();
             made.extend(touches.map(|(rule, key, touch)| Sent { rule, key, touch, resolved: on == EmitOn::Resolved }));
         }
         made
@@ -289,14 +305,14 @@ impl Engine {
             position: event::Position::default(),
             attrs: attrs.clone(),
         };
-        for (rule, key, touch) in self.touches(&news) {
+        for (rule, key, touch) in self.touches_of(&news) {
             let at = KeyAt::since(0, &key);
             self.state.partitions[at.hash as usize % PARTITIONS].push(touch, rule, at, &key, false);
         }
     }
 
-    /// The parts that an event of Invar's own plays in the rules of a pack, with their keys.
-    fn touches(&mut self, news: &News<'_>) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
+    /// The parts that an event of Invar's own plays in the rules of its pack, with their keys.
+    fn touches_of(&mut self, news: &News<'_>) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let node = match news.node {
             Some(Value::String(node)) => node,
             _ => "",
@@ -323,10 +339,20 @@ impl Engine {
             process: None,
             columns: &columns,
         };
+        self.touches(news.pack, &row, &source)
+    }
+
+    /// The parts that an event plays in the rules of a pack that name it in full, with their keys.
+    pub(crate) fn touches(
+        &mut self,
+        pack: u16,
+        row: &Row<'_>,
+        source: &SourceState,
+    ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let mut landings = Landings::default();
-        let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source: &source };
-        let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
-        for route in routes.iter().filter(|route| route.pack == news.pack) {
+        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
+        let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
+        for route in routes.iter().filter(|route| route.pack == pack) {
             let literal = self.program.pattern(route).name.literal().is_some();
             if literal && matches!(route.target, Target::Role { .. }) {
                 arrival.route(route, &mut landings);
@@ -348,7 +374,7 @@ impl Engine {
     }
 
     /// Puts touches in the place of others that were made before.
-    fn replace(&mut self, old: Vec<Sent>, new: Vec<Sent>) -> Vec<Sent> {
+    pub(crate) fn replace(&mut self, old: Vec<Sent>, new: Vec<Sent>) -> Vec<Sent> {
         for gone in old.iter().filter(|old| !new.contains(old)) {
             let key = KeyAt::since(0, &gone.key);
             let partition = &mut self.state.partitions[key.hash as usize % PARTITIONS];

@@ -10,6 +10,7 @@ use crate::{
     clock::Clocks,
     emission::{self, Emissions, Emitted},
     fact::{Facts, Horizon},
+    first::{self, Firsts},
     history::Epochs,
     hold::Hold,
     key::PartialKey,
@@ -111,6 +112,8 @@ pub(crate) struct EngineState {
     pub(crate) emitted: Emissions,
     /// Said on arrival, and not made events of yet: the frontier has not passed them.
     pub(crate) unmade: Vec<(ViolationId, Emitted)>,
+    /// The first events of which others are derived.
+    pub(crate) firsts: Firsts,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,
@@ -558,6 +561,7 @@ impl Engine {
         state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         emission::prune(&mut state.emitted, floor);
+        first::prune(&mut state.firsts, floor);
         state.breakers.prune(floor);
         for (rule, wides) in state.wides.iter_mut().enumerate() {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);

@@ -17,6 +17,7 @@ mod emission;
 mod engine;
 pub mod expr;
 mod fact;
+mod first;
 mod glob;
 mod history;
 mod hold;

@@ -396,6 +396,7 @@ impl Program {
                 })
                 .collect(),
             packs: self.packs.iter().map(|pack| pack.name.clone()).collect(),
+            firsts: self.packs.iter().flat_map(|pack| &pack.derives).filter_map(|derive| derive.first_per).collect(),
         }
     }
 
@@ -509,6 +510,10 @@ impl Traits {
         for expression in patterns().filter_map(|pattern| pattern.where_late.as_ref()).chain(rule.kind.expressions()) {
             expression.visit_breakers(&mut |breaker| asks_breakers.push(breaker_base as u32 + u32::from(breaker)));
         }
+        // What is told of first events can be taken back.
+        let revocable = patterns()
+            .filter_map(|pattern| pattern.name.literal())
+            .any(|name| pack.derives.iter().any(|derive| derive.first_per.is_some() && derive.name == name));
         for name in patterns().filter_map(|pattern| pattern.name.literal()) {
             let changes = pack.breakers.iter().position(|breaker| name == breaker.changes());
             asks_breakers.extend(changes.map(|breaker| (breaker_base + breaker) as u32));
@@ -541,6 +546,7 @@ impl Traits {
                 // What is in order would be told of only when the frontier has passed it.
                 && rule.emits.iter().all(|emit| emit.on != EmitOn::Held)
                 && !late
+                && !revocable
                 && !assertion_reads
                 && rule.during.is_none()
                 && !rule.report_first

@@ -19,6 +19,9 @@ pub struct Derive {
     pub from: Role,
     /// Its attributes, by the kept slots.
     pub attrs: Vec<String>,
+    /// Only the first event of each key makes it, by the patterns' keys: a hash of all that decides which that is. None:
+    /// every event does.
+    pub first_per: Option<u64>,
 }
 
 /// A relation kept from events, each row valid from the event that set it to the one that unset or replaced it: one value

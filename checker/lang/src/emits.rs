@@ -40,8 +40,20 @@ pub(crate) struct Verdicts<'c> {
     pub(crate) above: &'c [String],
     /// Events that are made by rules that do not stand above, with the rule.
     pub(crate) below: &'c [(String, String)],
+    /// All events that rules make, with the rule.
+    pub(crate) made: &'c [(String, String)],
+    /// Events that only the first of each key makes.
+    pub(crate) firsts: &'c [&'c str],
     /// Only rules may build on verdicts.
     pub(crate) in_rule: bool,
+}
+
+impl Verdicts<'_> {
+    /// Whether events of that name can be taken back: a verdict's, a breaker's, or those of a first that may turn out to be
+    /// none.
+    pub(crate) fn can_be_taken_back(&self, name: &str) -> bool {
+        name.starts_with("invar.") || self.firsts.contains(&name) || self.made.iter().any(|(made, _)| made == name)
+    }
 }
 
 /// Whether that is the name of an event that verdicts make by themselves.

@@ -210,6 +210,27 @@ pub(crate) fn compile<'n>(
             );
         }
     }
+    for (place, (role, written)) in compiled.iter().zip(layout.roles.iter()).enumerate() {
+        for (pattern, span) in role.alternatives.iter().zip(written.spans()) {
+            let Some(name) = pattern.name.literal().filter(|name| cx.verdicts.can_be_taken_back(name)) else {
+                continue;
+            };
+            let name = name.split('/').next().unwrap_or_default();
+            if scopes.contains(&Some(place as RoleIdx)) {
+                let message = format!("`{name}` may be taken back, and a span of `during` cannot");
+                report.error_help(
+                    Code::Unsupported,
+                    &span,
+                    message,
+                    "begin and end it with events that components send",
+                );
+            } else if pattern.key.iter().any(Option::is_none) {
+                let message =
+                    format!("`{name}` may be taken back, and is of one key: a shorter one cannot be asked for");
+                report.error_help(Code::Unsupported, &span, message, "have the rule's key name no more than it has");
+            }
+        }
+    }
     if let Some(kind) = &kind {
         lint::opposed::warn(kind, &ties, layout.roles, report);
     }

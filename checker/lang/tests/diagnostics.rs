@@ -393,6 +393,49 @@ fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
 }
 
 #[test]
+fn mistakes_about_first_events_are_explained() {
+    let first = |first_per: &str, rest: &str| {
+        format!("derive:\n  a.first:\n    from: a.set\n    set:\n      whose: who\n    first_per: {first_per}\n{rest}")
+    };
+    let rules = "rules:\n  - id: r\n    key: [whose]\n    never: a.first\n";
+    check(&first("[whose]", rules), expect![[""]]);
+    check(&first("[height]", rules), expect![[""]]);
+    check(
+        &first("[wose]", rules),
+        expect![[r#"
+            I205 `[wose`: `wose` is nothing that these events have (did you mean `whose`?)
+        "#]],
+    );
+    check(
+        &first("[\"whose?\"]", rules),
+        expect![[r#"
+            I205 `["whose?"`: `whose?` may be absent: an event without it would be the first of nothing (write it without `?`, or leave it out)
+        "#]],
+    );
+    let fact = "facts:\n  f:\n    row: [whose]\n    set_by: a.first\n";
+    check(
+        &first("[whose]", fact),
+        expect![[r#"
+        I105 `a.first`: only rules can build on `a.first`: which event is the first may turn out later (let a rule build on it, and this on every event)
+    "#]],
+    );
+    let during = "rules:\n  - id: r\n    key: [who]\n    never: a.asked\n    during:\n      after:\n        event: a.first\n        let:\n          who: whose\n";
+    check(
+        &first("[whose]", during),
+        expect![[r#"
+        I105 `a.first`: `a.first` may be taken back, and a span of `during` cannot (begin and end it with events that components send)
+    "#]],
+    );
+    let wide = "rules:\n  - id: r\n    key: [who]\n    response:\n      when: a.asked\n      then:\n        event: a.first\n        key: []\n      within: 5s\n";
+    check(
+        &first("[whose]", wide),
+        expect![[r#"
+        I105 `a.first`: `a.first` may be taken back, and is of one key: a shorter one cannot be asked for (have the rule's key name no more than it has)
+    "#]],
+    );
+}
+
+#[test]
 fn mistakes_about_breakers_that_rules_ask_for_are_explained() {
     let asked = |condition: &str| {
         format!(

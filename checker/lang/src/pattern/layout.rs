@@ -91,6 +91,14 @@ impl Layout<'_, '_> {
         }
     }
 
+    /// Whether every alternative of a role can supply what is written like that.
+    pub(crate) fn supplies_path(&self, role: usize, path: &str) -> bool {
+        let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
+        let variable = longest(&segments, &self.roles[role], self.cx)
+            .map_or_else(|| Variable::Attr(path.to_owned()), |(_, variable)| variable);
+        self.supplies(role, &variable)
+    }
+
     /// Whether every alternative of a role can supply a variable.
     fn supplies(&self, role: usize, variable: &Variable) -> bool {
         self.roles[role].alternatives.iter().all(|written| {

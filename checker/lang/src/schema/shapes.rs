@@ -162,6 +162,7 @@ pub(super) const SHAPES: &[Shape] = &[
             may("about", What::Text, "What it says."),
             need("from", What::Pattern, "What it is made of."),
             may("set", What::Map(&What::Expression), "Its attributes."),
+            may("first_per", What::List(&What::Text), "Only the first event of each value of these makes it."),
         ],
     },
     Shape {

@@ -231,6 +231,45 @@ rules:
       max: 2
       window: 5s
 ";
+/// Rules on derived events that only the first event of each key makes.
+const FIRSTS: &str = "\
+pack: p
+derive:
+  begun:
+    from: a
+    set:
+      who: h
+      value: v
+    first_per: [who]
+  high:
+    from: a where v > 1
+    set:
+      who: h
+rules:
+  - id: begun
+    key: [who]
+    never: begun
+  - id: begun-low
+    key: [who]
+    always:
+      event: begun
+      assert: value < 2
+  - id: begun-before-high
+    key: [who]
+    precedence:
+      event: high
+      requires: begun
+      within: 5s
+  - id: ended
+    key: [who]
+    response:
+      when: begun
+      then:
+        event: b
+        let:
+          who: h
+      within: 6s
+";
 const GROUP: &str = "\
 pack: p
 facts:
@@ -395,6 +434,15 @@ proptest! {
     }
 
     #[test]
+    fn the_first_of_each_key_is_the_first_in_event_time(events in history(&["a", "b"], 4, 14)) {
+        let rule = "pack: p\nderive:\n  begun:\n    from: a\n    first_per: [h]\n    set:\n      h: h\nrules:\n  - id: r\n    key: [h]\n    never: begun\n";
+        let mut firsts: Vec<u64> =
+            (0..3).filter_map(|h| only(&events, "a").iter().filter(|ev| ev.h == h).map(|ev| ev.at).min()).collect();
+        firsts.sort_unstable();
+        prop_assert_eq!(recorded(rule, &events), firsts);
+    }
+
+    #[test]
     fn rules_on_rules_do_not_depend_on_arrival(
         events in history(ABC, 4, 14),
         keys in prop::collection::vec(any::<u64>(), 14),
@@ -402,7 +450,7 @@ proptest! {
     ) {
         let mut order: Vec<usize> = (0..events.len()).collect();
         order.sort_by_key(|&number| keys[number]);
-        for pack in [STORIES, MEASURED, GROUP] {
+        for pack in [STORIES, MEASURED, FIRSTS, GROUP] {
             let [recorded, live] = both_ways(pack, &events, &order, cut);
             prop_assert_eq!(recorded, live, "{}", pack);
         }
