@@ -173,13 +173,26 @@ impl Ctx<'_> {
         of: &[&Seen],
         measured: Vec<Option<Value>>,
     ) {
+        self.make_of(on, anchor, at, of, measured, None);
+    }
+
+    /// The same, where it is about one member of a group.
+    pub(super) fn make_of(
+        &mut self,
+        on: EmitOn,
+        anchor: Anchor,
+        at: Timestamp,
+        of: &[&Seen],
+        measured: Vec<Option<Value>>,
+        member: Option<Value>,
+    ) {
         let Some(proof) = of.iter().map(|seen| seen.at).max().filter(|_| self.emits(on)) else { return };
         let mut values = measured;
         for (_, role, slot) in self.rule.emits.iter().filter(|emit| emit.on == on).flat_map(|emit| &emit.kept) {
             let seen = of.iter().find(|seen| seen.role == *role);
             values.push(seen.and_then(|seen| seen.slots.get(*slot as usize)?.clone()));
         }
-        self.find_with(anchor, What::Made { on, at, proof }, values);
+        self.found.push(Found { anchor, what: What::Made { on, at, proof }, values, from: Vec::new(), member });
     }
 
     /// The network of the instance.

@@ -293,6 +293,67 @@ rules:
       window: 5s
       assert: n <= 2 * n.avg && (!has(most) || most <= most.median + 2)
 ";
+/// Books that are closed for every member of a group.
+const GROUP_CLOSED: &str = "\
+pack: p
+facts:
+  members:
+    row: [h]
+    set_by: n
+    unset_by: r
+rules:
+  - id: r
+    key: []
+    aggregate:
+      each:
+        in: fact.members()
+        as: h
+      terms:
+        put:
+          sum: v
+          of: a
+        got:
+          sum: v
+          of: b
+        lately:
+          count: b
+          window: 5s
+      close: c
+      assert: put >= got && got <= 2 * got.avg + 1 && lately < 3
+    emits:
+      - on: close
+        event: closed
+        set:
+          got: got
+      - on: held
+        event: balanced
+  - id: grows
+    key: [h]
+    monotonic:
+      event: closed
+      value: got
+      order: nondecreasing
+  - id: balanced
+    key: [h]
+    precedence:
+      event: closed
+      requires: balanced
+      within: 8s
+";
+const ALL_CLOSED: &str = "\
+aggregate:
+  each:
+    in: '[0, 1, 2]'
+    as: h
+  terms:
+    put:
+      sum: v
+      of: a
+    got:
+      sum: v
+      of: b
+  close: c
+  assert: put >= got";
 const COUNTED: &str = "\
 aggregate:
   terms:
@@ -419,6 +480,7 @@ proptest! {
         let mut closes: Vec<u64> = only(&events, "c").iter().map(|ev| ev.at).collect();
         closes.sort_unstable();
         closes.dedup();
+        let closes_of_all = closes.clone();
         let mut from = 0;
         let mut expected = Vec::new();
         for close in closes {
@@ -431,6 +493,21 @@ proptest! {
             from = close;
         }
         prop_assert_eq!(recorded(CLOSED, &events), expected);
+        let mut from = 0;
+        let mut expected = Vec::new();
+        for close in closes_of_all {
+            for h in 0..3 {
+                let sum = |name: &str| -> i64 {
+                    let own = only(&events, name).into_iter().filter(|ev| ev.h == h && ev.at >= from && ev.at < close);
+                    own.map(|ev| ev.v).sum()
+                };
+                if sum("a") < sum("b") {
+                    expected.push(close);
+                }
+            }
+            from = close;
+        }
+        prop_assert_eq!(recorded(ALL_CLOSED, &events), expected);
     }
 
     #[test]
@@ -450,7 +527,7 @@ proptest! {
     ) {
         let mut order: Vec<usize> = (0..events.len()).collect();
         order.sort_by_key(|&number| keys[number]);
-        for pack in [STORIES, MEASURED, FIRSTS, GROUP] {
+        for pack in [STORIES, MEASURED, FIRSTS, GROUP, GROUP_CLOSED] {
             let [recorded, live] = both_ways(pack, &events, &order, cut);
             prop_assert_eq!(recorded, live, "{}", pack);
         }
@@ -485,7 +562,7 @@ proptest! {
     ) {
         let rules = [
             MONOTONIC, MACHINE, LIMITED, ORDER, SEQUENCE, CHOOSY, EXCLUSIVE, LEASE, PRECEDENCE, RESPONSE, CONSECUTIVE,
-            COUNT, COUNTED, SAMPLED, CLOSED, GAUGE,
+            COUNT, COUNTED, SAMPLED, CLOSED, ALL_CLOSED, GAUGE,
         ];
         for rule in rules {
             let variants = match rule {
@@ -494,7 +571,7 @@ proptest! {
                 COUNT => vec![String::new(), "for: 2s".into()],
                 COUNTED => vec![String::new(), "for: 2s".into(), "strict: true".into()],
                 SAMPLED => vec![String::new(), "for: 3s".into()],
-                CLOSED | MONOTONIC | LEASE => vec![String::new(), "strict: true".into()],
+                CLOSED | ALL_CLOSED | MONOTONIC | LEASE => vec![String::new(), "strict: true".into()],
                 _ => vec![String::new(), "strict: true".into(), "by: h".into()],
             };
             for more in variants {
