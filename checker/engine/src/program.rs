@@ -14,7 +14,7 @@ use crate::{
     clock::Clocks,
     expr::Expr,
     fact::{Facts, Horizon},
-    pack::{EmitOn, Kind, Limit, OnRestart, Pack, Pattern, Role, Rule, Slot},
+    pack::{EmitOn, Kind, OnRestart, Pack, Pattern, Role, Rule, Slot},
 };
 
 /// A rule's number in the running program.
@@ -519,11 +519,10 @@ impl Traits {
             asks_breakers.extend(changes.map(|breaker| (breaker_base + breaker) as u32));
         }
         let assertion_reads = asked.len() > before || reads_live || !clocks.is_empty() || !asks_breakers.is_empty();
-        let ticks = match &rule.kind {
-            Kind::Response { limit: Limit::Ticks(ticks), .. } => Some(clock_base + u32::from(ticks.clock)),
-            _ => None,
-        };
+        let ticks = rule.kind.ticks().map(|ticks| clock_base + u32::from(ticks.clock));
         clocks.extend(ticks);
+        // What looks back waits for nothing.
+        let ticks = ticks.filter(|_| !matches!(rule.kind, Kind::Precedence { .. }));
         let number_of = |fact: u16| base + u32::from(fact);
         let mut reads: Vec<u32> = asked.iter().map(|(fact, _)| number_of(*fact)).collect();
         let mut looks_back: Vec<u32> =

@@ -429,7 +429,7 @@ fn facts_digest(rule: &Rule, pack: &Pack) -> u64 {
     for expression in conditions.chain(rule.kind.expressions()).chain(computed) {
         expression.visit_clocks(&mut |clock| clocks.push_str(&format!("{:?}", pack.clocks.get(clock as usize))));
     }
-    if let Kind::Response { limit: engine::Limit::Ticks(ticks), .. } = &rule.kind {
+    if let Some(ticks) = rule.kind.ticks() {
         clocks.push_str(&format!("{:?}", pack.clocks.get(ticks.clock as usize)));
     }
     let derived = derived ^ if clocks.is_empty() { 0 } else { rule::fnv(&clocks) };

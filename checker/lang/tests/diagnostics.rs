@@ -361,13 +361,23 @@ fn mistakes_in_clocks_are_explained() {
         I201 `clock.hight`: there is no clock `hight` (did you mean `height`?)
     "#]],
     );
+    let precedence = |within: &str| {
+        format!("    precedence:\n      event: a.set\n      requires: a.unset\n      within: {within}\n")
+    };
+    with("height", &precedence("[4 height, 5s]"), expect![[""]]);
+    with("height", &precedence("4 hight"), expect![[r#"
+        I201 `4 hight`: there is no clock `hight` (did you mean `height`?)
+    "#]]);
+    with("height", &precedence("{height: 4, or: 10m}"), expect![[r#"
+        I103 `{height: 4, or: 10m`: `or` ends a wait, and what looks back waits for nothing (leave it out, or write a list of which the farther end counts: `[4 height, 10m]`)
+    "#]]);
     let count = "    count:\n      of: a.set\n      max: 1\n      window: 4 height\n";
     with(
         "height",
         count,
         expect![[r#"
-        I104 `4 height`: `4 height`: only the `within` of a response is counted in ticks of a clock (write a duration such as `5s` or `1m`)
-    "#]],
+            I104 `4 height`: `4 height`: only `within` of a response, a precedence or around each event of a count is in ticks of a clock (write a duration such as `5s` or `1m`)
+        "#]],
     );
 }
 

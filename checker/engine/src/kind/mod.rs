@@ -28,6 +28,7 @@ mod slim;
 mod statistic;
 mod support;
 mod term;
+mod ticking;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::cmp::Ordering;

@@ -5,6 +5,7 @@ use event::Timestamp;
 use super::{
     Anchor, Ctx, Instant, Part,
     support::{Supports, is_choosy},
+    ticking,
 };
 use crate::{
     pack::{EmitOn, Kind, OnRestart, RoleIdx, Rule},
@@ -71,13 +72,23 @@ impl Precedence {
     }
 
     fn judge(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>, event: RoleIdx) {
-        let Kind::Precedence { requires, all, within, .. } = &ctx.rule.kind else { return };
+        let Kind::Precedence { requires, all, within, ticks, .. } = &ctx.rule.kind else { return };
         for touch in now.of(event) {
             let Some(span) = ctx.span(now.ts) else { continue };
             ctx.exercise(now.ts);
             let judged = touch.seen();
             // An event may support another only inside the same span, and no further back than allowed.
-            let from = within.map_or(Timestamp::ZERO, |within| now.ts.minus(within)).max(span.from());
+            let from = match ticks {
+                None => within.map_or(Timestamp::ZERO, |within| now.ts.minus(within)),
+                Some(ticks) => match ticking::since(ctx, ticks, &judged) {
+                    Some(since) => since,
+                    None => {
+                        ctx.unknown(Unknown::Absent);
+                        continue;
+                    }
+                },
+            };
+            let from = from.max(span.from());
             let supported = |supports: &Supports| supports.of(ctx, &judged, from).is_some();
             let (excuses, required) = self.supports.split_last().unwrap_or((const { &EMPTY }, &[]));
             let roles: Vec<RoleIdx> =

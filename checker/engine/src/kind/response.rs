@@ -1,11 +1,11 @@
 //! `response`: each `when` is answered by a `then` within a time, or before a marker.
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::time::Duration;
-use event::{Int, Timestamp};
+use event::Timestamp;
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld};
+use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld, ticking::Ticking};
 use crate::{
     expr::Val,
     pack::{EmitOn, Kind, Limit, OnRestart, RoleIdx, Ticks},
@@ -56,23 +56,10 @@ struct Asleep {
     late: Option<(RoleIdx, EventRef)>,
 }
 
-/// A deadline that a clock has not passed yet.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct Ticking {
-    /// The clock's key.
-    key: Box<[u8]>,
-    /// It passes when the clock exceeds this; none: the clock did not run yet.
-    over: Option<Int>,
-    /// Not before this time.
-    least: Timestamp,
-    /// When waiting for the clock ends.
-    stalled_at: Timestamp,
-}
-
 impl Obligation {
     /// When it is looked at; for one whose clock has not passed it, when waiting for the clock ends.
     fn due(&self) -> Timestamp {
-        self.ticking.as_ref().map_or(self.deadline, |ticking| ticking.stalled_at)
+        self.ticking.as_ref().map_or(self.deadline, |ticking| ticking.stalled_at())
     }
 
     fn answered_by(&self, ctx: &Ctx<'_>, then: &Seen) -> bool {
@@ -123,22 +110,16 @@ impl Response {
                     }
                     Limit::By(_) | Limit::Ticks(_) => Timestamp::MAX,
                 };
-                let mut ticking = None;
-                if let Limit::Ticks(ticks) = limit {
-                    let reader = ctx.reader(now.ts);
-                    let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, others: &[] };
-                    let parts: Option<Vec<Val<'_>>> = ticks.key.iter().map(|part| ctx.eval(part, &env)).collect();
-                    let Some(key) = parts.map(|parts| reader.key(&parts)) else {
-                        ctx.unknown(Unknown::Absent);
-                        continue;
-                    };
-                    ticking = Some(Box::new(Ticking {
-                        key: key.into(),
-                        over: None,
-                        least: now.ts.plus(ticks.and.unwrap_or_default()),
-                        stalled_at: ticks.or.map_or(Timestamp::MAX, |or| now.ts.plus(or)),
-                    }));
-                }
+                let ticking = match limit {
+                    Limit::Ticks(ticks) => match Ticking::new(ctx, ticks, &when) {
+                        Some(ticking) => Some(Box::new(ticking)),
+                        None => {
+                            ctx.unknown(Unknown::Absent);
+                            continue;
+                        }
+                    },
+                    _ => None,
+                };
                 if let Some(then) = self.answered_early(ctx, &when, *pair) {
                     ctx.tally.held += 1;
                     held(ctx, &when, &span, &then);
@@ -179,17 +160,11 @@ impl Response {
 
     /// Looks which deadlines their clock has passed by now.
     fn tick(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) {
-        let clock = ctx.clock_base + u32::from(ticks.clock);
         let mut passed = false;
         for open in &mut self.pending {
-            let Some(ticking) = &mut open.ticking else { continue };
-            if ticking.over.is_none() {
-                let stands = ctx.clocks.at(clock, &ticking.key, now);
-                ticking.over = stands.map(|stands| stands.add(&Int::Small(i128::from(ticks.count))));
-            }
-            let over = ticking.over.as_ref();
-            if let Some(at) = over.and_then(|over| ctx.clocks.exceeds(clock, &ticking.key, over, now)) {
-                open.deadline = at.max(ticking.least);
+            let at = open.ticking.as_mut().and_then(|ticking| ticking.passed(ctx, ticks, now));
+            if let Some(at) = at {
+                open.deadline = at;
                 open.ticking = None;
                 passed = true;
             }

@@ -345,7 +345,11 @@ pub(super) const SHAPES: &[Shape] = &[
         fields: &[
             need("event", What::Pattern, "What needs support."),
             need("requires", What::Either(&[What::Shape("requires"), What::Pattern]), "Its support."),
-            may("within", What::Duration, "How far back."),
+            may(
+                "within",
+                What::Any,
+                "How far back: a duration, ticks such as `4 height`, or a list of which the farther counts.",
+            ),
             may("since", What::Pattern, "Or since this event."),
             may("unless", What::Pattern, "Excuses it."),
         ],
@@ -375,7 +379,11 @@ pub(super) const SHAPES: &[Shape] = &[
         fields: &[
             need("when", What::Pattern, "Opens a span."),
             may("before", What::Duration, "Counts from so long before."),
-            may("within", What::Duration, "Until so long after."),
+            may(
+                "within",
+                What::Any,
+                "Until so long after: a duration, ticks such as `4 height`, or a list of which the later counts.",
+            ),
             may("until", What::Pattern, "Or until this event."),
         ],
     },

@@ -354,6 +354,44 @@ aggregate:
       of: b
   close: c
   assert: put >= got";
+/// What is counted in ticks of a clock that `n` moves.
+const CLOCKED: &str = "\
+pack: p
+clocks:
+  height:
+    event: n
+    value: v
+rules:
+  - id: answered
+    key: []
+    response:
+      when: a
+      then: b
+      within: 1 height
+  - id: recent
+    key: []
+    precedence:
+      event: b
+      requires: a
+      within: 1 height
+  - id: recent-or-soon
+    key: [h]
+    precedence:
+      event: b
+      requires: a
+      within: [1 height, 3s]
+    slack: 1s
+  - id: counted
+    key: [h]
+    count:
+      of: b
+      min: 1
+      max: 1
+      per:
+        when: a
+        within: [1 height, 4s]
+        until: c
+";
 const COUNTED: &str = "\
 aggregate:
   terms:
@@ -531,6 +569,36 @@ proptest! {
             let [recorded, live] = both_ways(pack, &events, &order, cut);
             prop_assert_eq!(recorded, live, "{}", pack);
         }
+    }
+
+    #[test]
+    fn ticks_do_not_depend_on_arrival(
+        events in history(&["a", "b", "c", "n"], 4, 16),
+        keys in prop::collection::vec(any::<u64>(), 16),
+        cut in 0_usize..16,
+    ) {
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by_key(|&number| keys[number]);
+        let [recorded, live] = both_ways(CLOCKED, &events, &order, cut);
+        prop_assert_eq!(recorded, live);
+    }
+
+    #[test]
+    fn a_look_back_in_ticks_is_a_deadline_in_ticks_seen_from_its_end(events in history(&["a", "b", "n"], 4, 16)) {
+        let rule = "pack: p\nclocks:\n  height:\n    event: n\n    value: v\nrules:\n  - id: r\n    key: []\n    precedence:\n      event: b\n      requires: a\n      within: 1 height\n";
+        let stands = |at: u64| only(&events, "n").iter().filter(|ev| ev.at <= at).map(|ev| ev.v).max();
+        // A clock that does not run yet starts with its first tick.
+        let first = only(&events, "n").iter().map(|ev| ev.at).min().and_then(stands);
+        let in_time = |from: u64, to: u64| {
+            let begins = stands(from).or(first);
+            let exceeded = (0..to).any(|at| stands(at).zip(begins).is_some_and(|(stands, begins)| stands > begins + 1));
+            from <= to && !exceeded
+        };
+        let supports = only(&events, "a");
+        let mut lacking: Vec<u64> = only(&events, "b").iter().map(|ev| ev.at).collect();
+        lacking.retain(|at| !supports.iter().any(|support| in_time(support.at, *at)));
+        lacking.sort_unstable();
+        prop_assert_eq!(recorded(rule, &events), lacking);
     }
 
     #[test]

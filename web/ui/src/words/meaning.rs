@@ -123,6 +123,10 @@ fn order(rule: &Rule) -> Vec<String> {
         Kind::Precedence { within: Some(within), .. } => {
             said.push(format!("Support exactly {} earlier still counts.", span(*within)));
         }
+        Kind::Precedence { ticks: Some(ticks), .. } => said.push(format!(
+            "Support counts until the clock first exceeds its value at the support by more than {}; that instant still does.",
+            ticks.count
+        )),
         Kind::Count { span: CountSpan::Window(window), .. } => {
             said.push(format!("The window at t is (t − {}, t]: its beginning does not belong to it.", span(*window)));
         }
