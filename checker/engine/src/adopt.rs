@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use crate::{
     emission,
     engine::{Engine, EngineState, Input, PARTITIONS},
+    first,
     program::{Column, Program, RuleIdx},
     source::Timing,
 };
@@ -16,6 +17,8 @@ pub(crate) struct Identities {
     pub(crate) facts: Vec<(String, String, u64)>,
     pub(crate) clocks: Vec<(String, String, u64)>,
     pub(crate) packs: Vec<String>,
+    /// What decides which events are the first of their keys.
+    pub(crate) firsts: Vec<u64>,
 }
 
 impl Engine {
@@ -122,6 +125,7 @@ impl EngineState {
         });
         let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
         emission::renumber(&mut self.emitted, &mut self.unmade, number);
+        first::renumber(&mut self.firsts, &new.firsts, number);
         let packs = places(&old.packs, &new.packs);
         self.restarts.retain_mut(|restart| match restart.pack {
             None => true,

@@ -141,6 +141,21 @@ impl Clocks {
         (at <= until).then_some(at)
     }
 
+    /// Since when the clock has stood no more than so many ticks below where it stood just before `ts`; zero: since ever, or it
+    /// did not run.
+    pub(crate) fn reaches_back(&self, number: u32, key: &[u8], ticks: &Int, ts: Timestamp) -> Timestamp {
+        let steps = self.steps(number, key);
+        let Some((_, stood)) = steps[..steps.partition_point(|(at, _)| *at < ts)].last() else {
+            return Timestamp::ZERO;
+        };
+        let least = stood.sub(ticks);
+        match steps.partition_point(|(_, value)| *value < least) {
+            // Before its first step a deadline would begin with that.
+            0 => Timestamp::ZERO,
+            place => steps.get(place).map_or(ts, |(at, _)| *at),
+        }
+    }
+
     fn steps(&self, number: u32, key: &[u8]) -> &[(Timestamp, Int)] {
         self.tables.get(number as usize).and_then(|table| table.get(key)).map_or(&[], |dial| &dial.steps)
     }

@@ -73,6 +73,8 @@ pub enum Kind {
         all: bool,
         /// How far back support counts, inclusive.
         within: Option<Duration>,
+        /// The same in ticks of a clock, counted from the support; by the `event`'s slots.
+        ticks: Option<Ticks>,
         /// Support counts only since the last of these.
         since: Option<RoleIdx>,
         /// Excuses like a support.
@@ -311,13 +313,33 @@ impl Kind {
         }
     }
 
+    /// What it counts in ticks of a clock.
+    #[must_use]
+    pub fn ticks(&self) -> Option<&Ticks> {
+        match self {
+            Kind::Response { limit: Limit::Ticks(ticks), .. }
+            | Kind::Precedence { ticks: Some(ticks), .. }
+            | Kind::Count { span: CountSpan::Per { ticks: Some(ticks), .. }, .. } => Some(ticks),
+            _ => None,
+        }
+    }
+
+    /// The names of what is measured, in the order of a finding's values.
+    #[must_use]
+    pub fn measured(&self) -> Vec<String> {
+        match self {
+            Kind::Aggregate(aggregate) => aggregate.names().collect(),
+            Kind::Count { span: CountSpan::Per { .. }, .. } => alloc::vec!["count".into()],
+            _ => Vec::new(),
+        }
+    }
+
     /// The expressions it evaluates in order of time.
     #[must_use]
     pub fn expressions(&self) -> Vec<&Expr> {
         match self {
             Kind::Always { assert, .. } => alloc::vec![assert],
             Kind::Response { limit: Limit::Computed(limit), .. } => alloc::vec![limit],
-            Kind::Response { limit: Limit::Ticks(ticks), .. } => ticks.key.iter().collect(),
             Kind::Expected { of, member, except, .. } => [of, member].into_iter().chain(except).collect(),
             Kind::Agreement { value, among, voters, assert, .. } => {
                 core::iter::once(value).chain(among).chain(voters).chain(assert).collect()
@@ -338,7 +360,7 @@ impl Kind {
             | Kind::Precedence { .. }
             | Kind::Count { .. }
             | Kind::Consecutive { .. }
-            | Kind::Heartbeat { .. } => Vec::new(),
+            | Kind::Heartbeat { .. } => self.ticks().into_iter().flat_map(|ticks| &ticks.key).collect(),
         }
     }
 }
@@ -371,6 +393,8 @@ pub enum CountSpan {
         before: Duration,
         /// Counts until so long after it, inclusive.
         within: Option<Duration>,
+        /// The same in ticks of a clock; by the opener's slots.
+        ticks: Option<Ticks>,
         /// Ends the span; the opener itself never does.
         until: Option<RoleIdx>,
     },

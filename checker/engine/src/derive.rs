@@ -29,13 +29,21 @@ fn identity(origin: Identity, pack: &str, name: &str, element: u32) -> Identity 
 
 impl Engine {
     /// Takes the event that a landing derives.
-    pub(crate) fn derived(&mut self, pack: u16, derive: u16, landing: &Landing, row: &Row<'_>, depth: usize) {
-        let Landed::Keyed { slots, .. } = &landing.what else { return };
+    pub(crate) fn derived(
+        &mut self,
+        pack: u16,
+        derive: u16,
+        landing: &Landing,
+        keys: &[u8],
+        row: &Row<'_>,
+        depth: usize,
+    ) {
+        let Landed::Keyed { key, slots } = &landing.what else { return };
         if depth >= DEPTH_MAX {
             return;
         }
         let (content, declared) = self.program.derive(pack, derive);
-        let (name, attrs) = (declared.name.clone(), declared.attrs.clone());
+        let (name, attrs, first_per) = (declared.name.clone(), declared.attrs.clone(), declared.first_per);
         let identity = identity(row.identity, &content.name, &name, landing.at.element);
         let event = self.event(&name);
         if event == 0 {
@@ -49,7 +57,11 @@ impl Engine {
                 slots.get(place)?.as_ref().map(Value::as_ref)
             })
             .collect();
-        self.arrive(&Row { event, name: &name, identity, columns: &columns, ..*row }, depth + 1);
+        let made = Row { event, name: &name, identity, columns: &columns, ..*row };
+        match first_per {
+            Some(decided_by) => self.first(decided_by, pack, key.of(keys), landing.at, &made),
+            None => self.arrive(&made, depth + 1),
+        }
     }
 }
 

@@ -21,9 +21,18 @@ use crate::{
 };
 
 /// How many verdicts are remembered for what was made of them.
-const EMITTED_MAX: usize = 65_536;
+const EMITTED_MAX: usize = 1 << 18;
 
-/// What was made of one violation.
+/// What those learn who build on it, and nobody else.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    /// An obligation was met, or what a rule measures over has ended.
+    Now(ViolationId, EmitOn, Emitted),
+    /// That was not so after all.
+    Never(ViolationId),
+}
+
+/// What was made of one finding.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Emitted {
     rule: RuleIdx,
@@ -38,13 +47,43 @@ pub(crate) struct Emitted {
     touches: Vec<Sent>,
 }
 
+impl Emitted {
+    /// Of something that is no violation.
+    pub(crate) fn new(
+        rule: RuleIdx,
+        network: String,
+        key: Vec<Option<Value>>,
+        values: Vec<(String, Value)>,
+        at: Timestamp,
+        position: event::Position,
+    ) -> Self {
+        Emitted { rule, network, key, values, position, at, open: false, touches: Vec::new() }
+    }
+}
+
 /// A touch that was made.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Sent {
+pub(crate) struct Sent {
     rule: RuleIdx,
     key: Box<[u8]>,
     touch: Touch,
     resolved: bool,
+}
+
+impl Sent {
+    /// One that is no recovery.
+    pub(crate) fn once((rule, key, touch): (RuleIdx, Box<[u8]>, Touch)) -> Self {
+        Sent { rule, key, touch, resolved: false }
+    }
+
+    pub(crate) fn rule(&self) -> RuleIdx {
+        self.rule
+    }
+
+    /// Gives its rule another number; returns whether there still is such a rule.
+    pub(crate) fn renumber(&mut self, number: impl Fn(RuleIdx) -> Option<RuleIdx>) -> bool {
+        number(self.rule).map(|rule| self.rule = rule).is_some()
+    }
 }
 
 /// What was made of verdicts, by violation.
@@ -57,7 +96,7 @@ pub(crate) fn renumber(
     number: impl Fn(RuleIdx) -> Option<RuleIdx>,
 ) {
     let follow = |emitted: &mut Emitted| {
-        emitted.touches.retain_mut(|sent| number(sent.rule).map(|rule| sent.rule = rule).is_some());
+        emitted.touches.retain_mut(|sent| sent.renumber(&number));
         number(emitted.rule).map(|rule| emitted.rule = rule).is_some()
     };
     emissions.retain(|_, emitted| follow(emitted));
@@ -118,7 +157,7 @@ impl Engine {
             match output {
                 Output::Violated(violation) => {
                     if let Some(emitted) = self.emitted(violation) {
-                        self.emit_violation(violation.id, emitted);
+                        self.emit_finding(violation.id, EmitOn::Violated, emitted);
                     }
                 }
                 Output::Resolved { id, rule, at } if self.emits(*rule, EmitOn::Resolved) => {
@@ -130,13 +169,34 @@ impl Engine {
                     emitted.touches.extend(made);
                     self.state.emitted.insert(*id, emitted);
                 }
-                Output::Retracted { id, .. } => {
-                    let taken = self.state.emitted.remove(id).map(|emitted| emitted.touches);
-                    self.replace(taken.unwrap_or_default(), Vec::new());
+                Output::Retracted { id, rule } => {
+                    let taken = self.unmake(*id).filter(|_| self.emits(*rule, EmitOn::Retracted));
+                    if let Some(emitted) = taken {
+                        let at = self.state.judged_to;
+                        let made = self.make(*id, &emitted, EmitOn::Retracted, at);
+                        self.replace(Vec::new(), made);
+                    }
                 }
                 Output::Resolved { .. } | Output::LateResolved { .. } | Output::Breaker(_) => {}
             }
         }
+    }
+
+    /// Makes the events of what is no violation, and takes them back.
+    pub(crate) fn emit_made(&mut self, made: Vec<Made>) {
+        for made in made {
+            match made {
+                Made::Now(id, on, emitted) => self.emit_finding(id, on, emitted),
+                Made::Never(id) => drop(self.unmake(id)),
+            }
+        }
+    }
+
+    /// Takes back what was made of a finding; returns that finding.
+    fn unmake(&mut self, id: ViolationId) -> Option<Emitted> {
+        let mut emitted = self.state.emitted.remove(&id)?;
+        self.replace(core::mem::take(&mut emitted.touches), Vec::new());
+        Some(emitted)
     }
 
     /// Remembers what was said on arrival and is to become an event when the frontier passes it.
@@ -157,7 +217,7 @@ impl Engine {
     /// Makes events of what was said on arrival and the frontier passes now.
     pub(crate) fn make_early(&mut self, to: Timestamp) {
         let passed: Vec<_> = self.state.unmade.extract_if(.., |(_, emitted)| emitted.at < to).collect();
-        passed.into_iter().for_each(|(id, emitted)| self.emit_violation(id, emitted));
+        passed.into_iter().for_each(|(id, emitted)| self.emit_finding(id, EmitOn::Violated, emitted));
     }
 
     fn emits(&self, rule: RuleIdx, on: EmitOn) -> bool {
@@ -166,7 +226,8 @@ impl Engine {
 
     /// What a violation is for those who build on it; none when its rule makes nothing of verdicts.
     pub(crate) fn emitted(&self, violation: &Violation) -> Option<Emitted> {
-        if self.program.rule(violation.rule).1.emits.is_empty() {
+        let of_violations = [EmitOn::Violated, EmitOn::Resolved, EmitOn::Retracted];
+        if !of_violations.iter().any(|on| self.emits(violation.rule, *on)) {
             return None;
         }
         Some(Emitted {
@@ -181,9 +242,9 @@ impl Engine {
         })
     }
 
-    fn emit_violation(&mut self, id: ViolationId, mut emitted: Emitted) {
+    fn emit_finding(&mut self, id: ViolationId, on: EmitOn, mut emitted: Emitted) {
         let known = self.state.emitted.remove(&id);
-        let made = self.make(id, &emitted, EmitOn::Violated, emitted.at);
+        let made = self.make(id, &emitted, on, emitted.at);
         // Said again: what was made of it before, a recovery that was none after all among it, is made anew.
         emitted.touches = self.replace(known.map(|known| known.touches).unwrap_or_default(), made);
         self.state.emitted.insert(id, emitted);
@@ -214,7 +275,7 @@ impl Engine {
                     .filter_map(|(name, value)| Some((name.as_str(), value.eval(&told).ok()?.to_value())))
                     .collect(),
             };
-            let touches = self.touches(&news).into_iter();
+            let touches = self.touches_of(&news).into_iter();
             made.extend(touches.map(|(rule, key, touch)| Sent { rule, key, touch, resolved: on == EmitOn::Resolved }));
         }
         made
@@ -244,14 +305,14 @@ impl Engine {
             position: event::Position::default(),
             attrs: attrs.clone(),
         };
-        for (rule, key, touch) in self.touches(&news) {
+        for (rule, key, touch) in self.touches_of(&news) {
             let at = KeyAt::since(0, &key);
             self.state.partitions[at.hash as usize % PARTITIONS].push(touch, rule, at, &key, false);
         }
     }
 
-    /// The parts that an event of Invar's own plays in the rules of a pack, with their keys.
-    fn touches(&mut self, news: &News<'_>) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
+    /// The parts that an event of Invar's own plays in the rules of its pack, with their keys.
+    fn touches_of(&mut self, news: &News<'_>) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let node = match news.node {
             Some(Value::String(node)) => node,
             _ => "",
@@ -278,10 +339,20 @@ impl Engine {
             process: None,
             columns: &columns,
         };
+        self.touches(news.pack, &row, &source)
+    }
+
+    /// The parts that an event plays in the rules of a pack that name it in full, with their keys.
+    pub(crate) fn touches(
+        &mut self,
+        pack: u16,
+        row: &Row<'_>,
+        source: &SourceState,
+    ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let mut landings = Landings::default();
-        let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source: &source };
-        let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
-        for route in routes.iter().filter(|route| route.pack == news.pack) {
+        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
+        let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
+        for route in routes.iter().filter(|route| route.pack == pack) {
             let literal = self.program.pattern(route).name.literal().is_some();
             if literal && matches!(route.target, Target::Role { .. }) {
                 arrival.route(route, &mut landings);
@@ -303,7 +374,7 @@ impl Engine {
     }
 
     /// Puts touches in the place of others that were made before.
-    fn replace(&mut self, old: Vec<Sent>, new: Vec<Sent>) -> Vec<Sent> {
+    pub(crate) fn replace(&mut self, old: Vec<Sent>, new: Vec<Sent>) -> Vec<Sent> {
         for gone in old.iter().filter(|old| !new.contains(old)) {
             let key = KeyAt::since(0, &gone.key);
             let partition = &mut self.state.partitions[key.hash as usize % PARTITIONS];

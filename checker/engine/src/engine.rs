@@ -10,6 +10,7 @@ use crate::{
     clock::Clocks,
     emission::{self, Emissions, Emitted},
     fact::{Facts, Horizon},
+    first::{self, Firsts},
     history::Epochs,
     hold::Hold,
     key::PartialKey,
@@ -111,6 +112,8 @@ pub(crate) struct EngineState {
     pub(crate) emitted: Emissions,
     /// Said on arrival, and not made events of yet: the frontier has not passed them.
     pub(crate) unmade: Vec<(ViolationId, Emitted)>,
+    /// The first events of which others are derived.
+    pub(crate) firsts: Firsts,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,
@@ -401,6 +404,7 @@ impl Engine {
             self.state.tallies = core::mem::take(&mut said.tallies);
             if only.is_some() {
                 self.emit(&said.outputs[made..]);
+                self.emit_made(core::mem::take(&mut said.made));
             }
             self.note_trips(&said.outputs[made..]);
             self.move_breakers_before(to, stratum);
@@ -412,6 +416,7 @@ impl Engine {
         self.state.judged_to = to;
         if self.strata > 1 {
             self.emit(&said.outputs[made..]);
+            self.emit_made(core::mem::take(&mut said.made));
         }
         self.note_trips(&said.outputs[made..]);
         let floor = if self.offline { to } else { self.state.epochs.floor() };
@@ -558,6 +563,7 @@ impl Engine {
         state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         emission::prune(&mut state.emitted, floor);
+        first::prune(&mut state.firsts, floor);
         state.breakers.prune(floor);
         for (rule, wides) in state.wides.iter_mut().enumerate() {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);

@@ -39,7 +39,7 @@ pub(crate) struct Instance {
     pub(crate) marks: SmallVec<[Mark; 1]>,
     /// The last of its touches that are kept.
     pub(crate) last_touch: Link,
-    /// What it found since the first mark, by violation.
+    /// What it found since the first mark, by violation, and what those learn of who build on it.
     pub(crate) findings: Vec<Finding>,
     /// The time of its last touch.
     pub(crate) last: Timestamp,
@@ -113,7 +113,7 @@ impl Instance {
             return;
         }
         // The last one may still be said again: its evidence grows, its level recovers.
-        let settled = self.findings.iter().filter(|finding| finding.found < end);
+        let settled = self.findings.iter().filter(|finding| finding.found < end && !finding.made);
         let last = settled.max_by_key(|finding| finding.found).map(|finding| finding.id);
         // So may those be that stand for one of which nothing can be said yet.
         let state = self.marks.first().map_or(Some(&self.now), |mark| mark.state.as_ref());
@@ -130,15 +130,21 @@ pub(crate) struct Finding {
     pub(crate) id: ViolationId,
     /// When it became certain: its own time, or later.
     pub(crate) found: Timestamp,
-    /// A digest of the evidence, to see it change.
+    /// A digest of the evidence, or of what is made of it, to see it change.
     pub(crate) evidence: u64,
     pub(crate) resolved: Option<Timestamp>,
     pub(crate) late: Option<EventRef>,
+    /// Only those who build on it learn of it.
+    pub(crate) made: bool,
 }
 
 impl Finding {
     pub(crate) fn digest(found: &Found) -> u64 {
-        let What::Violated { at, evidence, .. } = &found.what else { return 0 };
+        let (at, evidence) = match &found.what {
+            What::Violated { at, evidence, .. } => (at, evidence.as_slice()),
+            What::Made { at, .. } => (at, &[][..]),
+            _ => return 0,
+        };
         let mut bytes = Vec::with_capacity(8 + evidence.len() * 17);
         bytes.extend_from_slice(&at.0.to_le_bytes());
         for (part, event) in evidence {
@@ -151,6 +157,15 @@ impl Finding {
             bytes.extend_from_slice(&event.identity.0.to_le_bytes());
         }
         bytes.extend_from_slice(&(found.from.len() as u64).to_le_bytes());
+        if let What::Made { proof, .. } = &found.what {
+            bytes.extend_from_slice(&proof.identity.0.to_le_bytes());
+            for value in &found.values {
+                match value {
+                    Some(value) => crate::key::push(&mut bytes, &value.into()),
+                    None => crate::key::push_absent(&mut bytes),
+                }
+            }
+        }
         crate::key::hash(&bytes)
     }
 }

@@ -127,7 +127,7 @@ impl Engine {
         let Landings { list, keys, .. } = &mut landings;
         for landing in list.drain(..) {
             match landing.target {
-                Target::Derive { pack, derive } => self.derived(pack, derive, &landing, row, depth),
+                Target::Derive { pack, derive } => self.derived(pack, derive, &landing, keys, row, depth),
                 _ => self.land(landing, keys, row),
             }
         }

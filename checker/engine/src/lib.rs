@@ -17,6 +17,7 @@ mod emission;
 mod engine;
 pub mod expr;
 mod fact;
+mod first;
 mod gap;
 mod glob;
 mod history;

@@ -7,6 +7,7 @@ use event::Timestamp;
 use smallvec::SmallVec;
 
 use crate::{
+    emission::Made,
     history::{Epoch, Log},
     instance::{Handle, Instance, Mark},
     key::Key,
@@ -44,6 +45,8 @@ pub(crate) struct Partition {
 pub(crate) struct Said {
     pub(crate) outputs: Vec<Output>,
     pub(crate) tallies: Vec<Tally>,
+    /// What only those learn of who build on it.
+    pub(crate) made: Vec<Made>,
     /// Instances that can judge now what they had left open.
     awake: Vec<Handle>,
     /// Whose the touches at hand are; empty between partitions, kept for its memory.

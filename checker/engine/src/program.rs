@@ -14,7 +14,7 @@ use crate::{
     clock::Clocks,
     expr::Expr,
     fact::{Facts, Horizon},
-    pack::{Kind, Limit, OnRestart, Pack, Pattern, Role, Rule, Slot},
+    pack::{EmitOn, Kind, OnRestart, Pack, Pattern, Role, Rule, Slot},
 };
 
 /// A rule's number in the running program.
@@ -396,6 +396,7 @@ impl Program {
                 })
                 .collect(),
             packs: self.packs.iter().map(|pack| pack.name.clone()).collect(),
+            firsts: self.packs.iter().flat_map(|pack| &pack.derives).filter_map(|derive| derive.first_per).collect(),
         }
     }
 
@@ -509,16 +510,19 @@ impl Traits {
         for expression in patterns().filter_map(|pattern| pattern.where_late.as_ref()).chain(rule.kind.expressions()) {
             expression.visit_breakers(&mut |breaker| asks_breakers.push(breaker_base as u32 + u32::from(breaker)));
         }
+        // What is told of first events can be taken back.
+        let revocable = patterns()
+            .filter_map(|pattern| pattern.name.literal())
+            .any(|name| pack.derives.iter().any(|derive| derive.first_per.is_some() && derive.name == name));
         for name in patterns().filter_map(|pattern| pattern.name.literal()) {
             let changes = pack.breakers.iter().position(|breaker| name == breaker.changes());
             asks_breakers.extend(changes.map(|breaker| (breaker_base + breaker) as u32));
         }
         let assertion_reads = asked.len() > before || reads_live || !clocks.is_empty() || !asks_breakers.is_empty();
-        let ticks = match &rule.kind {
-            Kind::Response { limit: Limit::Ticks(ticks), .. } => Some(clock_base + u32::from(ticks.clock)),
-            _ => None,
-        };
+        let ticks = rule.kind.ticks().map(|ticks| clock_base + u32::from(ticks.clock));
         clocks.extend(ticks);
+        // What looks back waits for nothing.
+        let ticks = ticks.filter(|_| !matches!(rule.kind, Kind::Precedence { .. }));
         let number_of = |fact: u16| base + u32::from(fact);
         let mut reads: Vec<u32> = asked.iter().map(|(fact, _)| number_of(*fact)).collect();
         let mut looks_back: Vec<u32> =
@@ -538,7 +542,10 @@ impl Traits {
             stratum: 0,
             stateless: pointwise
                 && rule.hold.is_none()
+                // What is in order would be told of only when the frontier has passed it.
+                && rule.emits.iter().all(|emit| emit.on != EmitOn::Held)
                 && !late
+                && !revocable
                 && !assertion_reads
                 && rule.during.is_none()
                 && !rule.report_first

@@ -5,7 +5,10 @@ use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 use event::{Int, Value};
 
-use crate::{expr::Expr, pack::Role};
+use crate::{
+    expr::Expr,
+    pack::{Role, RoleIdx},
+};
 
 /// A named event made out of others, at the same time and of the same source.
 #[derive(Clone, Debug)]
@@ -16,6 +19,9 @@ pub struct Derive {
     pub from: Role,
     /// Its attributes, by the kept slots.
     pub attrs: Vec<String>,
+    /// Only the first event of each key makes it, by the patterns' keys: a hash of all that decides which that is. None:
+    /// every event does.
+    pub first_per: Option<u64>,
 }
 
 /// A relation kept from events, each row valid from the event that set it to the one that unset or replaced it: one value
@@ -129,19 +135,27 @@ pub struct Emit {
     pub on: EmitOn,
     /// Its name.
     pub event: String,
-    /// What its expressions read, by their slots: parts of the key, what was measured, `at`.
+    /// What its expressions read, by their slots: parts of the key, what was measured, `at`, values of [`Emit::kept`].
     pub names: Vec<String>,
+    /// Those of the names that are values of events: the event's role and the slot that keeps it.
+    pub kept: Vec<(String, RoleIdx, u16)>,
     /// Its attributes.
     pub attrs: Vec<(String, Expr)>,
 }
 
 /// What makes an event of a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum EmitOn {
     /// The rule was found broken; it happens where in event time that was found.
     Violated,
     /// A level has recovered.
     Resolved,
+    /// An obligation was met, or an event judged and found in order.
+    Held,
+    /// What a rule measures over has ended, whatever was found.
+    Closed,
+    /// Late evidence has taken a violation back; it happens when Invar comes to know, and nothing undoes it.
+    Retracted,
 }
 
 /// A circuit breaker.

@@ -4,6 +4,7 @@ use event::Timestamp;
 use smallvec::SmallVec;
 
 use crate::{
+    emission::Made,
     history::Log,
     instance::{Finding, Handle, Instance, Mark},
     kind::{Automaton, Found, What},
@@ -33,29 +34,29 @@ pub(crate) fn report(
     said: &mut Said,
 ) {
     for found in found {
-        let id = world.violation_id(rule, &instance.key, &found.anchor);
+        let id = world.finding_id(rule, &instance.key, &found);
         let fresh = note(&mut instance.findings, id, &found, when);
-        if fresh {
+        if fresh && found.is_violation() {
             said.tallies[rule as usize].violated += 1;
         }
-        said.outputs.push(world.output(rule, &instance.key, id, &found, !fresh));
+        world.say(rule, &instance.key, id, &found, !fresh, said);
     }
     if world.offline && instance.findings.len() > 1_024 {
         instance.findings.drain(..512);
     }
 }
 
-/// Adds a finding to the record; returns whether it is a violation not known before.
+/// Adds a finding to the record; returns whether it was not known before and can be taken back.
 fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Timestamp) -> bool {
     let known = findings.iter_mut().find(|finding| finding.id == id);
     match (&found.what, known) {
-        (What::Violated { .. }, Some(known)) => {
+        (What::Violated { .. } | What::Made { .. }, Some(known)) => {
             known.evidence = Finding::digest(found);
             false
         }
-        (What::Violated { .. }, None) => {
-            let evidence = Finding::digest(found);
-            findings.push(Finding { id, found: when, evidence, resolved: None, late: None });
+        (What::Violated { .. } | What::Made { .. }, None) => {
+            let (evidence, made) = (Finding::digest(found), !found.is_violation());
+            findings.push(Finding { id, found: when, evidence, resolved: None, late: None, made });
             true
         }
         (What::Resolved(at), Some(known)) => {
@@ -105,7 +106,7 @@ pub(crate) fn rerun(
     ctx.known = &old;
     let mut record = |when: Timestamp, found: Vec<Found>| {
         for found in found {
-            let id = world.violation_id(rule, &instance.key, &found.anchor);
+            let id = world.finding_id(rule, &instance.key, &found);
             note(&mut findings, id, &found, when);
             latest.push((id, found));
         }
@@ -128,7 +129,12 @@ pub(crate) fn rerun(
         }
     }
     for finding in &old {
-        if !findings.iter().any(|new| new.id == finding.id) {
+        if findings.iter().any(|new| new.id == finding.id) {
+            continue;
+        }
+        if finding.made {
+            said.made.push(Made::Never(finding.id));
+        } else {
             said.tallies[rule as usize].retracted += 1;
             said.outputs.push(Output::Retracted { id: finding.id, rule });
         }
@@ -143,7 +149,7 @@ pub(crate) fn rerun(
             |before: &Finding| before.resolved.is_some() && after.is_some_and(|after| after.resolved.is_none());
         let news = match (&found.what, before) {
             // Of evidence that grew on the way, the last alone.
-            (What::Violated { .. }, before) => {
+            (What::Violated { .. } | What::Made { .. }, before) => {
                 !again.contains(&id)
                     && after.is_some_and(|after| {
                         after.evidence == Finding::digest(found)
@@ -160,11 +166,13 @@ pub(crate) fn rerun(
         if !news {
             continue;
         }
-        if matches!(found.what, What::Violated { .. }) {
+        if matches!(found.what, What::Violated { .. } | What::Made { .. }) {
             again.push(id);
+        }
+        if found.is_violation() {
             said.tallies[rule as usize].violated += u64::from(before.is_none());
         }
-        said.outputs.push(world.output(rule, &instance.key, id, found, before.is_some()));
+        world.say(rule, &instance.key, id, found, before.is_some(), said);
     }
     instance.findings = findings;
     instance.now = state;

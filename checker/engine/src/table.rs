@@ -398,6 +398,7 @@ mod tests {
             evidence: 9,
             resolved: Some(Timestamp(6)),
             late: None,
+            made: false,
         };
         let instance = table.get_mut(slot).unwrap();
         (instance.last, instance.armed) = (Timestamp(11), Timestamp(12));

@@ -6,6 +6,7 @@ use event::Timestamp;
 
 use crate::{
     engine::Engine,
+    first,
     kind::Automaton,
     pack::{AggregateSpan, CountSpan, Kind, Limit, Rule},
     program::{Program, RuleIdx},
@@ -75,6 +76,8 @@ impl Engine {
         let reach = if facts.is_empty() && clocks.is_empty() { of_rules } else { WARM_UP_MAX };
         let trusted = (0..rules.len()).map(|number| rules[number] && !reads(number)).collect();
         let from = until.minus(reach);
+        // Those that were the first before are still.
+        engine.state.firsts = first::untold(&self.state.firsts);
         engine.state.since.fill(from);
         Some(WarmUp { engine, rules, facts, clocks, from, trusted, until, found: Vec::new() })
     }
@@ -101,6 +104,8 @@ impl Engine {
         state.restarts.append(&mut past.restarts);
         state.restarts.sort();
         state.restarts.dedup();
+        let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
+        first::take_over(&mut state.firsts, core::mem::take(&mut past.firsts), is_new);
         for fact in facts {
             state.facts.take_over(&mut past.facts, fact);
         }

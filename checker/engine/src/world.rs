@@ -7,11 +7,13 @@ use smallvec::SmallVec;
 use crate::{
     breaker::Breakers,
     clock::Clocks,
+    emission::{Emitted, Made},
     fact::Facts,
     history::Epochs,
     key::{self, PartialKey},
     kind::{Anchor, Automaton, Ctx, Found, Part, Tally, What},
-    pack::{BEFORE_NAME, Rule},
+    pack::{BEFORE_NAME, EmitOn, Rule},
+    partition::Said,
     program::{Program, RuleIdx, Traits},
     scope::Scope,
     source::{Sources, Timing},
@@ -179,9 +181,29 @@ impl<'a> World<'a> {
         violation_id(&pack.name, &rule.id, key, anchor)
     }
 
-    /// What the engine says of a finding.
-    pub(crate) fn output(&self, rule: RuleIdx, key: &[u8], id: ViolationId, found: &Found, grown: bool) -> Output {
-        match &found.what {
+    /// The name of a finding of this instance: that of its violation, or one beside it.
+    pub(crate) fn finding_id(&self, rule: RuleIdx, key: &[u8], found: &Found) -> ViolationId {
+        let id = self.violation_id(rule, key, &found.anchor);
+        match found.what {
+            What::Made { on, .. } => beside(id, on),
+            _ => id,
+        }
+    }
+
+    /// Says what was found.
+    pub(crate) fn say(&self, rule: RuleIdx, key: &[u8], id: ViolationId, found: &Found, grown: bool, said: &mut Said) {
+        said.outputs.push(match &found.what {
+            What::Made { on, at, proof } => {
+                let definition = self.rule(rule);
+                let kept = definition.emits.iter().filter(|emit| emit.on == *on).flat_map(|emit| &emit.kept);
+                let names = definition.kind.measured().into_iter().chain(kept.map(|(name, ..)| name.clone()));
+                let values = names.zip(&found.values).filter_map(|(name, value)| Some((name, value.clone()?)));
+                let (network, mut key) = read_key(definition, key);
+                key.extend(found.member.clone().map(Some));
+                let emitted = Emitted::new(rule, network, key, values.collect(), *at, proof.position);
+                said.made.push(Made::Now(id, *on, emitted));
+                return;
+            }
             What::Unsaid => Output::Retracted { id, rule },
             What::Resolved(at) => Output::Resolved { id, rule, at: *at },
             What::Late(role, event) => {
@@ -209,19 +231,18 @@ impl<'a> World<'a> {
                         by,
                         from: found.from.clone(),
                     }),
-                    values: match &definition.kind {
-                        crate::pack::Kind::Aggregate(aggregate) => aggregate
-                            .names()
-                            .zip(&found.values)
-                            .filter_map(|(name, value)| Some((name, value.clone()?)))
-                            .collect(),
-                        _ => Vec::new(),
-                    },
+                    values: definition
+                        .kind
+                        .measured()
+                        .into_iter()
+                        .zip(&found.values)
+                        .filter_map(|(name, value)| Some((name, value.clone()?)))
+                        .collect(),
                     level: *level,
                     grown,
                 })
             }
-        }
+        });
     }
 
     fn part(&self, rule: RuleIdx, part: Part) -> String {
@@ -268,6 +289,16 @@ pub(crate) fn violation_id(pack: &str, rule: &str, key: &[u8], anchor: &Anchor) 
             bytes.extend_from_slice(&member.to_le_bytes());
         }
     }
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
+    ViolationId(id)
+}
+
+/// The name of what is made of something that is no violation, where that one would have this name.
+fn beside(id: ViolationId, on: EmitOn) -> ViolationId {
+    let mut bytes = [0; 17];
+    bytes[..16].copy_from_slice(&id.0);
+    bytes[16] = on as u8;
     let mut id = [0; 16];
     id.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
     ViolationId(id)

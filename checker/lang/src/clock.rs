@@ -182,6 +182,11 @@ impl Written {
         self.key.iter().for_each(|name| layout.mark(when as usize, &part(name)));
     }
 
+    /// Whether waiting for the clock ends at some time.
+    pub(crate) fn waits_at_most(&self) -> bool {
+        self.or.is_some()
+    }
+
     /// Compiles it.
     pub(crate) fn finish(
         self,

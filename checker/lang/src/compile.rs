@@ -77,6 +77,11 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
     let rule_nodes = list(rules_node, "rules", report);
     let made: Vec<(String, String)> = rule_nodes.iter().flat_map(emits::written).collect();
     let derive_nodes = entries(derive_node, "derive", report);
+    let firsts: Vec<&str> = derive_nodes
+        .iter()
+        .filter(|(_, node)| node.field("first_per").is_some())
+        .map(|(key, _)| key.name.as_str())
+        .collect();
     for (key, node) in derive_nodes {
         // Each may rest on those above it, so that none rests on itself.
         let later = derive_nodes.iter().map(|(later, _)| later.name.as_str());
@@ -91,9 +96,12 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             breakers: &[],
             raw: true,
             later: &later,
-            verdicts: Verdicts { below: &made, ..Verdicts::default() },
+            verdicts: Verdicts { below: &made, firsts: &firsts, ..Verdicts::default() },
         };
-        let Some((derive, declaration)) = derive::compile(&key.name, node, &cx, report) else { continue };
+        let Some((derive, declaration)) = derive::compile(&key.name, node, &pack.name, &pack.derives, &cx, report)
+        else {
+            continue;
+        };
         pack.derives.push(derive);
         // A pack without a vocabulary has none to be checked against.
         if !pack.events.is_empty() {
@@ -112,7 +120,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             breakers: &[],
             raw: false,
             later: &[],
-            verdicts: Verdicts { below: &made, ..Verdicts::default() },
+            verdicts: Verdicts { below: &made, firsts: &firsts, ..Verdicts::default() },
         };
         if let Some(declared) = clock::compile(&key.name, node, &cx, report) {
             clocks.push(clock::Known { name: declared.name.clone(), key: declared.key.clone() });
@@ -132,7 +140,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
             breakers: &[],
             raw: false,
             later: &[],
-            verdicts: Verdicts { below: &made, ..Verdicts::default() },
+            verdicts: Verdicts { below: &made, firsts: &firsts, ..Verdicts::default() },
         };
         if let Some((fact, declared)) = fact::compile(&key.name, node, &cx, report) {
             known.push(declared);
@@ -152,7 +160,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         breakers: &breakers,
         raw: false,
         later: &[],
-        verdicts: Verdicts { below: &made, ..Verdicts::default() },
+        verdicts: Verdicts { below: &made, firsts: &firsts, ..Verdicts::default() },
     };
     pack.lifecycles = items(lifecycle_node).filter_map(|node| lifecycle(node, &cx, report)).collect();
     let mut ids: Vec<(String, std::ops::Range<usize>)> = Vec::new();
@@ -162,7 +170,7 @@ fn compile_pack(document: &Node, options: &Options, report: &mut Report<'_>) -> 
         note_id(node, "rule", &mut ids, report);
         let above: Vec<String> = pack.rules.iter().map(|rule: &Rule| rule.id.clone()).collect();
         let below: Vec<(String, String)> = rule_nodes[place..].iter().flat_map(emits::written).collect();
-        let verdicts = Verdicts { above: &above, below: &below, in_rule: true };
+        let verdicts = Verdicts { above: &above, below: &below, made: &made, firsts: &firsts, in_rule: true };
         let cx = Context { events: &vocabulary, verdicts, ..cx };
         if let Some((mut rule, declared)) = rule::compile(node, &cx, report) {
             warn_twins(&rule, node, &pack.events, report);
@@ -421,7 +429,7 @@ fn facts_digest(rule: &Rule, pack: &Pack) -> u64 {
     for expression in conditions.chain(rule.kind.expressions()).chain(computed) {
         expression.visit_clocks(&mut |clock| clocks.push_str(&format!("{:?}", pack.clocks.get(clock as usize))));
     }
-    if let Kind::Response { limit: engine::Limit::Ticks(ticks), .. } = &rule.kind {
+    if let Some(ticks) = rule.kind.ticks() {
         clocks.push_str(&format!("{:?}", pack.clocks.get(ticks.clock as usize)));
     }
     let derived = derived ^ if clocks.is_empty() { 0 } else { rule::fnv(&clocks) };

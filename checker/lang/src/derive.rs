@@ -1,19 +1,23 @@
 //! `derive`: named, typed events made out of others.
-use engine::{Derive, EventDecl, Type};
+use engine::{Derive, EventDecl, KeyPart, Type, expr::Expr};
 
 use crate::{
     diagnostic::Code,
     fields::{Fields, Report, text},
     names::{self, Problem, Variable},
     pattern::{self, Context, Layout, Parsed},
-    suggest,
+    rule, suggest,
     yaml::{Node, Yaml},
 };
 
 /// Compiles a derived event, and declares it for those below when the vocabulary does not.
+///
+/// `pack` is the pack's name, `above` what is derived above it.
 pub(crate) fn compile(
     name: &str,
     node: &Node,
+    pack: &str,
+    above: &[Derive],
     cx: &Context<'_>,
     report: &mut Report<'_>,
 ) -> Option<(Derive, Option<EventDecl>)> {
@@ -21,7 +25,7 @@ pub(crate) fn compile(
     let about = fields.take("about").and_then(|node| text(node, report)).unwrap_or_default();
     let from = fields.need("from", report);
     let set = fields.take("set");
-    fields.not_yet(&["first_per"], report);
+    let first_node = fields.take("first_per");
     fields.finish(report);
     let mut role = pattern::read(from?, "from", cx, report);
     let declared = cx.events.iter().find(|event| event.name == name);
@@ -75,7 +79,19 @@ pub(crate) fn compile(
     if kinds.len() < attrs.len() {
         return None;
     }
-    let from = layout.role(0, &[], report);
+    let parts = first_node.map(|node| first_parts(node, &attrs, &layout, report));
+    let is_set = |name: &str| attrs.iter().position(|(attr, _)| attr == name);
+    let of_origin: Vec<KeyPart> = parts.iter().flatten().filter(|part| is_set(&part.name).is_none()).cloned().collect();
+    let mut from = layout.role(0, &of_origin, report);
+    for pattern in &mut from.alternatives {
+        let mut others = std::mem::take(&mut pattern.key).into_iter();
+        let part = |part: &KeyPart| match is_set(&part.name) {
+            // The attributes are kept in their order.
+            Some(place) => Some(Expr::Slot(place as u16)),
+            None => others.next().flatten(),
+        };
+        pattern.key = parts.iter().flatten().map(part).collect();
+    }
     for (alternative, span) in from.alternatives.iter().zip(layout.roles[0].spans()) {
         if alternative.name.matches(name) {
             report.error_help(
@@ -91,7 +107,38 @@ pub(crate) fn compile(
         None => Some(EventDecl { name: name.to_owned(), about, attrs: kinds }),
     };
     let attrs = attrs.into_iter().map(|(attr, _)| attr).collect();
-    Some((Derive { name: name.to_owned(), from, attrs }, declaration))
+    // What it is derived from may be derived, too.
+    let first_per = parts.map(|_| rule::fnv(&format!("{pack}{name}{from:?}{above:?}")));
+    Some((Derive { name: name.to_owned(), from, attrs, first_per }, declaration))
+}
+
+/// The parts of the key of which only the first event counts: attributes that are set, else of the event itself.
+fn first_parts(
+    node: &Node,
+    attrs: &[(String, Parsed<'_>)],
+    layout: &Layout<'_, '_>,
+    report: &mut Report<'_>,
+) -> Vec<KeyPart> {
+    let mut parts = rule::key_parts(node, report);
+    parts.retain(|part| {
+        let is_known = attrs.iter().any(|(attr, _)| *attr == part.name) || layout.supplies_path(0, &part.name);
+        let (message, help) = if part.optional {
+            let message = format!("`{}?` may be absent: an event without it would be the first of nothing", part.name);
+            (message, "write it without `?`, or leave it out".to_owned())
+        } else if !is_known {
+            let set = attrs.iter().map(|(attr, _)| attr.as_str());
+            let help = match suggest::closest(&part.name, set) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "name attributes that `set` gives, or that every event it is made of has".to_owned(),
+            };
+            (format!("`{}` is nothing that these events have", part.name), help)
+        } else {
+            return true;
+        };
+        report.error_help(Code::Key, &node.span, message, help);
+        false
+    });
+    parts
 }
 
 /// The `let` that holds an attribute's value; no author can write it.

@@ -36,7 +36,9 @@ pub(crate) fn refused(text: &str) -> (String, String) {
         number.parse::<u64>().is_ok() && unit.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     });
     if ticks {
-        let message = format!("`{text}`: only the `within` of a response is counted in ticks of a clock");
+        let message = format!(
+            "`{text}`: only `within` of a response, a precedence or around each event of a count is in ticks of a clock"
+        );
         return (message, "write a duration such as `5s` or `1m`".to_owned());
     }
     let message =

@@ -154,16 +154,6 @@ impl<'n> Fields<'n> {
         self.left.iter().any(|(key, _)| key.name == name)
     }
 
-    /// Fields that exist in the language but not in this version.
-    pub(crate) fn not_yet(&mut self, names: &[&'static str], report: &mut Report<'_>) {
-        for &name in names {
-            if let Some(place) = self.left.iter().position(|(key, _)| key.name == name) {
-                let (key, _) = self.left.remove(place);
-                report.error(Code::Unsupported, &key.span, format!("`{name}` is not supported yet by this version"));
-            }
-        }
-    }
-
     /// Reports what nobody asked for.
     pub(crate) fn finish(self, report: &mut Report<'_>) {
         #[cfg(test)]

@@ -234,8 +234,7 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
                     nest.finish(report);
                 }
             }
-            let key_node = fields.take("key");
-            let key = key_node.map(|node| texts(node, report));
+            let key = fields.take("key").map(|node| texts(node, report));
             let rules = fields.take("rule").map(|node| texts(node, report));
             let breakers = fields.take("breaker").map(|node| texts(node, report));
             let (changes, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|(name, _)| name == breaker::CHANGED);
@@ -247,13 +246,6 @@ fn one<'n>(node: &'n Node, role: &mut WrittenRole<'n>, cx: &Context<'_>, report:
             }
             let changes = changes.iter().flat_map(|(_, span)| breaker::meant(span, breakers.as_ref(), cx, report));
             let names: Vec<(String, Range<usize>)> = names.into_iter().chain(changes.collect::<Vec<_>>()).collect();
-            if let (Some(node), true) = (key_node, names.iter().any(|(name, _)| name.starts_with("invar."))) {
-                report.error(
-                    Code::Unsupported,
-                    &node.span,
-                    "a verdict is of one key: a shorter one cannot be asked for",
-                );
-            }
             if let Some(name) = fields.take("as").and_then(|node| text(node, report)) {
                 role.name = name;
             }
@@ -312,6 +304,9 @@ fn push<'n>(
         };
         let message = format!("`{made}` is made by the rule `{rule}`, on which this cannot build");
         report.error_help(Code::Cycle, &name_span, message, help);
+    } else if !cx.verdicts.in_rule && cx.verdicts.firsts.contains(&name) {
+        let message = format!("only rules can build on `{name}`: which event is the first may turn out later");
+        report.error_help(Code::Unsupported, &name_span, message, "let a rule build on it, and this on every event");
     } else if !cx.events.is_empty()
         && !raw
         && !name.starts_with("invar.")

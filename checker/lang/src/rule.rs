@@ -183,10 +183,12 @@ pub(crate) fn compile<'n>(
     let settle = fields.take("settle").and_then(|node| cx.params.duration(node, report));
     fields.finish(report);
 
+    let emitted = emits_node.map(|node| emits::read(node, cx.events, report)).unwrap_or_default();
     let draft = draft?;
     let mut layout = Layout { cx, roles: &mut roles.written };
     layout.mark_conditions();
     draft.mark(&mut layout);
+    emits::mark(&emitted, &mut layout);
     let scopes = [during.as_ref().and_then(|d| d.after), during.as_ref().and_then(|d| d.until)];
     let ties = match by {
         Some(by) => modifiers::ordered_by(&by, &mut layout, &scopes, report),
@@ -206,6 +208,27 @@ pub(crate) fn compile<'n>(
                     role.name
                 ),
             );
+        }
+    }
+    for (place, (role, written)) in compiled.iter().zip(layout.roles.iter()).enumerate() {
+        for (pattern, span) in role.alternatives.iter().zip(written.spans()) {
+            let Some(name) = pattern.name.literal().filter(|name| cx.verdicts.can_be_taken_back(name)) else {
+                continue;
+            };
+            let name = name.split('/').next().unwrap_or_default();
+            if scopes.contains(&Some(place as RoleIdx)) {
+                let message = format!("`{name}` may be taken back, and a span of `during` cannot");
+                report.error_help(
+                    Code::Unsupported,
+                    &span,
+                    message,
+                    "begin and end it with events that components send",
+                );
+            } else if pattern.key.iter().any(Option::is_none) {
+                let message =
+                    format!("`{name}` may be taken back, and is of one key: a shorter one cannot be asked for");
+                report.error_help(Code::Unsupported, &span, message, "have the rule's key name no more than it has");
+            }
         }
     }
     if let Some(kind) = &kind {
@@ -232,7 +255,7 @@ pub(crate) fn compile<'n>(
         };
         report.error_help(Code::Key, span, format!("`group_by` names key parts, `{name}` is none"), help);
     }
-    let emitted = emits_node.map(|node| emits::compile(node, &kind, &key, cx.params, cx.events, report));
+    let emitted = emits::compile(&emitted, &kind, hold.is_some(), &key, &layout, report);
     let group_by = group_by.into_iter().map(|(name, _)| name).collect();
     let default = match &kind {
         Kind::Response { .. } => OnRestart::Broken,
@@ -259,7 +282,7 @@ pub(crate) fn compile<'n>(
     let meaning = format!(
         "{key:?}{across_networks}{compiled:?}{kind:?}{during:?}{on_restart:?}{report_first}{quiet:?}{ties:?}{hold:?}{slack:?}{enabled}{silence_counts}{settle:?}{forget_after:?}{max_keys}"
     );
-    let (emits, declared): (Vec<_>, Vec<_>) = emitted.unwrap_or_default().into_iter().unzip();
+    let (emits, declared): (Vec<_>, Vec<_>) = emitted.into_iter().unzip();
     let rule = Rule {
         id,
         about,

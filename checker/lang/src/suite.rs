@@ -11,16 +11,19 @@
 //!     until: 40s                               # time runs on so far; default: until all deadlines have passed
 //!     expect:
 //!       - {rule: stored-batch-was-announced, at: 0s, key: {node: n1}}      # `at` and parts of the key may be left out
+//!       - {breaker: coordinator-to-generator, at: 3s, key: {node: n1}, is: open}      # `at`: else at the end
 //! ```
 //!
 //! Times are relative to a fixed beginning. Events may also carry `network`, `resource`, `body`, `severity` and
 //! `trace_id`.
 use std::time::Duration;
 
+use engine::breaker::BreakerState;
 use event::{Event, Identity, Int, Position, Source, Timestamp, Value};
 
 use crate::{
     bites,
+    choice::choice,
     diagnostic::{Code, Diagnostic},
     fields::{Fields, Params, Report, text, texts},
     yaml::{self, Node, Yaml},
@@ -55,6 +58,8 @@ pub struct Case {
     pub until: Option<Duration>,
     /// The violations that must be found, and no others of the rules under test.
     pub expect: Vec<Expectation>,
+    /// States in which breakers must be.
+    pub breakers: Vec<BreakerExpectation>,
 }
 
 /// A violation that must be found.
@@ -66,6 +71,23 @@ pub struct Expectation {
     pub at: Option<Timestamp>,
     /// Parts of its key, by name.
     pub key: Vec<(String, Value)>,
+    /// What people are told, if that matters.
+    pub message: Option<String>,
+    /// Its line in the file.
+    pub line: usize,
+}
+
+/// A state in which a breaker must be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerExpectation {
+    /// Its id.
+    pub breaker: String,
+    /// When; none: at the end. What happens at that time has happened.
+    pub at: Option<Timestamp>,
+    /// All parts of its scope, by name.
+    pub key: Vec<(String, Value)>,
+    /// The state.
+    pub is: BreakerState,
     /// Its line in the file.
     pub line: usize,
 }
@@ -129,9 +151,17 @@ fn case(node: &Node, report: &mut Report<'_>) -> Option<Case> {
         None => Vec::new(),
     };
     let until = fields.take("until").and_then(|node| Params::default().duration(node, report));
-    let expect = match fields.need_present("expect", report).map(|node| (&node.value, node)) {
-        Some((Yaml::List(items), _)) => items.iter().filter_map(|item| expectation(item, report)).collect(),
-        Some((Yaml::Null, _)) | None => Vec::new(),
+    let (mut expect, mut breakers) = (Vec::new(), Vec::new());
+    match fields.need_present("expect", report).map(|node| (&node.value, node)) {
+        Some((Yaml::List(items), _)) => {
+            for item in items {
+                match item.field("breaker") {
+                    Some(_) => breakers.extend(breaker_expectation(item, report)),
+                    None => expect.extend(expectation(item, report)),
+                }
+            }
+        }
+        Some((Yaml::Null, _)) | None => {}
         Some((_, node)) => {
             report.error_help(
                 Code::Shape,
@@ -139,9 +169,8 @@ fn case(node: &Node, report: &mut Report<'_>) -> Option<Case> {
                 "`expect` is a list",
                 "write `expect: []` when nothing may fire",
             );
-            Vec::new()
         }
-    };
+    }
     fields.finish(report);
     Some(Case {
         name: name?,
@@ -151,6 +180,7 @@ fn case(node: &Node, report: &mut Report<'_>) -> Option<Case> {
         events,
         until,
         expect,
+        breakers,
     })
 }
 
@@ -217,6 +247,20 @@ fn expectation(node: &Node, report: &mut Report<'_>) -> Option<Expectation> {
     let rule = fields.need("rule", report).and_then(|node| text(node, report));
     let at = fields.take("at").and_then(|node| Params::default().duration(node, report));
     let key = fields.take("key").map(|node| map(node, report)).unwrap_or_default();
+    let message = fields.take("message").and_then(|node| text(node, report));
     fields.finish(report);
-    Some(Expectation { rule: rule?, at: at.map(|at| BEGINNING.plus(at)), key, line: line_of(node, report) })
+    Some(Expectation { rule: rule?, at: at.map(|at| BEGINNING.plus(at)), key, message, line: line_of(node, report) })
+}
+
+fn breaker_expectation(node: &Node, report: &mut Report<'_>) -> Option<BreakerExpectation> {
+    let mut fields = Fields::of(node, "breaker expectation", report)?;
+    let breaker = fields.need("breaker", report).and_then(|node| text(node, report));
+    let at = fields.take("at").and_then(|node| Params::default().duration(node, report));
+    let key = fields.take("key").map(|node| map(node, report)).unwrap_or_default();
+    let states =
+        [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(|state| (state.as_str(), state));
+    let is = fields.need("is", report).and_then(|node| choice(node, "is", &states, report));
+    fields.finish(report);
+    let at = at.map(|at| BEGINNING.plus(at));
+    Some(BreakerExpectation { breaker: breaker?, at, key, is: is?, line: line_of(node, report) })
 }

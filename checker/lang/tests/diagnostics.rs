@@ -361,13 +361,31 @@ fn mistakes_in_clocks_are_explained() {
         I201 `clock.hight`: there is no clock `hight` (did you mean `height`?)
     "#]],
     );
+    let precedence = |within: &str| {
+        format!("    precedence:\n      event: a.set\n      requires: a.unset\n      within: {within}\n")
+    };
+    with("height", &precedence("[4 height, 5s]"), expect![[""]]);
+    with(
+        "height",
+        &precedence("4 hight"),
+        expect![[r#"
+        I201 `4 hight`: there is no clock `hight` (did you mean `height`?)
+    "#]],
+    );
+    with(
+        "height",
+        &precedence("{height: 4, or: 10m}"),
+        expect![[r#"
+        I103 `{height: 4, or: 10m`: `or` ends a wait, and what looks back waits for nothing (leave it out, or write a list of which the farther end counts: `[4 height, 10m]`)
+    "#]],
+    );
     let count = "    count:\n      of: a.set\n      max: 1\n      window: 4 height\n";
     with(
         "height",
         count,
         expect![[r#"
-        I104 `4 height`: `4 height`: only the `within` of a response is counted in ticks of a clock (write a duration such as `5s` or `1m`)
-    "#]],
+            I104 `4 height`: `4 height`: only `within` of a response, a precedence or around each event of a count is in ticks of a clock (write a duration such as `5s` or `1m`)
+        "#]],
     );
 }
 
@@ -389,6 +407,49 @@ fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
             I103 `bad`: `severity` is critical, high, medium, low or info (from the worst: critical, high, medium, low, info)
             I101 `whenever`: a rule has no field `whenever` (fields are: id, about, ref, severity, across_networks, key, during, quiet, report, mode, enabled, message, runbook_url, runbook, owner, labels, group_by, forget_after, max_keys, on_restart, strict, slack, by, for, stale_after, emits, on_silence, settle)
         "#]],
+    );
+}
+
+#[test]
+fn mistakes_about_first_events_are_explained() {
+    let first = |first_per: &str, rest: &str| {
+        format!("derive:\n  a.first:\n    from: a.set\n    set:\n      whose: who\n    first_per: {first_per}\n{rest}")
+    };
+    let rules = "rules:\n  - id: r\n    key: [whose]\n    never: a.first\n";
+    check(&first("[whose]", rules), expect![[""]]);
+    check(&first("[height]", rules), expect![[""]]);
+    check(
+        &first("[wose]", rules),
+        expect![[r#"
+            I205 `[wose`: `wose` is nothing that these events have (did you mean `whose`?)
+        "#]],
+    );
+    check(
+        &first("[\"whose?\"]", rules),
+        expect![[r#"
+            I205 `["whose?"`: `whose?` may be absent: an event without it would be the first of nothing (write it without `?`, or leave it out)
+        "#]],
+    );
+    let fact = "facts:\n  f:\n    row: [whose]\n    set_by: a.first\n";
+    check(
+        &first("[whose]", fact),
+        expect![[r#"
+        I105 `a.first`: only rules can build on `a.first`: which event is the first may turn out later (let a rule build on it, and this on every event)
+    "#]],
+    );
+    let during = "rules:\n  - id: r\n    key: [who]\n    never: a.asked\n    during:\n      after:\n        event: a.first\n        let:\n          who: whose\n";
+    check(
+        &first("[whose]", during),
+        expect![[r#"
+        I105 `a.first`: `a.first` may be taken back, and a span of `during` cannot (begin and end it with events that components send)
+    "#]],
+    );
+    let wide = "rules:\n  - id: r\n    key: [who]\n    response:\n      when: a.asked\n      then:\n        event: a.first\n        key: []\n      within: 5s\n";
+    check(
+        &first("[whose]", wide),
+        expect![[r#"
+        I105 `a.first`: `a.first` may be taken back, and is of one key: a shorter one cannot be asked for (have the rule's key name no more than it has)
+    "#]],
     );
 }
 

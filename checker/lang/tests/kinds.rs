@@ -265,7 +265,53 @@ fn mistakes_in_emits_are_explained() {
     check(
         &emits("{on: often, event: job.lost}"),
         expect![[r#"
-            I103 18:17 `often`: `on` is `violated` or `resolved`
+            I103 18:17 `often`: `on` is `violated`, `resolved`, `retracted`, `held` or `close`
+        "#]],
+    );
+    let met = |kind: &str, set: &str| format!("{kind}\nemits:\n  on: held\n  event: job.met\n  set:\n    n: {set}");
+    let response = "response: {when: job.started, then: job.done, unless: job.done where !ok, within: 5s}";
+    check(&met(response, "then.ts - when.ts"), expect![""]);
+    check(
+        &met(response, "unless.ts"),
+        expect![[r#"
+            I201 22:12 `unless.ts`: the event of `unless` is not at hand here (one may speak here of the key, of `at`, and of the events of `when`, `then`)
+        "#]],
+    );
+    check(
+        &met(response, "then.size + when.siz"),
+        expect![[r#"
+            I204 22:12 `then.size`: unknown attribute `size` of `job.done` (it has: job, ok, names)
+        "#]],
+    );
+    check(
+        &met("response: {when: job.started, then: job.done, within: 5s}", "when.ts + 5"),
+        expect![[r#"
+        I202 22:12 `when.ts + 5`: this arithmetic is not possible: an instant and an integer
+    "#]],
+    );
+    check(
+        &met("never: job.done", "at"),
+        expect![[r#"
+        I105 19:11 `held`: this `never` has no event at which it is known to have held (`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and `aggregate` with `close`)
+    "#]],
+    );
+    check(
+        &met("count: {of: job.done, max: 3}", "at"),
+        expect![[r#"
+        I105 19:11 `held`: this `count` has no event at which it is known to have held (`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and `aggregate` with `close`)
+    "#]],
+    );
+    check(&met("count: {of: job.done, max: 3, per: {when: job.started, within: 5s}}", "count * 2"), expect![[""]]);
+    check(
+        &met(response, "then.ts").replace("held", "close"),
+        expect![[r#"
+            I105 19:11 `close`: this `response` measures over nothing that ends (`on: close` goes with `count` with `per`, and with `aggregate` with `close`)
+        "#]],
+    );
+    check(
+        &met(response, "then.ts").replace("held", "violated"),
+        expect![[r#"
+            I201 22:12 `then.ts`: the event of `then` is not at hand here (one may speak here of the key, of terms and of `at`)
         "#]],
     );
     check(
@@ -307,8 +353,8 @@ fn mistakes_in_emits_are_explained() {
     check(
         "never: {event: job.done, rule: r}",
         expect![[r#"
-        I103 17:36 `r`: `rule` says whose verdicts are meant, and `job.done` is none (it belongs to `invar.violated` and `invar.resolved`)
-    "#]],
+            I103 17:36 `r`: `rule` says whose verdicts are meant, and `job.done` is none (it belongs to `invar.violated`, `invar.resolved` and `invar.retracted`)
+        "#]],
     );
     check(
         "never: job.lost\nemits: {on: violated, event: job.lost}",

@@ -5,14 +5,19 @@ use std::{
     sync::Arc,
 };
 
-use engine::{Engine, Input, Output, Pack, Program, Timing};
-use event::Timestamp;
+use engine::{Engine, Input, Output, Pack, Program, Timing, breaker::BreakerState};
+use event::{Event, Position, Timestamp, Value};
 use lang::{
     Diagnostic, Options,
-    suite::{BEGINNING, Case, Expectation, Suite},
+    suite::{BEGINNING, BreakerExpectation, Case, Expectation, Suite},
 };
 
-use crate::{feed, json, offline, packs::LoadError};
+use crate::{
+    feed,
+    freeze::{self, Evidence},
+    json, offline,
+    packs::LoadError,
+};
 
 /// How one test went.
 #[derive(Clone, Debug)]
@@ -123,8 +128,18 @@ fn compile(packs: &[(String, String)], case: &Case) -> Result<Vec<Arc<Pack>>, Ve
 struct Seen {
     rule: String,
     at: Timestamp,
-    key: Vec<(String, Option<event::Value>)>,
+    key: Vec<(String, Option<Value>)>,
+    message: String,
     matched: bool,
+}
+
+/// The events of a test, found by their places in it.
+struct Written<'a>(&'a [Event]);
+
+impl Evidence for Written<'_> {
+    fn event(&mut self, position: Position) -> Option<Event> {
+        self.0.get(position.record as usize).cloned()
+    }
 }
 
 fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut Vec<String>) -> Outcome {
@@ -140,10 +155,14 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
     let mut outputs: Vec<Output> = Vec::new();
     match case.until {
         Some(until) => {
-            engine.judge_before(BEGINNING.plus(until).plus(std::time::Duration::from_nanos(1)), &mut outputs);
+            let end = BEGINNING.plus(until).plus(std::time::Duration::from_nanos(1));
+            engine.judge_before(end, &mut outputs);
+            // What breakers did last is said when time goes on.
+            engine.judge_before(end, &mut outputs);
         }
         None => engine.finish(true, &mut outputs),
     }
+    failures.extend(case.breakers.iter().filter_map(|expected| breaker_failure(expected, engine.program(), &outputs)));
     let standing = offline::standing(outputs);
     let under_test = |rule: &str| case.rules.is_empty() || case.rules.iter().any(|name| name == rule);
     let mut seen: Vec<Seen> = Vec::new();
@@ -151,7 +170,12 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
         let (pack, rule) = engine.program().rule(violation.rule);
         fired.push(format!("{}/{}", pack.name, rule.id));
         let key = rule.key.iter().map(|part| part.name.clone()).zip(violation.key.iter().cloned()).collect();
-        seen.push(Seen { rule: rule.id.clone(), at: violation.at, key, matched: false });
+        let asks = |expected: &Expectation| expected.message.is_some() && expected.rule == rule.id;
+        let message = match case.expect.iter().any(asks) {
+            true => freeze::freeze(engine.program(), violation, &mut Written(&case.events)).message,
+            false => String::new(),
+        };
+        seen.push(Seen { rule: rule.id.clone(), at: violation.at, key, message, matched: false });
     }
     for (_, pack, rule) in engine.program().rules() {
         if under_test(&rule.id) && !seen.iter().any(|seen| seen.rule == rule.id) {
@@ -161,7 +185,12 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
     for expected in &case.expect {
         match seen.iter_mut().find(|seen| !seen.matched && fits(expected, seen)) {
             Some(seen) => seen.matched = true,
-            None => failures.push(format!("line {}: expected {}, not found", expected.line, describe(expected))),
+            None => {
+                let otherwise = seen.iter().filter(|seen| !seen.matched && fits_but_message(expected, seen));
+                let told: Vec<String> = otherwise.map(|seen| format!("`{}`", seen.message)).collect();
+                let told = if told.is_empty() { String::new() } else { format!(": it says {}", told.join(", ")) };
+                failures.push(format!("line {}: expected {}, not found{told}", expected.line, describe(expected)));
+            }
         }
     }
     for extra in seen.iter().filter(|seen| !seen.matched && under_test(&seen.rule)) {
@@ -176,23 +205,68 @@ fn run_case(case: &Case, program: Program, fired: &mut Vec<String>, quiet: &mut 
 }
 
 fn fits(expected: &Expectation, seen: &Seen) -> bool {
-    expected.rule == seen.rule
-        && expected.at.is_none_or(|at| at == seen.at)
-        && expected.key.iter().all(|(name, value)| {
-            seen.key.iter().any(|(part, found)| {
-                part == name
-                    && found.as_ref().is_some_and(|found| found == value || json::text(found) == json::text(value))
-            })
+    fits_but_message(expected, seen) && expected.message.as_ref().is_none_or(|message| *message == seen.message)
+}
+
+fn fits_but_message(expected: &Expectation, seen: &Seen) -> bool {
+    expected.rule == seen.rule && expected.at.is_none_or(|at| at == seen.at) && agrees(&expected.key, &seen.key)
+}
+
+/// Whether all that is expected of a key is so.
+fn agrees(expected: &[(String, Value)], key: &[(String, Option<Value>)]) -> bool {
+    expected.iter().all(|(name, value)| {
+        key.iter().any(|(part, found)| {
+            part == name && found.as_ref().is_some_and(|found| found == value || json::text(found) == json::text(value))
         })
+    })
+}
+
+/// What is to be said of a breaker that is not as expected.
+fn breaker_failure(expected: &BreakerExpectation, program: &Program, outputs: &[Output]) -> Option<String> {
+    let known = program.packs().iter().flat_map(|pack| &pack.breakers).find(|known| known.id == expected.breaker);
+    let Some(known) = known else {
+        return Some(format!("line {}: there is no breaker `{}`", expected.line, expected.breaker));
+    };
+    let given: Vec<&str> =
+        expected.key.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "network").collect();
+    if given.len() != known.per.len() || known.per.iter().any(|part| !given.contains(&part.as_str())) {
+        let parts = if known.per.is_empty() { "no parts".to_owned() } else { known.per.join(", ") };
+        let (line, id) = (expected.line, &expected.breaker);
+        return Some(format!("line {line}: the scope of the breaker `{id}` has {parts}: give them under `key`"));
+    }
+    let mut changes = outputs.iter().filter_map(|output| match output {
+        Output::Breaker(change) if change.id == expected.breaker => Some(change),
+        _ => None,
+    });
+    let state = changes
+        .rfind(|change| {
+            let network = Some(Value::from(change.network.as_str()));
+            let scope: Vec<_> = change.scope.iter().cloned().chain([("network".to_owned(), network)]).collect();
+            expected.at.is_none_or(|at| change.since <= at) && agrees(&expected.key, &scope)
+        })
+        .map_or(BreakerState::Closed, |change| change.state);
+    (state != expected.is).then(|| {
+        let key: Vec<_> = expected.key.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+        let at = expected.at.map_or("at the end".to_owned(), |at| format!("at {}", relative(at)));
+        format!(
+            "line {}: the breaker {}{} is {} {at}, expected {}",
+            expected.line,
+            expected.breaker,
+            describe_key(&key),
+            state.as_str(),
+            expected.is.as_str()
+        )
+    })
 }
 
 fn describe(expected: &Expectation) -> String {
     let at = expected.at.map(|at| format!(" at {}", relative(at))).unwrap_or_default();
     let key: Vec<_> = expected.key.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-    format!("{}{at}{}", expected.rule, describe_key(&key))
+    let message = expected.message.as_ref().map(|message| format!(" with the message `{message}`"));
+    format!("{}{at}{}{}", expected.rule, describe_key(&key), message.unwrap_or_default())
 }
 
-fn describe_key(key: &[(String, Option<event::Value>)]) -> String {
+fn describe_key(key: &[(String, Option<Value>)]) -> String {
     let parts: Vec<String> =
         key.iter().filter_map(|(name, value)| Some(format!("{name}={}", json::text(value.as_ref()?)))).collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }

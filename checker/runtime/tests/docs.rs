@@ -27,7 +27,7 @@ fn blocks(page: &str) -> Vec<(String, usize, String)> {
 /// The pages that explain rules.
 fn pages() -> Vec<std::path::PathBuf> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let mut pages = vec![docs.join("rules.md")];
+    let mut pages = vec![docs.join("rules.md"), docs.join("emits.md")];
     let kinds = fs::read_dir(docs.join("kinds")).expect("docs/kinds");
     pages.extend(kinds.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
     pages.sort();

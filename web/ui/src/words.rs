@@ -91,12 +91,16 @@ fn body(rule: &Rule) -> String {
             unless.unwrap_or_default()
         );
     }
-    if let Kind::Precedence { event, requires, all, within, since, unless, .. } = &rule.kind {
+    if let Kind::Precedence { event, requires, all, within, ticks, since, unless } = &rule.kind {
         let supports: Vec<String> = requires.iter().map(|role| name(*role)).collect();
         let joined = supports.join(if *all { " and " } else { " or " });
         let mut said = format!("each {} must have {joined} before it", name(*event));
         if let Some(within) = within {
             said.push_str(&format!(", no more than {} earlier", span(*within)));
+        }
+        if let Some(ticks) = ticks {
+            said.push_str(&format!(", no more than {} ticks of a clock earlier", ticks.count));
+            said.push_str(&ticks.and.map_or(String::new(), |and| format!(" (or {})", span(and))));
         }
         if let Some(since) = since {
             said.push_str(&format!(", since the last {}", name(*since)));
@@ -116,11 +120,12 @@ fn body(rule: &Rule) -> String {
         };
         let over = match over {
             CountSpan::Window(window) => format!("in any {}", span(*window)),
-            CountSpan::Per { when, until, within, .. } => {
-                let end = match (until, within) {
-                    (Some(until), _) => format!(" until {}", name(*until)),
-                    (None, Some(within)) => format!(" for {}", span(*within)),
-                    (None, None) => String::new(),
+            CountSpan::Per { when, until, within, ticks, .. } => {
+                let end = match (until, within, ticks) {
+                    (Some(until), ..) => format!(" until {}", name(*until)),
+                    (None, Some(within), _) => format!(" for {}", span(*within)),
+                    (None, None, Some(ticks)) => format!(" for {} ticks of a clock", ticks.count),
+                    (None, None, None) => String::new(),
                 };
                 format!("from each {}{end}", name(*when))
             }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     expr::{AsOf, Env, Val},
     key,
-    pack::{Aggregate as Definition, AggregateSpan, Kind, RoleIdx, Rule},
+    pack::{Aggregate as Definition, AggregateSpan, EmitOn, Kind, RoleIdx, Rule},
     scope::Span,
     touch::Touch,
     verdict::{EventRef, Unknown},
@@ -39,7 +39,7 @@ pub(crate) struct Aggregate {
 
 /// What the assertion came to.
 enum Judged {
-    Holds,
+    Holds(Vec<Option<Value>>),
     Fails(Vec<Option<Value>>),
     Unknown(Unknown),
 }
@@ -112,7 +112,7 @@ impl Aggregate {
     /// Judges the level as of `ts`: at an event, or because time has passed; `stirred` says that events led to it.
     fn judge(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, ts: Timestamp, by_event: bool, stirred: bool) {
         match self.evaluate(ctx, definition, ts) {
-            Judged::Holds => {
+            Judged::Holds(_) => {
                 ctx.tally.held += u64::from(by_event);
                 self.recover(ctx, ts);
             }
@@ -172,13 +172,20 @@ impl Aggregate {
             evidence.push((Part::Role(close), closer.at));
             evidence
         };
+        let told = |ctx: &mut Ctx<'_>, on, values: &[Option<Value>]| {
+            ctx.make(on, Anchor::Event(closer.at), now.ts, &[closer], values.to_vec());
+        };
         let ties_follow = match (&with, &without, ctx.strict()) {
-            (Judged::Holds, Judged::Holds, _) | (Judged::Holds, _, false) => {
+            (Judged::Holds(values), Judged::Holds(_), _) | (Judged::Holds(values), _, false) => {
                 ctx.tally.held += 1;
+                told(ctx, EmitOn::Held, values);
+                told(ctx, EmitOn::Closed, values);
                 false
             }
-            (_, Judged::Holds, false) => {
+            (_, Judged::Holds(values), false) => {
                 ctx.tally.held += 1;
+                told(ctx, EmitOn::Held, values);
+                told(ctx, EmitOn::Closed, values);
                 true
             }
             (Judged::Fails(values), ..) | (_, Judged::Fails(values), true) => {
@@ -187,6 +194,7 @@ impl Aggregate {
                 } else {
                     let what = What::Violated { at: now.ts, evidence, missing: None, level: false };
                     ctx.find_with(Anchor::Event(closer.at), what, values.clone());
+                    told(ctx, EmitOn::Closed, values);
                 }
                 false
             }
@@ -219,7 +227,7 @@ impl Aggregate {
         }
         let orders = choices.iter().map(Vec::len).product::<usize>().min(ORDERS_MAX);
         let keys: Vec<Option<Value>> = key_parts(ctx);
-        let (mut fails, mut holds) = (None, false);
+        let (mut fails, mut holds) = (None, None);
         for order in 0..orders {
             let mut rest = order;
             let mut values: Vec<Option<Value>> = Vec::with_capacity(choices.len());
@@ -229,16 +237,16 @@ impl Aggregate {
             }
             let env = Terms { ctx, values: &values, keys: &keys, group: &[], ts };
             match definition.assert.test(&env) {
-                Ok(true) if !ctx.strict() => return Judged::Holds,
-                Ok(true) => holds = true,
+                Ok(true) if !ctx.strict() => return Judged::Holds(values),
+                Ok(true) => holds = holds.or(Some(values)),
                 Ok(false) => fails = fails.or(Some(values)),
                 Err(_) => {}
             }
         }
-        match fails {
-            Some(values) => Judged::Fails(values),
-            None if holds => Judged::Holds,
-            None => Judged::Unknown(Unknown::Absent),
+        match (fails, holds) {
+            (Some(values), _) => Judged::Fails(values),
+            (None, Some(values)) => Judged::Holds(values),
+            (None, None) => Judged::Unknown(Unknown::Absent),
         }
     }
 
@@ -298,7 +306,7 @@ impl Aggregate {
                 }
             }
             // What holds by now is said at the next tick; until then it has not lasted.
-            Judged::Holds | Judged::Unknown(_) => drop(self.level.recover()),
+            Judged::Holds(_) | Judged::Unknown(_) => drop(self.level.recover()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     fact::{Facts, Reader},
     gap,
     instance::Finding,
-    pack::{OnRestart, Pack, RoleIdx, Rule, Ties},
+    pack::{EmitOn, OnRestart, Pack, RoleIdx, Rule, Ties},
     scope::{Scope, Span},
     source::{NodeState, Sources, Timing},
     touch::{Seen, Touch},
@@ -198,6 +198,42 @@ impl Ctx<'_> {
     /// A finding about what certain members did not send.
     pub(super) fn find_from(&mut self, anchor: Anchor, what: What, from: Vec<Value>) {
         self.found.push(Found { anchor, what, values: Vec::new(), from, member: None });
+    }
+
+    /// Whether rules build on that.
+    pub(super) fn emits(&self, on: EmitOn) -> bool {
+        self.rule.emits.iter().any(|emit| emit.on == on)
+    }
+
+    /// Tells those who build on it what became of an anchor, and of which events.
+    pub(super) fn make(
+        &mut self,
+        on: EmitOn,
+        anchor: Anchor,
+        at: Timestamp,
+        of: &[&Seen],
+        measured: Vec<Option<Value>>,
+    ) {
+        self.make_of(on, anchor, at, of, measured, None);
+    }
+
+    /// The same, where it is about one member of a group.
+    pub(super) fn make_of(
+        &mut self,
+        on: EmitOn,
+        anchor: Anchor,
+        at: Timestamp,
+        of: &[&Seen],
+        measured: Vec<Option<Value>>,
+        member: Option<Value>,
+    ) {
+        let Some(proof) = of.iter().map(|seen| seen.at).max().filter(|_| self.emits(on)) else { return };
+        let mut values = measured;
+        for (_, role, slot) in self.rule.emits.iter().filter(|emit| emit.on == on).flat_map(|emit| &emit.kept) {
+            let seen = of.iter().find(|seen| seen.role == *role);
+            values.push(seen.and_then(|seen| seen.slots.get(*slot as usize)?.clone()));
+        }
+        self.found.push(Found { anchor, what: What::Made { on, at, proof }, values, from: Vec::new(), member });
     }
 
     /// The network of the instance.

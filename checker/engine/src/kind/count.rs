@@ -1,13 +1,13 @@
 //! `count`: the number of events stays in bounds, ever, in a sliding window, or around each opener.
-use alloc::{collections::VecDeque, vec, vec::Vec};
-use event::Timestamp;
+use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
+use event::{Int, Timestamp, Value};
 
-use super::{Anchor, Ctx, Instant, Part, What, Withheld, slim};
+use super::{Anchor, Ctx, Instant, Part, What, Withheld, slim, ticking::Ticking};
 use crate::{
-    pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule},
+    pack::{CountSpan, EmitOn, Kind, OnRestart, RoleIdx, Rule},
     scope::Span,
     touch::{Seen, Touch, same_event},
-    verdict::EventRef,
+    verdict::{EventRef, Unknown},
 };
 
 /// How many counted events are kept as evidence beyond the allowed number.
@@ -45,7 +45,16 @@ struct Opened {
     loose: u64,
     /// The last time that belongs to it.
     end: Timestamp,
+    /// How that is counted in ticks, while the clock has not passed it.
+    ticking: Option<Box<Ticking>>,
     reported: bool,
+}
+
+impl Opened {
+    /// When it is looked at: at its end, or when waiting for the clock ends.
+    fn due(&self) -> Timestamp {
+        self.ticking.as_ref().map_or(self.end, |ticking| ticking.stalled_at())
+    }
 }
 
 impl Count {
@@ -168,7 +177,8 @@ impl Count {
     /// What lies beside the opener (without `before`) or beside the event that ends the span may be on either side of it:
     /// it is not counted as too much, and not missed as too little.
     fn per(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let Kind::Count { of, min, max, span: CountSpan::Per { when, before, within, until } } = &ctx.rule.kind else {
+        let Kind::Count { of, min, max, span: CountSpan::Per { when, before, within, ticks, until } } = &ctx.rule.kind
+        else {
             return;
         };
         if ctx.replaying {
@@ -181,13 +191,30 @@ impl Count {
             let Some(span) = ctx.span(now.ts) else { continue };
             ctx.exercise(now.ts);
             let opener = touch.seen();
+            let ticking = match ticks {
+                None => None,
+                Some(ticks) => match Ticking::new(ctx, ticks, &opener) {
+                    Some(ticking) => Some(Box::new(ticking)),
+                    None => {
+                        ctx.unknown(Unknown::Absent);
+                        continue;
+                    }
+                },
+            };
             let from = now.ts.minus(*before);
             let earlier = self.seen.iter().filter(|seen| seen.at.ts >= from && ctx.fits(&opener, seen));
             let earlier = distinct(earlier.map(|seen| seen.at));
             let end = within.map_or(Timestamp::MAX, |within| now.ts.plus(within));
             let total = earlier.len() as u64;
-            let opened = Opened { opener, span, counted: earlier, total, loose: 0, end, reported: false };
+            let opened = Opened { opener, span, counted: earlier, total, loose: 0, end, ticking, reported: false };
             slim::push(&mut self.open, opened);
+        }
+        for open in &mut self.open {
+            let passed = open.ticking.as_mut().zip(ticks.as_ref());
+            if let Some(at) = passed.and_then(|(ticking, ticks)| ticking.passed(ctx, ticks, now.ts)) {
+                open.end = at;
+                open.ticking = None;
+            }
         }
         let restarted = now.restart.filter(|_| ctx.rule.on_restart != OnRestart::Keep);
         let min = min.unwrap_or(0);
@@ -245,6 +272,10 @@ impl Count {
         if ctx.span_ended(&open.span, at) {
             return;
         }
+        let came = || vec![Some(Value::Int(Int::Small(i128::from(open.total + open.loose))))];
+        if ctx.emits(EmitOn::Closed) {
+            ctx.make(EmitOn::Closed, Anchor::Event(open.opener.at), at, &[&open.opener], came());
+        }
         if min.is_some_and(|min| open.total + open.loose < min) {
             let mut evidence = vec![(Part::Role(*when), open.opener.at)];
             evidence.extend(cite(*of, open.counted.iter().copied()));
@@ -252,6 +283,9 @@ impl Count {
             ctx.violated(Anchor::Event(open.opener.at), at, evidence, Some((*of, at)));
         } else if !open.reported {
             ctx.tally.held += 1;
+            if ctx.emits(EmitOn::Held) {
+                ctx.make(EmitOn::Held, Anchor::Event(open.opener.at), at, &[&open.opener], came());
+            }
         }
     }
 
@@ -269,7 +303,7 @@ impl Count {
                 Some(self.lasts(rule).map_or(leaves, |lasts| lasts.min(leaves)))
             }
             CountSpan::Per { .. } => {
-                let ends = self.open.iter().map(|open| open.end);
+                let ends = self.open.iter().map(Opened::due);
                 ends.chain(self.asleep.iter().map(|(_, again)| *again)).min().filter(|end| *end < Timestamp::MAX)
             }
         }
@@ -292,11 +326,15 @@ impl Count {
             CountSpan::Per { .. } => {
                 self.wake(ctx, due);
                 for open in core::mem::take(&mut self.open) {
-                    let end = open.end;
-                    if end > due {
+                    if open.due() > due {
                         self.open.push(open);
                         continue;
                     }
+                    if open.ticking.is_some() {
+                        ctx.unknown(Unknown::ClockStalled);
+                        continue;
+                    }
+                    let end = open.end;
                     match self.withheld(ctx, &open).filter(|_| !ctx.span_ended(&open.span, end)) {
                         Some(Withheld::ForGood(why)) => ctx.unknown(why),
                         Some(Withheld::ForNow(why)) => {

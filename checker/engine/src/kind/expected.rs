@@ -9,7 +9,7 @@ use super::{Anchor, Ctx, Instant, Late, Part, What, encode, is_silent};
 use crate::{
     expr::Expr,
     key,
-    pack::{Kind, OnRestart, Quorum, RoleIdx},
+    pack::{EmitOn, Kind, OnRestart, Quorum, RoleIdx},
     scope::Span,
     touch::{Seen, same_event},
     verdict::{EventRef, Unknown},
@@ -141,21 +141,35 @@ impl Expected {
         let meant = |ctx: &Ctx<'_>, when: &Seen| {
             when.at.ts <= then.at.ts && !same_event(&when.at, &then.at) && ctx.fits(when, then)
         };
+        let told = ctx.emits(EmitOn::Held);
+        let mut met: Vec<(Anchor, Seen)> = Vec::new();
         for open in &mut self.pending {
             if then.at.ts <= open.deadline
                 && meant(ctx, &open.when)
                 && let Err(place) = open.answers.binary_search_by(|(known, _)| known.cmp(&member))
             {
                 open.answers.insert(place, (member.clone(), then.at));
+                // Of each, every member owes its own answer.
+                let owed = open.members.as_ref().is_some_and(|members| members.binary_search(&member).is_ok());
+                if told && quorum.is_none() && owed && !ctx.span_ended(&open.span, then.at.ts) {
+                    met.push((Anchor::Member(open.when.at, key::hash(&member)), open.when.clone()));
+                }
             }
         }
         let before = self.pending.len();
         self.pending.retain(|open| {
             let Some(members) = &open.members else { return true };
             let missing = open.missing(members).len();
-            !enough(quorum, members.len() - missing, members.len())
+            let is_met = enough(quorum, members.len() - missing, members.len());
+            if told && is_met && quorum.is_some() && !ctx.span_ended(&open.span, then.at.ts) {
+                met.push((Anchor::Event(open.when.at), open.when.clone()));
+            }
+            !is_met
         });
         ctx.tally.held += (before - self.pending.len()) as u64;
+        for (anchor, when) in met {
+            ctx.make(EmitOn::Held, anchor, then.at.ts, &[&when, then], Vec::new());
+        }
         let (late, overdue) =
             self.overdue.drain(..).partition(|(when, owing): &(Seen, _)| *owing == member && meant(ctx, when));
         self.overdue = overdue;
@@ -167,15 +181,24 @@ impl Expected {
 
     /// Judges an obligation that is over, at its deadline or by a restart.
     fn conclude(&mut self, ctx: &mut Ctx<'_>, mut open: Obligation, at: Timestamp, restart: Option<EventRef>) {
-        let Kind::Expected { then, quorum, .. } = &ctx.rule.kind else { return };
+        let Kind::Expected { then, quorum, at_deadline, .. } = &ctx.rule.kind else { return };
         let Some(expected) = open.members.take().or_else(|| members(ctx, &open.when, at)) else {
             ctx.unknown(Unknown::Absent);
             return;
         };
         let mut missing = open.missing(&expected);
         let answered = expected.len() - missing.len();
+        if *at_deadline && quorum.is_none() {
+            for member in expected.iter().filter(|member| open.has(member)) {
+                let anchor = Anchor::Member(open.when.at, key::hash(member));
+                ctx.make(EmitOn::Held, anchor, at, &[&open.when], Vec::new());
+            }
+        }
         if enough(*quorum, answered, expected.len()) {
             ctx.tally.held += 1;
+            if *at_deadline && quorum.is_some() && !expected.is_empty() {
+                ctx.make(EmitOn::Held, Anchor::Event(open.when.at), at, &[&open.when], Vec::new());
+            }
             return;
         }
         // What some of them sent may never have been judged.

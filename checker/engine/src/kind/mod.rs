@@ -28,6 +28,7 @@ mod slim;
 mod statistic;
 mod support;
 mod term;
+mod ticking;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::cmp::Ordering;
@@ -35,7 +36,7 @@ use event::{Timestamp, Value};
 
 use crate::{
     expr::{Expr, Val},
-    pack::{CountSpan, Kind, OnRestart, RoleIdx, Rule, Ties},
+    pack::{CountSpan, EmitOn, Kind, OnRestart, RoleIdx, Rule, Ties},
     touch::Touch,
     verdict::{EventRef, Unknown},
 };
@@ -141,12 +142,18 @@ pub(crate) enum Part {
 pub(crate) struct Found {
     pub(crate) anchor: Anchor,
     pub(crate) what: What,
-    /// What an `aggregate` measured, by term.
+    /// What was measured, by its name in [`Kind::measured`], and what is emitted of events.
     pub(crate) values: Vec<Option<Value>>,
     /// The members that did not send what is missing.
     pub(crate) from: Vec<Value>,
     /// The member of a group that it is about: the key's last part.
     pub(crate) member: Option<Value>,
+}
+
+impl Found {
+    pub(crate) fn is_violation(&self) -> bool {
+        matches!(self.what, What::Violated { .. })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -161,6 +168,12 @@ pub(crate) enum What {
     Late(RoleIdx, EventRef),
     /// It was said, and should not have been: another is to be said in its place.
     Unsaid,
+    /// Something that only those learn of who build on it, and the last event that proves it.
+    Made {
+        on: EmitOn,
+        at: Timestamp,
+        proof: EventRef,
+    },
 }
 
 /// How many instances were judged how; what `invar` shows as a rule's health.

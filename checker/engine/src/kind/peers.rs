@@ -5,7 +5,7 @@ use core::time::Duration;
 use event::{Timestamp, Value};
 
 use super::{
-    Anchor, Ctx, Instant, What,
+    Anchor, Ctx, Instant, Part, What,
     aggregate::{Terms, cite, key_parts, sample, tick_from},
     encode,
     level::Level,
@@ -15,9 +15,9 @@ use super::{
 use crate::{
     expr::Val,
     key,
-    pack::{Aggregate as Definition, Each, Kind, Rule, Statistic},
+    pack::{Aggregate as Definition, AggregateSpan, Each, EmitOn, Kind, RoleIdx, Rule, Statistic},
     scope::Span,
-    verdict::Unknown,
+    verdict::{EventRef, Unknown},
 };
 
 /// How many members one group may have, and how many others may have been heard of; beyond, nothing is said of it.
@@ -33,6 +33,38 @@ pub(crate) struct Peers {
     tick: Option<Timestamp>,
     /// Something has happened since the last tick.
     stirred: bool,
+    /// The last closing event.
+    closed: Option<EventRef>,
+}
+
+/// What all members of a group come to at one time.
+struct Measured {
+    members: Vec<Box<[u8]>>,
+    /// By member, what each term comes to.
+    figures: Vec<Vec<Option<Value>>>,
+    group: Vec<Option<Value>>,
+}
+
+impl Measured {
+    /// What a member is called, and whether the assertion holds of it.
+    fn judge(
+        &self,
+        ctx: &Ctx<'_>,
+        definition: &Definition,
+        place: usize,
+        ts: Timestamp,
+    ) -> (Option<Value>, Option<bool>) {
+        let name = key::decode(&self.members[place]);
+        let mut keys = key_parts(ctx);
+        keys.push(name.clone());
+        let env = Terms { ctx, values: &self.figures[place], keys: &keys, group: &self.group, ts };
+        (name, definition.assert.test(&env).ok())
+    }
+
+    /// What is told of a member: its own figures, then those of all.
+    fn values(&self, place: usize) -> Vec<Option<Value>> {
+        self.figures[place].iter().chain(&self.group).cloned().collect()
+    }
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -73,6 +105,10 @@ impl Peers {
             return;
         }
         self.advance(definition, now.ts);
+        if let AggregateSpan::Close(close) = definition.span {
+            self.close(ctx, definition, each, now, close);
+            return;
+        }
         let touched = self.take(ctx, definition, each, now);
         match definition.every {
             None => self.judge(ctx, definition, each, now.ts, touched, touched),
@@ -132,36 +168,22 @@ impl Peers {
         by_event: bool,
         stirred: bool,
     ) {
-        let mut keys = key_parts(ctx);
-        let nothing: Vec<Option<Value>> = definition.terms.iter().map(|_| None).collect();
-        let members = super::members(&each.members, &Terms { ctx, values: &nothing, keys: &keys, group: &[], ts });
-        let Some(members) = members.filter(|members| members.len() <= PEERS_MAX) else {
+        let Some(measured) = self.measure(ctx, definition, each, ts) else {
             if by_event {
                 ctx.unknown(Unknown::Absent);
             }
             self.recover_all(ctx, ts);
             return;
         };
-        let zero = Peer::new(definition);
-        let figures: Vec<Vec<Option<Value>>> =
-            members.iter().map(|member| self.figures(definition, member, &zero, ts)).collect();
-        let group: Vec<Option<Value>> = (0..definition.terms.len())
-            .flat_map(|place| {
-                let of_all: Vec<&Value> = figures.iter().filter_map(|values| values[place].as_ref()).collect();
-                Statistic::ALL.map(|statistic| statistic::of(statistic, &of_all, members.len()))
-            })
-            .collect();
-        let overflowed = self.peers.values().any(|peer| peer.terms.iter().any(Term::overflowed));
+        let members = &measured.members;
+        let overflowed = self.overflowed();
         let seen_enough = ctx.has_heard_since(ts.minus(definition.longest()));
         let mut found: Vec<(Anchor, What, Vec<Option<Value>>, Value)> = Vec::new();
-        for (member, values) in members.iter().zip(figures) {
-            let name = key::decode(member);
-            keys.push(name.clone());
-            let verdict = definition.assert.test(&Terms { ctx, values: &values, keys: &keys, group: &group, ts });
-            keys.pop();
+        for (place, member) in members.iter().enumerate() {
+            let (name, verdict) = measured.judge(ctx, definition, place, ts);
             let known = self.peers.get(member).map(|peer| peer.level).unwrap_or_default();
             let fails = match verdict {
-                Ok(fails) if !overflowed => !fails,
+                Some(holds) if !overflowed => !holds,
                 _ => {
                     if by_event {
                         ctx.unknown(if overflowed { Unknown::TooMany } else { Unknown::Absent });
@@ -187,18 +209,113 @@ impl Peers {
             if let (Some(since), Some(name)) = (peer.level.fails(ts, hold(ctx.rule), by_event), name) {
                 let (at, evidence) = (since.plus(hold(ctx.rule)), cite(definition, &peer.terms));
                 let what = What::Violated { at, evidence, missing: None, level: true };
-                found.push((
-                    anchor(member, since),
-                    what,
-                    values.into_iter().chain(group.iter().cloned()).collect(),
-                    name,
-                ));
+                found.push((anchor(member, since), what, measured.values(place), name));
             }
         }
         for (anchor, what, values, member) in found {
             ctx.find_of(anchor, what, values, member);
         }
-        self.part(ctx, &members, ts);
+        self.part(ctx, members, ts);
+    }
+
+    /// What all members come to; none when it cannot be said who they are, or they are too many.
+    fn measure(&self, ctx: &Ctx<'_>, definition: &Definition, each: &Each, ts: Timestamp) -> Option<Measured> {
+        let (keys, nothing) = (key_parts(ctx), definition.terms.iter().map(|_| None).collect::<Vec<_>>());
+        let members = super::members(&each.members, &Terms { ctx, values: &nothing, keys: &keys, group: &[], ts })?;
+        if members.len() > PEERS_MAX {
+            return None;
+        }
+        let zero = Peer::new(definition);
+        let figures: Vec<Vec<Option<Value>>> =
+            members.iter().map(|member| self.figures(definition, member, &zero, ts)).collect();
+        let group = (0..definition.terms.len())
+            .flat_map(|place| {
+                let of_all: Vec<&Value> = figures.iter().filter_map(|values| values[place].as_ref()).collect();
+                Statistic::ALL.map(|statistic| statistic::of(statistic, &of_all, members.len()))
+            })
+            .collect();
+        Some(Measured { members, figures, group })
+    }
+
+    fn overflowed(&self) -> bool {
+        self.peers.values().any(|peer| peer.terms.iter().any(Term::overflowed))
+    }
+
+    /// Judges every member once, when the closing event arrives. What happens at its instant belongs to it, or all of it to
+    /// what follows if nothing is wrong then.
+    fn close(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, each: &Each, now: &Instant<'_>, close: RoleIdx) {
+        let Some(closer) = now.of(close).last() else {
+            self.take(ctx, definition, each, now);
+            return;
+        };
+        ctx.exercise(now.ts);
+        let before = self.clone();
+        self.take(ctx, definition, each, now);
+        let both = before.measure(ctx, definition, each, now.ts).zip(self.measure(ctx, definition, each, now.ts));
+        let mut ties_follow = false;
+        if let Some((without, with)) = both {
+            let judge = |of: &Measured, place| of.judge(ctx, definition, place, now.ts);
+            let places = 0..with.members.len();
+            let outcomes: Vec<_> = places.map(|place| (judge(&without, place), judge(&with, place))).collect();
+            ties_follow = !ctx.strict()
+                && outcomes.iter().any(|(_, (_, with))| *with == Some(false))
+                && outcomes.iter().all(|((_, without), _)| *without == Some(true));
+            let overflowed = self.overflowed();
+            for (place, ((_, first), (name, last))) in outcomes.into_iter().enumerate() {
+                // Against the rule, either will do.
+                let earlier = ties_follow || (ctx.strict() && first == Some(false) && last != Some(false));
+                let (values, verdict) =
+                    if earlier { (without.values(place), first) } else { (with.values(place), last) };
+                let anchor = Anchor::Member(closer.at, xxhash_rust::xxh3::xxh3_64(&with.members[place]));
+                match verdict.filter(|_| !overflowed) {
+                    None => {
+                        ctx.unknown(if overflowed { Unknown::TooMany } else { Unknown::Absent });
+                        continue;
+                    }
+                    Some(true) => {
+                        ctx.tally.held += 1;
+                        ctx.make_of(EmitOn::Held, anchor, now.ts, &[closer], values.clone(), name.clone());
+                    }
+                    Some(false) if self.closed.is_none() && ctx.looks_past_the_start(Timestamp::ZERO, now.ts) => {
+                        ctx.unknown(Unknown::BeforeStart);
+                        continue;
+                    }
+                    Some(false) => {
+                        let of = if earlier { &before } else { &*self };
+                        let mut evidence =
+                            of.peers.get(&with.members[place]).map_or(Vec::new(), |peer| cite(definition, &peer.terms));
+                        evidence.push((Part::Role(close), closer.at));
+                        let what = What::Violated { at: now.ts, evidence, missing: None, level: false };
+                        if let Some(name) = name.clone() {
+                            ctx.find_of(anchor, what, values.clone(), name);
+                        }
+                    }
+                }
+                ctx.make_of(EmitOn::Closed, anchor, now.ts, &[closer], values, name);
+            }
+        } else {
+            ctx.unknown(Unknown::Absent);
+        }
+        if ties_follow {
+            *self = before;
+        }
+        self.begin(definition);
+        if ties_follow {
+            self.take(ctx, definition, each, now);
+        }
+        self.closed = Some(closer.at);
+    }
+
+    /// Begins to measure anew; terms with windows of their own do not end at a close.
+    fn begin(&mut self, definition: &Definition) {
+        for peer in self.peers.values_mut() {
+            for (term, state) in definition.terms.iter().zip(&mut peer.terms) {
+                if definition.window(term).is_none() {
+                    *state = Term::new();
+                }
+            }
+        }
+        self.peers.retain(|_, peer| !peer.is_idle());
     }
 
     /// Ends what is wrong with those who are no members any more, and lets go of whom nothing is known of.
@@ -245,6 +362,9 @@ impl Peers {
 
     pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
         let Kind::Aggregate(definition) = &rule.kind else { return None };
+        if matches!(definition.span, AggregateSpan::Close(_)) {
+            return None;
+        }
         let hold = hold(rule);
         let lasts = self.peers.values().filter_map(|peer| peer.level.lasts(hold)).min();
         let change = |peer: &Peer| {
@@ -283,6 +403,6 @@ impl Peers {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.peers.is_empty()
+        self.peers.is_empty() && self.closed.is_none()
     }
 }

@@ -1,8 +1,12 @@
 //! `never` and `always`, where they need order: conditions on facts, `during`, `report: first`.
-use alloc::vec;
+use alloc::{vec, vec::Vec};
 
 use super::{Anchor, Ctx, Instant, Late, Part};
-use crate::{expr::Val, pack::Kind, verdict::Unknown};
+use crate::{
+    expr::Val,
+    pack::{EmitOn, Kind},
+    verdict::Unknown,
+};
 
 /// Judges each event of the instant by itself.
 pub(crate) fn instant(ctx: &mut Ctx<'_>, now: &Instant<'_>) {
@@ -24,7 +28,10 @@ pub(crate) fn instant(ctx: &mut Ctx<'_>, now: &Instant<'_>) {
             })
         });
         match holds {
-            Some(Some(true)) => ctx.tally.held += 1,
+            Some(Some(true)) => {
+                ctx.tally.held += 1;
+                ctx.make(EmitOn::Held, Anchor::Event(touch.at), now.ts, &[touch], Vec::new());
+            }
             Some(None) => ctx.unknown(Unknown::Absent),
             None | Some(Some(false)) => {
                 ctx.violated(Anchor::Event(touch.at), now.ts, vec![(Part::Role(of), touch.at)], None);

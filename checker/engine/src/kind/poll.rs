@@ -6,7 +6,7 @@ use super::{Anchor, Ctx, Instant, Late, Part, What};
 use crate::{
     expr::Val,
     key,
-    pack::{Kind, RoleIdx, Rule},
+    pack::{EmitOn, Kind, RoleIdx, Rule},
     scope::Span,
     touch::Seen,
     verdict::{EventRef, Unknown},
@@ -113,8 +113,10 @@ impl Poll {
             Ok(Val::Bool(holds)) => holds,
             _ => return ctx.unknown(Unknown::Absent),
         };
+        let anchor = self.span.and_then(|span| span.opener).map_or(Anchor::Key, Anchor::Event);
         if holds {
             ctx.tally.held += 1;
+            ctx.make(EmitOn::Held, anchor, end, &[first], Vec::new());
             return;
         }
         let absent = || expected.iter().flatten().filter(|voter| !self.votes.iter().any(|vote| vote.voter == **voter));
@@ -130,7 +132,6 @@ impl Poll {
         let evidence = evidence(*of, &counted, majority);
         let from: Vec<Value> = absent().filter_map(|voter| key::decode(voter)).collect();
         let missing = (!from.is_empty()).then_some((*of, end));
-        let anchor = self.span.and_then(|span| span.opener).map_or(Anchor::Key, Anchor::Event);
         ctx.find_from(anchor, What::Violated { at: end, evidence, missing, level: false }, from);
     }
 

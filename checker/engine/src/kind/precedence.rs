@@ -5,9 +5,10 @@ use event::Timestamp;
 use super::{
     Anchor, Ctx, Instant, Part,
     support::{Supports, is_choosy},
+    ticking,
 };
 use crate::{
-    pack::{Kind, OnRestart, RoleIdx, Rule},
+    pack::{EmitOn, Kind, OnRestart, RoleIdx, Rule},
     touch::{Seen, same_event},
     verdict::{EventRef, Unknown},
 };
@@ -71,13 +72,23 @@ impl Precedence {
     }
 
     fn judge(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>, event: RoleIdx) {
-        let Kind::Precedence { requires, all, within, .. } = &ctx.rule.kind else { return };
+        let Kind::Precedence { requires, all, within, ticks, .. } = &ctx.rule.kind else { return };
         for touch in now.of(event) {
             let Some(span) = ctx.span(now.ts) else { continue };
             ctx.exercise(now.ts);
             let judged = touch.seen();
             // An event may support another only inside the same span, and no further back than allowed.
-            let from = within.map_or(Timestamp::ZERO, |within| now.ts.minus(within)).max(span.from());
+            let from = match ticks {
+                None => within.map_or(Timestamp::ZERO, |within| now.ts.minus(within)),
+                Some(ticks) => match ticking::since(ctx, ticks, &judged) {
+                    Some(since) => since,
+                    None => {
+                        ctx.unknown(Unknown::Absent);
+                        continue;
+                    }
+                },
+            };
+            let from = from.max(span.from());
             let supported = |supports: &Supports| supports.of(ctx, &judged, from).is_some();
             let (excuses, required) = self.supports.split_last().unwrap_or((const { &EMPTY }, &[]));
             let roles: Vec<RoleIdx> =
@@ -85,6 +96,7 @@ impl Precedence {
             let enough = if *all { roles.is_empty() } else { roles.len() < requires.len() };
             if enough || supported(excuses) {
                 ctx.tally.held += 1;
+                hold(ctx, &self.supports, &judged, from, now.ts);
                 continue;
             }
             let lacking = Lacking { event: judged, from, since: self.since, roles };
@@ -99,6 +111,8 @@ impl Precedence {
     /// Lets support that comes within the slack count as if it had come before.
     fn forgive(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Precedence { requires, all, unless, .. } = &ctx.rule.kind else { return };
+        let told = ctx.emits(EmitOn::Held);
+        let mut supported: Vec<(Seen, Timestamp)> = Vec::new();
         let before = self.lacking.len();
         let fits = |lacking: &Lacking, role: RoleIdx| {
             now.of(role).any(|touch| {
@@ -110,9 +124,14 @@ impl Precedence {
             let found: Vec<RoleIdx> = lacking.roles.iter().copied().filter(|role| fits(lacking, *role)).collect();
             lacking.roles.retain(|role| !found.contains(role));
             let enough = if *all { lacking.roles.is_empty() } else { lacking.roles.len() < requires.len() };
-            !enough && !unless.is_some_and(|role| fits(lacking, role))
+            let lacks = !enough && !unless.is_some_and(|role| fits(lacking, role));
+            if !lacks && told {
+                supported.push((lacking.event.clone(), lacking.from));
+            }
+            lacks
         });
         ctx.tally.held += (before - self.lacking.len()) as u64;
+        supported.iter().for_each(|(event, from)| hold(ctx, &self.supports, event, *from, now.ts));
     }
 
     pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
@@ -140,6 +159,15 @@ impl Precedence {
 }
 
 static EMPTY: Supports = Supports::EMPTY;
+
+/// Tells those who build on it that an event has its support, with the latest of each.
+fn hold(ctx: &mut Ctx<'_>, supports: &[Supports], event: &Seen, from: Timestamp, at: Timestamp) {
+    if ctx.emits(EmitOn::Held) {
+        let latest = supports.iter().filter_map(|supports| supports.of(ctx, event, from));
+        let of: Vec<&Seen> = core::iter::once(event).chain(latest).collect();
+        ctx.make(EmitOn::Held, Anchor::Event(event.at), at, &of, Vec::new());
+    }
+}
 
 /// Reports an event whose support did not come.
 fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {

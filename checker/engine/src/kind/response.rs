@@ -1,14 +1,14 @@
 //! `response`: each `when` is answered by a `then` within a time, or before a marker.
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::time::Duration;
-use event::{Int, Timestamp};
+use event::Timestamp;
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld};
+use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld, ticking::Ticking};
 use crate::{
     expr::Val,
-    pack::{Kind, Limit, OnRestart, RoleIdx, Ticks},
+    pack::{EmitOn, Kind, Limit, OnRestart, RoleIdx, Ticks},
     scope::Span,
     touch::{Seen, Touch, same_event},
     verdict::{EventRef, Unknown},
@@ -56,23 +56,10 @@ struct Asleep {
     late: Option<(RoleIdx, EventRef)>,
 }
 
-/// A deadline that a clock has not passed yet.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct Ticking {
-    /// The clock's key.
-    key: Box<[u8]>,
-    /// It passes when the clock exceeds this; none: the clock did not run yet.
-    over: Option<Int>,
-    /// Not before this time.
-    least: Timestamp,
-    /// When waiting for the clock ends.
-    stalled_at: Timestamp,
-}
-
 impl Obligation {
     /// When it is looked at; for one whose clock has not passed it, when waiting for the clock ends.
     fn due(&self) -> Timestamp {
-        self.ticking.as_ref().map_or(self.deadline, |ticking| ticking.stalled_at)
+        self.ticking.as_ref().map_or(self.deadline, |ticking| ticking.stalled_at())
     }
 
     fn answered_by(&self, ctx: &Ctx<'_>, then: &Seen) -> bool {
@@ -84,6 +71,14 @@ impl Obligation {
 fn answers(ctx: &Ctx<'_>, when: &Seen, then: &Seen) -> bool {
     let follows = if ctx.strict() { when.at.ts < then.at.ts } else { when.at.ts <= then.at.ts };
     follows && !same_event(&when.at, &then.at) && ctx.fits(when, then)
+}
+
+/// Tells those who build on it that a question was answered, inside its span.
+fn held(ctx: &mut Ctx<'_>, when: &Seen, span: &Span, then: &Seen) {
+    let at = when.at.ts.max(then.at.ts);
+    if ctx.emits(EmitOn::Held) && !ctx.span_ended(span, at) {
+        ctx.make(EmitOn::Held, Anchor::Event(when.at), at, &[when, then], Vec::new());
+    }
 }
 
 impl Response {
@@ -115,24 +110,19 @@ impl Response {
                     }
                     Limit::By(_) | Limit::Ticks(_) => Timestamp::MAX,
                 };
-                let mut ticking = None;
-                if let Limit::Ticks(ticks) = limit {
-                    let reader = ctx.reader(now.ts);
-                    let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, others: &[] };
-                    let parts: Option<Vec<Val<'_>>> = ticks.key.iter().map(|part| ctx.eval(part, &env)).collect();
-                    let Some(key) = parts.map(|parts| reader.key(&parts)) else {
-                        ctx.unknown(Unknown::Absent);
-                        continue;
-                    };
-                    ticking = Some(Box::new(Ticking {
-                        key: key.into(),
-                        over: None,
-                        least: now.ts.plus(ticks.and.unwrap_or_default()),
-                        stalled_at: ticks.or.map_or(Timestamp::MAX, |or| now.ts.plus(or)),
-                    }));
-                }
-                if self.answered_early(ctx, &when, *pair) {
+                let ticking = match limit {
+                    Limit::Ticks(ticks) => match Ticking::new(ctx, ticks, &when) {
+                        Some(ticking) => Some(Box::new(ticking)),
+                        None => {
+                            ctx.unknown(Unknown::Absent);
+                            continue;
+                        }
+                    },
+                    _ => None,
+                };
+                if let Some(then) = self.answered_early(ctx, &when, *pair) {
                     ctx.tally.held += 1;
+                    held(ctx, &when, &span, &then);
                     continue;
                 }
                 self.push(Obligation { when, span, deadline, broken: None, ticking });
@@ -170,17 +160,11 @@ impl Response {
 
     /// Looks which deadlines their clock has passed by now.
     fn tick(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) {
-        let clock = ctx.clock_base + u32::from(ticks.clock);
         let mut passed = false;
         for open in &mut self.pending {
-            let Some(ticking) = &mut open.ticking else { continue };
-            if ticking.over.is_none() {
-                let stands = ctx.clocks.at(clock, &ticking.key, now);
-                ticking.over = stands.map(|stands| stands.add(&Int::Small(i128::from(ticks.count))));
-            }
-            let over = ticking.over.as_ref();
-            if let Some(at) = over.and_then(|over| ctx.clocks.exceeds(clock, &ticking.key, over, now)) {
-                open.deadline = at.max(ticking.least);
+            let at = open.ticking.as_mut().and_then(|ticking| ticking.passed(ctx, ticks, now));
+            if let Some(at) = at {
+                open.deadline = at;
                 open.ticking = None;
                 passed = true;
             }
@@ -200,17 +184,14 @@ impl Response {
         self.pending.insert(place, open);
     }
 
-    /// Whether an answer of the last `slack` is the one.
-    fn answered_early(&mut self, ctx: &Ctx<'_>, when: &Seen, pair: bool) -> bool {
+    /// The answer of the last `slack`, if there is one.
+    fn answered_early(&mut self, ctx: &Ctx<'_>, when: &Seen, pair: bool) -> Option<Seen> {
         let oldest = when.at.ts.minus(ctx.rule.slack);
         let passed = self.early.iter().take_while(|then| then.at.ts < oldest).count();
         self.early.drain(..passed);
         let fits = |then: &Seen| !same_event(&when.at, &then.at) && ctx.fits(when, then);
-        let Some(place) = self.early.iter().position(fits) else { return false };
-        if pair {
-            self.early.remove(place);
-        }
-        true
+        let place = self.early.iter().position(fits)?;
+        if pair { Some(self.early.remove(place)) } else { self.early.get(place).cloned() }
     }
 
     /// Keeps an answer for questions that `slack` lets come after it.
@@ -226,9 +207,17 @@ impl Response {
 
     /// Takes an answer that may answer many.
     fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen) {
-        let before = self.pending.len();
-        self.pending.retain(|open| !open.answered_by(ctx, then));
+        let (before, told) = (self.pending.len(), ctx.emits(EmitOn::Held));
+        let mut answered = Vec::new();
+        self.pending.retain(|open| {
+            let is_answered = open.answered_by(ctx, then);
+            if is_answered && told {
+                answered.push((open.when.clone(), open.span));
+            }
+            !is_answered
+        });
         ctx.tally.held += (before - self.pending.len()) as u64;
+        answered.iter().for_each(|(when, span)| held(ctx, when, span, then));
         self.keep_early(ctx, then);
         for asleep in self.asleep.iter_mut().filter(|asleep| asleep.late.is_none()) {
             if answers(ctx, &asleep.obligation.when, then) {
@@ -258,6 +247,14 @@ impl Response {
         let mut answered: Vec<usize> = owners.iter().copied().flatten().collect();
         answered.sort_unstable();
         ctx.tally.held += answered.len() as u64;
+        if ctx.emits(EmitOn::Held) {
+            for (owner, group) in owners.iter().zip(&groups) {
+                let Some(open) = owner.map(|place| &self.pending[place]) else { continue };
+                if let Some(then) = group.iter().find(|then| open.answered_by(ctx, then)) {
+                    held(ctx, &open.when, &open.span, then);
+                }
+            }
+        }
         for place in answered.into_iter().rev() {
             self.pending.remove(place);
         }

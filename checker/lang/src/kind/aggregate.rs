@@ -136,9 +136,6 @@ pub(super) fn read<'n>(
     if let (Some(node), Some(Duration::ZERO)) = (every_node, every) {
         report.error(Code::Shape, &node.span, "`every` needs a length of time");
     }
-    if let (Some(node), Some(_)) = (each_node, close) {
-        report.error(Code::Shape, &node.span, "`each` is for windows: a `close` is judged for the whole group");
-    }
     for (place, term) in terms.iter().enumerate() {
         if each_node.is_some() && matches!(term.measure, Measure::First | Measure::Last) {
             report.error_help(

@@ -1,8 +1,9 @@
 //! `count: {of, min, max, window, per}`.
 use engine::{CountSpan, Kind};
 
-use super::{Complete, Draft};
+use super::{Complete, Draft, Ticking};
 use crate::{
+    clock,
     diagnostic::Code,
     fields::{Fields, Report},
     pattern::Context,
@@ -22,6 +23,7 @@ pub(super) fn read<'n>(
     let max = fields.take("max").and_then(|node| cx.params.number(node, report));
     let window = fields.take("window").and_then(|node| cx.params.duration(node, report));
     let per = fields.take("per");
+    let mut ticks = None;
     let span = match (window, per) {
         (Some(_), Some(node)) => {
             report.error(Code::Shape, &node.span, "`window` and `per` are alternatives: give one of them");
@@ -33,10 +35,12 @@ pub(super) fn read<'n>(
             let mut per = Fields::of(node, "per", report)?;
             let when = roles.need(&mut per, "when", cx, report);
             let before = per.take("before").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
-            let within = per.take("within").and_then(|node| cx.params.duration(node, report));
+            let within_node = per.take("within");
+            let in_ticks = within_node.and_then(|node| clock::ticks(node, cx, report));
+            let within = within_node.filter(|_| in_ticks.is_none()).and_then(|node| cx.params.duration(node, report));
             let until = roles.take(&mut per, "until", cx, report);
             per.finish(report);
-            if within.is_none() && until.is_none() {
+            if within_node.is_none() && until.is_none() {
                 report.error_help(
                     Code::MissingField,
                     &node.span,
@@ -44,7 +48,8 @@ pub(super) fn read<'n>(
                     "give `within`, `until`, or both",
                 );
             }
-            CountSpan::Per { when: when?, before, within, until }
+            ticks = in_ticks.zip(within_node).zip(when);
+            CountSpan::Per { when: when?, before, within, ticks: None, until }
         }
     };
     let place = fields.span().clone();
@@ -60,5 +65,7 @@ pub(super) fn read<'n>(
         );
     }
     fields.finish(report);
-    Some(Box::new(Complete(Kind::Count { of: of?, min, max, span })))
+    let kind = Kind::Count { of: of?, min, max, span };
+    let Some(((ticks, node), of)) = ticks else { return Some(Box::new(Complete(kind))) };
+    Some(Box::new(Ticking { kind, of, ticks: ticks.ok()?, node }))
 }

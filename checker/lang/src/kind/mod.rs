@@ -18,9 +18,10 @@ mod state_machine;
 
 use std::ops::Range;
 
-use engine::{KeyPart, Kind, RoleIdx, Type, expr::Expr};
+use engine::{CountSpan, KeyPart, Kind, Limit, RoleIdx, Type, expr::Expr};
 
 use crate::{
+    clock,
     diagnostic::Code,
     fields::Report,
     names::{self, Problem},
@@ -46,6 +47,34 @@ impl<'n> Draft<'n> for Complete {
 
     fn finish(self: Box<Self>, _: &Layout<'_, 'n>, _: &[KeyPart], _: &mut Report<'_>) -> Option<Kind> {
         Some(self.0)
+    }
+}
+
+/// A kind that counts in ticks of a clock.
+struct Ticking<'n> {
+    kind: Kind,
+    /// The events whose slots give the clock's key.
+    of: RoleIdx,
+    ticks: clock::Written,
+    node: &'n Node,
+}
+
+impl<'n> Draft<'n> for Ticking<'n> {
+    fn mark(&self, layout: &mut Layout<'_, 'n>) {
+        self.ticks.mark(self.of, layout);
+    }
+
+    fn finish(self: Box<Self>, layout: &Layout<'_, 'n>, _: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
+        let Ticking { mut kind, of, ticks: written, node } = *self;
+        let ticking = written.finish(of, node, layout, report)?;
+        match &mut kind {
+            Kind::Response { limit, .. } => *limit = Limit::Ticks(ticking),
+            Kind::Precedence { ticks, .. } | Kind::Count { span: CountSpan::Per { ticks, .. }, .. } => {
+                *ticks = Some(ticking);
+            }
+            _ => {}
+        }
+        Some(kind)
     }
 }
 

@@ -1,8 +1,9 @@
 //! `precedence: {event, requires, within, since, unless}`.
 use engine::Kind;
 
-use super::{Complete, Draft};
+use super::{Complete, Draft, Ticking};
 use crate::{
+    clock,
     diagnostic::Code,
     fields::{Fields, Report},
     pattern::Context,
@@ -51,9 +52,23 @@ pub(super) fn read<'n>(
             None => {}
         }
     }
-    let within = fields.take("within").and_then(|node| cx.params.duration(node, report));
+    let within_node = fields.take("within");
+    let ticks = within_node.and_then(|node| clock::ticks(node, cx, report));
+    let within = within_node.filter(|_| ticks.is_none()).and_then(|node| cx.params.duration(node, report));
     let since = roles.take(&mut fields, "since", cx, report);
     let unless = roles.take(&mut fields, "unless", cx, report);
     fields.finish(report);
-    Some(Box::new(Complete(Kind::Precedence { event: event?, requires, all, within, since, unless })))
+    let event = event?;
+    let kind = Kind::Precedence { event, requires, all, within, ticks: None, since, unless };
+    let Some((ticks, node)) = ticks.zip(within_node) else { return Some(Box::new(Complete(kind))) };
+    let ticks = ticks.ok()?;
+    if ticks.waits_at_most() {
+        report.error_help(
+            Code::Shape,
+            &node.span,
+            "`or` ends a wait, and what looks back waits for nothing",
+            "leave it out, or write a list of which the farther end counts: `[4 height, 10m]`",
+        );
+    }
+    Some(Box::new(Ticking { kind, of: event, ticks, node }))
 }

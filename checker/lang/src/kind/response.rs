@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use engine::{KeyPart, Kind, Limit, Type};
 
-use super::{Complete, Draft, wrong_type};
+use super::{Complete, Draft, Ticking, wrong_type};
 use crate::{
     clock,
     diagnostic::Code,
@@ -19,13 +19,6 @@ use crate::{
 struct Computed<'n> {
     kind: Kind,
     limit: Parsed<'n>,
-}
-
-/// With an end in ticks of a clock.
-struct Ticking<'n> {
-    kind: Kind,
-    ticks: clock::Written,
-    node: &'n Node,
 }
 
 /// With answers from members.
@@ -94,7 +87,7 @@ pub(super) fn read<'n>(
             };
             if let Some(ticks) = clock::ticks(node, cx, report) {
                 let kind = kind(Limit::Within(Duration::ZERO))?;
-                return Some(Box::new(Ticking { kind, ticks: ticks.ok()?, node }));
+                return Some(Box::new(Ticking { kind, of: when?, ticks: ticks.ok()?, node }));
             }
             if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
                 let limit = Parsed::of(node, 0, report)?;
@@ -122,22 +115,6 @@ impl<'n> Draft<'n> for Computed<'n> {
                 wrong_type(&written, message, Some("multiply by a length: `when.ttl_s * duration(\"1s\")`"), report);
             }
             *limit = Limit::Computed(expression);
-        }
-        Some(kind)
-    }
-}
-
-impl<'n> Draft<'n> for Ticking<'n> {
-    fn mark(&self, layout: &mut Layout<'_, 'n>) {
-        if let Kind::Response { when, .. } = self.kind {
-            self.ticks.mark(when, layout);
-        }
-    }
-
-    fn finish(self: Box<Self>, layout: &Layout<'_, 'n>, _: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
-        let Ticking { mut kind, ticks, node } = *self;
-        if let Kind::Response { when, limit, .. } = &mut kind {
-            *limit = Limit::Ticks(ticks.finish(*when, node, layout, report)?);
         }
         Some(kind)
     }

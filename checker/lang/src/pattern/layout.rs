@@ -1,6 +1,6 @@
 //! Which slots the roles of a rule lay out, and what their expressions become.
 use engine::{
-    ForEach, KeyPart, Pattern, Role, Slot, Type,
+    ForEach, KeyPart, Pattern, Role, RoleIdx, Slot, Type,
     expr::{Binary, Expr},
 };
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     diagnostic::Code,
     fields::Report,
-    names::{self, Problem, Variable},
+    names::{self, Names, Problem, Variable},
     suggest, syntax,
 };
 
@@ -75,6 +75,52 @@ impl Layout<'_, '_> {
         }
     }
 
+    /// Marks what an expression reads of roles that it names as kept.
+    pub(crate) fn mark_named(&mut self, tree: &syntax::Node) {
+        let mut reads: Vec<(usize, Vec<String>)> = Vec::new();
+        paths(tree, &mut |segments| {
+            reads.extend(other_role(segments, usize::MAX, self.roles).map(|role| (role, segments[1..].to_vec())));
+        });
+        for (role, segments) in reads {
+            let variable = longest(&segments, &self.roles[role], self.cx)
+                .map_or_else(|| Variable::Attr(segments.join(".")), |(_, variable)| variable);
+            // What no event can have is said where it is asked for.
+            if self.supplies(role, &variable) {
+                self.keep(role, variable);
+            }
+        }
+    }
+
+    /// Whether every alternative of a role can supply what is written like that.
+    pub(crate) fn supplies_path(&self, role: usize, path: &str) -> bool {
+        let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
+        let variable = longest(&segments, &self.roles[role], self.cx)
+            .map_or_else(|| Variable::Attr(path.to_owned()), |(_, variable)| variable);
+        self.supplies(role, &variable)
+    }
+
+    /// Whether every alternative of a role can supply a variable.
+    fn supplies(&self, role: usize, variable: &Variable) -> bool {
+        self.roles[role].alternatives.iter().all(|written| {
+            let mut names = OwnNames { cx: self.cx, written, slots: Vec::new(), open: Vec::new() };
+            names.make(variable.clone()).is_ok()
+        })
+    }
+
+    /// The role of that name.
+    pub(crate) fn role_named(&self, name: &str) -> Option<RoleIdx> {
+        LateNames { cx: self.cx, roles: self.roles, own: usize::MAX }.role(name)
+    }
+
+    /// What of a path names a kept value of a role: how many segments, its slot and its type.
+    pub(crate) fn kept_of(&self, role: RoleIdx, segments: &[String]) -> Result<(usize, u16, Type), Problem> {
+        let place = role as usize;
+        let (used, variable) = longest(segments, &self.roles[place], self.cx)
+            .unwrap_or_else(|| (segments.len(), Variable::Attr(segments.join("."))));
+        let (slot, kind) = LateNames { cx: self.cx, roles: self.roles, own: place }.kept(place, &variable)?;
+        Ok((used, slot, kind))
+    }
+
     /// Whether every alternative of a role can supply what an expression reads.
     pub(crate) fn knows(&self, own: usize, tree: &syntax::Node) -> bool {
         let mut known = true;
@@ -84,10 +130,7 @@ impl Layout<'_, '_> {
             }
             let (_, variable) = longest(segments, &self.roles[own], self.cx)
                 .unwrap_or_else(|| (segments.len(), Variable::Attr(segments.join("."))));
-            known &= self.roles[own].alternatives.iter().all(|written| {
-                let mut names = OwnNames { cx: self.cx, written, slots: Vec::new(), open: Vec::new() };
-                names.make(variable.clone()).is_ok()
-            });
+            known &= self.supplies(own, &variable);
         });
         known
     }

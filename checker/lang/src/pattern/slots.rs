@@ -136,7 +136,11 @@ fn builtin(name: &str) -> Slot {
 
 impl Names for OwnNames<'_, '_> {
     fn variable(&mut self, variable: Variable) -> Result<(Expr, Type), Problem> {
-        self.slot(variable).map(|(slot, kind)| (Expr::Slot(slot), kind))
+        // An attribute that was a time arrives as a plain value.
+        let plain = matches!(variable, Variable::Attr(_));
+        let (slot, kind) = self.slot(variable)?;
+        let read = Expr::Slot(slot);
+        Ok((if plain { names::typed(read, kind) } else { read }, kind))
     }
 
     fn longest(&mut self, segments: &[String]) -> Option<(usize, Variable)> {

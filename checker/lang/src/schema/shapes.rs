@@ -162,6 +162,7 @@ pub(super) const SHAPES: &[Shape] = &[
             may("about", What::Text, "What it says."),
             need("from", What::Pattern, "What it is made of."),
             may("set", What::Map(&What::Expression), "Its attributes."),
+            may("first_per", What::List(&What::Text), "Only the first event of each value of these makes it."),
         ],
     },
     Shape {
@@ -256,9 +257,13 @@ pub(super) const SHAPES: &[Shape] = &[
         what: "emits",
         about: "An event that verdicts make.",
         fields: &[
-            need("on", What::One(&["violated", "resolved"]), "What makes it."),
+            need("on", What::One(&["violated", "resolved", "retracted", "held", "close"]), "What makes it."),
             need("event", What::Text, "Its name."),
-            may("set", What::Map(&What::Expression), "Further attributes, over the key, terms and `at`."),
+            may(
+                "set",
+                What::Map(&What::Expression),
+                "Further attributes, over the key, terms, `at`, and events such as `then.ts`.",
+            ),
         ],
     },
     Shape {
@@ -275,7 +280,11 @@ pub(super) const SHAPES: &[Shape] = &[
             may("key", What::List(&What::Text), "A shorter key: it touches every instance that agrees."),
             may("as", What::Text, "What others call this event."),
             may("if", What::Expression, "In steps of an order: whether the step is mandatory."),
-            may("rule", What::Some(&What::Text), "Of `invar.violated` and `invar.resolved`: whose verdicts."),
+            may(
+                "rule",
+                What::Some(&What::Text),
+                "Of `invar.violated`, `invar.resolved` and `invar.retracted`: whose verdicts.",
+            ),
             may("breaker", What::Some(&What::Text), "Of `invar.breaker.changed`: whose changes."),
         ],
     },
@@ -336,7 +345,11 @@ pub(super) const SHAPES: &[Shape] = &[
         fields: &[
             need("event", What::Pattern, "What needs support."),
             need("requires", What::Either(&[What::Shape("requires"), What::Pattern]), "Its support."),
-            may("within", What::Duration, "How far back."),
+            may(
+                "within",
+                What::Any,
+                "How far back: a duration, ticks such as `4 height`, or a list of which the farther counts.",
+            ),
             may("since", What::Pattern, "Or since this event."),
             may("unless", What::Pattern, "Excuses it."),
         ],
@@ -366,7 +379,11 @@ pub(super) const SHAPES: &[Shape] = &[
         fields: &[
             need("when", What::Pattern, "Opens a span."),
             may("before", What::Duration, "Counts from so long before."),
-            may("within", What::Duration, "Until so long after."),
+            may(
+                "within",
+                What::Any,
+                "Until so long after: a duration, ticks such as `4 height`, or a list of which the later counts.",
+            ),
             may("until", What::Pattern, "Or until this event."),
         ],
     },

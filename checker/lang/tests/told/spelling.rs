@@ -235,6 +235,14 @@ breakers:
                |
                = help: did you mean `increasing`?
 
+            error[I103]: `on` is `violated`, `resolved`, `retracted`, `held` or `close`
+              --> shop.yaml:24:13
+               |
+            24 |       "on": violted
+               |             ^^^^^^^
+               |
+               = help: did you mean `violated`?
+
             error[I103]: `keep` is `last`, `max`, `min` or `count`
               --> shop.yaml:31:11
                |

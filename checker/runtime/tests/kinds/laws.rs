@@ -112,6 +112,164 @@ rules:
         - missed
       within: 20s
 ";
+/// Rules on what others found in order, and on what they measured.
+const MEASURED: &str = "\
+pack: p
+rules:
+  - id: answered
+    key: [h]
+    response:
+      when: a
+      then: b where v >= when.v
+      within: 4s
+      pair: true
+    emits:
+      - on: held
+        event: took
+        set:
+          ms: (then.ts - when.ts).getMilliseconds()
+      - on: violated
+        event: missed
+  - id: quick
+    key: []
+    aggregate:
+      terms:
+        longest:
+          max: ms
+          of: took
+        n:
+          count: took
+      window: 6s
+      assert: n < 3 && (!has(longest) || longest < 3000)
+  - id: mixed
+    key: [h]
+    sequence:
+      steps:
+        - took
+        - missed
+      within: 20s
+  - id: books
+    key: []
+    aggregate:
+      terms:
+        total:
+          sum: v
+          of: a
+      close: c
+      assert: total < 4
+    emits:
+      - on: close
+        event: closed
+        set:
+          sum: total
+      - on: held
+        event: balanced
+  - id: growing
+    key: []
+    monotonic:
+      event: closed
+      value: sum
+      order: nondecreasing
+  - id: balanced-again
+    key: []
+    response:
+      when: closed
+      then: balanced
+      within: 3s
+  - id: counted
+    key: [h]
+    count:
+      of: b
+      min: 1
+      max: 2
+      per:
+        when: a
+        within: 5s
+    emits:
+      - on: close
+        event: came
+        set:
+          n: count
+      - on: held
+        event: right
+  - id: few
+    key: [h]
+    never: came where n > 1
+  - id: right-after
+    key: []
+    precedence:
+      event: missed
+      requires: right
+      within: 8s
+  - id: supported
+    key: []
+    precedence:
+      event: b
+      requires: a
+      within: 3s
+    slack: 2s
+    emits:
+      on: held
+      event: leant
+      set:
+        ms: (event.ts - requires.ts).getMilliseconds()
+  - id: leaning
+    key: []
+    never: leant where ms > 1000
+  - id: low
+    key: [h]
+    always:
+      event: a
+      assert: v < 3
+    emits:
+      on: held
+      event: was.low
+  - id: few-low
+    key: []
+    count:
+      of: was.low
+      max: 2
+      window: 5s
+";
+/// Rules on derived events that only the first event of each key makes.
+const FIRSTS: &str = "\
+pack: p
+derive:
+  begun:
+    from: a
+    set:
+      who: h
+      value: v
+    first_per: [who]
+  high:
+    from: a where v > 1
+    set:
+      who: h
+rules:
+  - id: begun
+    key: [who]
+    never: begun
+  - id: begun-low
+    key: [who]
+    always:
+      event: begun
+      assert: value < 2
+  - id: begun-before-high
+    key: [who]
+    precedence:
+      event: high
+      requires: begun
+      within: 5s
+  - id: ended
+    key: [who]
+    response:
+      when: begun
+      then:
+        event: b
+        let:
+          who: h
+      within: 6s
+";
 const GROUP: &str = "\
 pack: p
 facts:
@@ -134,6 +292,105 @@ rules:
           of: c
       window: 5s
       assert: n <= 2 * n.avg && (!has(most) || most <= most.median + 2)
+";
+/// Books that are closed for every member of a group.
+const GROUP_CLOSED: &str = "\
+pack: p
+facts:
+  members:
+    row: [h]
+    set_by: n
+    unset_by: r
+rules:
+  - id: r
+    key: []
+    aggregate:
+      each:
+        in: fact.members()
+        as: h
+      terms:
+        put:
+          sum: v
+          of: a
+        got:
+          sum: v
+          of: b
+        lately:
+          count: b
+          window: 5s
+      close: c
+      assert: put >= got && got <= 2 * got.avg + 1 && lately < 3
+    emits:
+      - on: close
+        event: closed
+        set:
+          got: got
+      - on: held
+        event: balanced
+  - id: grows
+    key: [h]
+    monotonic:
+      event: closed
+      value: got
+      order: nondecreasing
+  - id: balanced
+    key: [h]
+    precedence:
+      event: closed
+      requires: balanced
+      within: 8s
+";
+const ALL_CLOSED: &str = "\
+aggregate:
+  each:
+    in: '[0, 1, 2]'
+    as: h
+  terms:
+    put:
+      sum: v
+      of: a
+    got:
+      sum: v
+      of: b
+  close: c
+  assert: put >= got";
+/// What is counted in ticks of a clock that `n` moves.
+const CLOCKED: &str = "\
+pack: p
+clocks:
+  height:
+    event: n
+    value: v
+rules:
+  - id: answered
+    key: []
+    response:
+      when: a
+      then: b
+      within: 1 height
+  - id: recent
+    key: []
+    precedence:
+      event: b
+      requires: a
+      within: 1 height
+  - id: recent-or-soon
+    key: [h]
+    precedence:
+      event: b
+      requires: a
+      within: [1 height, 3s]
+    slack: 1s
+  - id: counted
+    key: [h]
+    count:
+      of: b
+      min: 1
+      max: 1
+      per:
+        when: a
+        within: [1 height, 4s]
+        until: c
 ";
 const COUNTED: &str = "\
 aggregate:
@@ -261,6 +518,7 @@ proptest! {
         let mut closes: Vec<u64> = only(&events, "c").iter().map(|ev| ev.at).collect();
         closes.sort_unstable();
         closes.dedup();
+        let closes_of_all = closes.clone();
         let mut from = 0;
         let mut expected = Vec::new();
         for close in closes {
@@ -273,6 +531,30 @@ proptest! {
             from = close;
         }
         prop_assert_eq!(recorded(CLOSED, &events), expected);
+        let mut from = 0;
+        let mut expected = Vec::new();
+        for close in closes_of_all {
+            for h in 0..3 {
+                let sum = |name: &str| -> i64 {
+                    let own = only(&events, name).into_iter().filter(|ev| ev.h == h && ev.at >= from && ev.at < close);
+                    own.map(|ev| ev.v).sum()
+                };
+                if sum("a") < sum("b") {
+                    expected.push(close);
+                }
+            }
+            from = close;
+        }
+        prop_assert_eq!(recorded(ALL_CLOSED, &events), expected);
+    }
+
+    #[test]
+    fn the_first_of_each_key_is_the_first_in_event_time(events in history(&["a", "b"], 4, 14)) {
+        let rule = "pack: p\nderive:\n  begun:\n    from: a\n    first_per: [h]\n    set:\n      h: h\nrules:\n  - id: r\n    key: [h]\n    never: begun\n";
+        let mut firsts: Vec<u64> =
+            (0..3).filter_map(|h| only(&events, "a").iter().filter(|ev| ev.h == h).map(|ev| ev.at).min()).collect();
+        firsts.sort_unstable();
+        prop_assert_eq!(recorded(rule, &events), firsts);
     }
 
     #[test]
@@ -283,10 +565,40 @@ proptest! {
     ) {
         let mut order: Vec<usize> = (0..events.len()).collect();
         order.sort_by_key(|&number| keys[number]);
-        for pack in [STORIES, GROUP] {
+        for pack in [STORIES, MEASURED, FIRSTS, GROUP, GROUP_CLOSED] {
             let [recorded, live] = both_ways(pack, &events, &order, cut);
             prop_assert_eq!(recorded, live, "{}", pack);
         }
+    }
+
+    #[test]
+    fn ticks_do_not_depend_on_arrival(
+        events in history(&["a", "b", "c", "n"], 4, 16),
+        keys in prop::collection::vec(any::<u64>(), 16),
+        cut in 0_usize..16,
+    ) {
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by_key(|&number| keys[number]);
+        let [recorded, live] = both_ways(CLOCKED, &events, &order, cut);
+        prop_assert_eq!(recorded, live);
+    }
+
+    #[test]
+    fn a_look_back_in_ticks_is_a_deadline_in_ticks_seen_from_its_end(events in history(&["a", "b", "n"], 4, 16)) {
+        let rule = "pack: p\nclocks:\n  height:\n    event: n\n    value: v\nrules:\n  - id: r\n    key: []\n    precedence:\n      event: b\n      requires: a\n      within: 1 height\n";
+        let stands = |at: u64| only(&events, "n").iter().filter(|ev| ev.at <= at).map(|ev| ev.v).max();
+        // A clock that does not run yet starts with its first tick.
+        let first = only(&events, "n").iter().map(|ev| ev.at).min().and_then(stands);
+        let in_time = |from: u64, to: u64| {
+            let begins = stands(from).or(first);
+            let exceeded = (0..to).any(|at| stands(at).zip(begins).is_some_and(|(stands, begins)| stands > begins + 1));
+            from <= to && !exceeded
+        };
+        let supports = only(&events, "a");
+        let mut lacking: Vec<u64> = only(&events, "b").iter().map(|ev| ev.at).collect();
+        lacking.retain(|at| !supports.iter().any(|support| in_time(support.at, *at)));
+        lacking.sort_unstable();
+        prop_assert_eq!(recorded(rule, &events), lacking);
     }
 
     #[test]
@@ -318,7 +630,7 @@ proptest! {
     ) {
         let rules = [
             MONOTONIC, MACHINE, LIMITED, ORDER, SEQUENCE, CHOOSY, EXCLUSIVE, LEASE, PRECEDENCE, RESPONSE, CONSECUTIVE,
-            COUNT, COUNTED, SAMPLED, CLOSED, GAUGE,
+            COUNT, COUNTED, SAMPLED, CLOSED, ALL_CLOSED, GAUGE,
         ];
         for rule in rules {
             let variants = match rule {
@@ -327,7 +639,7 @@ proptest! {
                 COUNT => vec![String::new(), "for: 2s".into()],
                 COUNTED => vec![String::new(), "for: 2s".into(), "strict: true".into()],
                 SAMPLED => vec![String::new(), "for: 3s".into()],
-                CLOSED | MONOTONIC | LEASE => vec![String::new(), "strict: true".into()],
+                CLOSED | ALL_CLOSED | MONOTONIC | LEASE => vec![String::new(), "strict: true".into()],
                 _ => vec![String::new(), "strict: true".into(), "by: h".into()],
             };
             for more in variants {

@@ -93,11 +93,18 @@ pub fn window(case: &Case<'_>, of: &Pattern, max: u64, window: Time) -> Vec<Foun
 }
 
 pub fn per(case: &Case<'_>, rule: &Per) -> Vec<Found> {
-    case.all(&rule.when, None).into_iter().filter_map(|when| around(case, rule, when)).collect()
+    case.all(&rule.when, None).into_iter().filter_map(|when| around(case, rule, when)?.err()).collect()
 }
 
-/// The count around one opener. Events beside its start or its end may lie on either side, as it suits the rule.
-fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Found> {
+/// The openers around which the count is in bounds, and when that is known.
+pub fn held<'a>(case: &Case<'a>, rule: &Per) -> Vec<(&'a Event, Time)> {
+    let openers = case.all(&rule.when, None).into_iter();
+    openers.filter_map(|when| Some((when, around(case, rule, when)?.ok()?))).collect()
+}
+
+/// The count around one opener: when it ends in bounds, or how it does not; none where it is not judged. Events beside its
+/// start or its end may lie on either side, as it suits the rule.
+fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Result<Time, Found>> {
     let span = case.span(when.ts)?;
     let of: Vec<&Event> = case.all(&rule.of, Some(when)).into_iter().filter(|one| one.id != when.id).collect();
     let mut from = when.ts.saturating_sub(rule.before);
@@ -143,7 +150,7 @@ fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Found> {
         let times = of.iter().map(|one| one.ts.max(when.ts));
         let over = times.filter(|now| *now <= end && certain(*now) > max).min();
         if let Some(at) = over.filter(|at| !case.ended(&span, *at)) {
-            return Some(Found::at_event(when, at));
+            return Some(Err(Found::at_event(when, at)));
         }
         if over.is_some() {
             return None;
@@ -155,10 +162,13 @@ fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Found> {
         .filter(|one| if at_event { one.ts <= end } else { !case.past(one.ts, end) });
     let few = (possible.count() as u64) < min;
     let forgiven = forgiving && restarted <= end;
-    if !few || end == NEVER || case.ended(&span, end) || forgiven {
+    if end == NEVER || case.ended(&span, end) || forgiven {
         return None;
+    }
+    if !few {
+        return Some(Ok(end));
     }
     let mut found = Found::at_event(when, end);
     found.certain = (end, !at_event);
-    Some(found)
+    Some(Err(found))
 }

@@ -31,7 +31,8 @@ pub fn case(seed: u64, options: &Options) -> Generated {
     let mut random = Random(StdRng::seed_from_u64(seed));
     let later = if seed % 2 == 1 { LATER } else { &[] };
     let kinds: Vec<&str> = KINDS.iter().chain(later).copied().collect();
-    let rules: Vec<Rule> = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
+    let mut rules: Vec<Rule> = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
+    rules.iter_mut().for_each(|rule| rule.watched = !seed.is_multiple_of(3));
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
     let log = random.log(events);
     Generated { rules, log }
@@ -131,6 +132,7 @@ impl Random {
             on_restart: *choices.choose(&mut self.0).unwrap(),
             report_first: self.one_in(6),
             quiet: self.some(8, Self::duration),
+            watched: false,
             key,
             kind,
             during,

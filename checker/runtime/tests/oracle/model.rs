@@ -282,6 +282,20 @@ pub struct Rule {
     pub strict: bool,
     pub report_first: bool,
     pub quiet: Option<Time>,
+    /// What it finds in order is found by another rule, if it can be told.
+    pub watched: bool,
+}
+
+impl Rule {
+    /// The part of the event to which what is found in order belongs, where another rule looks for that.
+    pub fn watched_part(&self) -> Option<&'static str> {
+        let part = match self.kind {
+            Kind::Always(..) | Kind::Precedence(_) => "event",
+            Kind::Response(_) | Kind::CountPer(_) => "when",
+            _ => return None,
+        };
+        self.watched.then_some(part)
+    }
 }
 
 /// What is compared: the rule, its key, where it was found, the event it hangs on, and when a level recovered.
@@ -475,6 +489,23 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                 Kind::Machine(machine) => crate::state_machine::judge(&case, machine, end),
                 Kind::Aggregate(aggregate) => crate::aggregate::judge(&case, aggregate),
             };
+            if rule.watched_part().is_some() {
+                let held = match &rule.kind {
+                    Kind::Always(of, compare, value) => crate::point::held(&case, of, *compare, *value),
+                    Kind::Response(response) => crate::response::held(&case, response),
+                    Kind::Precedence(precedence) => crate::precedence::held(&case, precedence),
+                    Kind::CountPer(per) => crate::count::held(&case, per),
+                    _ => Vec::new(),
+                };
+                let watcher = rules.len() + number;
+                verdicts.extend(held.into_iter().map(|(event, at)| Verdict {
+                    rule: watcher,
+                    key: key.clone(),
+                    at,
+                    anchor: Some(event.id),
+                    resolved: None,
+                }));
+            }
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
             let mut reported: Option<Time> = None;
             for found in found {

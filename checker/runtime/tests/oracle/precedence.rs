@@ -1,9 +1,10 @@
 //! `precedence`, read directly: for each event a search for its support.
 use crate::model::{Case, Event, Found, Mutant, OnRestart, Pattern, Precedence, Time};
 
-pub fn judge(case: &Case<'_>, rule: &Precedence) -> Vec<Found> {
-    let unsupported = |event: &&Event| {
-        let Some(span) = case.span(event.ts) else { return false };
+/// The events that must have support, with whether they have it.
+fn judged<'a>(case: &Case<'a>, rule: &Precedence) -> Vec<(&'a Event, bool)> {
+    let supported = |event: &Event| {
+        let span = case.span(event.ts)?;
         let oldest = rule.within.map_or(0, |within| event.ts.saturating_sub(within));
         let opened = case.some(&rule.since, None).into_iter().map(|opener| opener.ts);
         let mut starts: Vec<Time> = opened.filter(|ts| *ts < event.ts).collect();
@@ -21,7 +22,19 @@ pub fn judge(case: &Case<'_>, rule: &Precedence) -> Vec<Found> {
             })
         };
         let enough = if rule.all { rule.requires.iter().all(supported) } else { rule.requires.iter().any(supported) };
-        !enough && !rule.unless.iter().any(supported)
+        Some(enough || rule.unless.iter().any(supported))
     };
-    case.all(&rule.event, None).into_iter().filter(unsupported).map(|event| Found::at_event(event, event.ts)).collect()
+    let events = case.all(&rule.event, None).into_iter();
+    events.filter_map(|event| Some((event, supported(event)?))).collect()
+}
+
+pub fn judge(case: &Case<'_>, rule: &Precedence) -> Vec<Found> {
+    let unsupported = judged(case, rule).into_iter().filter(|(_, supported)| !supported);
+    unsupported.map(|(event, _)| Found::at_event(event, event.ts)).collect()
+}
+
+/// The events that have it.
+pub fn held<'a>(case: &Case<'a>, rule: &Precedence) -> Vec<(&'a Event, Time)> {
+    let supported = judged(case, rule).into_iter().filter(|(_, supported)| *supported);
+    supported.map(|(event, _)| (event, event.ts)).collect()
 }

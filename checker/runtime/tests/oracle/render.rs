@@ -33,6 +33,20 @@ pub fn pack(rules: &[Rule]) -> String {
         if let Some(quiet) = rule.quiet {
             text.time("quiet", quiet);
         }
+        if let Some(part) = rule.watched_part() {
+            text.nest("emits", |text| {
+                text.field("on", "held");
+                text.field("event", &format!("held{number}"));
+                text.nest("set", |text| text.field("of", &format!("{part}.id")));
+            });
+        }
+    }
+    for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.watched_part().is_some()) {
+        let mut text = Text { out: &mut out, indent: 4, main: "" };
+        let _ = writeln!(text.out, "  - id: h{number}");
+        let names = rule.key.iter().map(|part| part.name()).chain(["of"]);
+        text.field("key", &format!("[{}]", names.collect::<Vec<_>>().join(", ")));
+        text.field("never", &format!("held{number}"));
     }
     out
 }

@@ -4,8 +4,8 @@ use crate::model::{Case, Event, Found, Limit, Mutant, NEVER, OnRestart, Response
 /// What ends an obligation; at one time the first of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
-    Answered,
     Excused,
+    Answered,
     Forgiven,
     Broken,
     Marked,
@@ -19,8 +19,9 @@ struct Obligation<'a> {
     deadline: Time,
 }
 
-pub fn judge(case: &Case<'_>, rule: &Response) -> Vec<Found> {
-    let open: Vec<Obligation<'_>> = case
+/// What is owed, and when each of it is answered.
+fn owed<'a>(case: &Case<'a>, rule: &Response) -> Vec<(Obligation<'a>, Time)> {
+    let open: Vec<Obligation<'a>> = case
         .all(&rule.when, None)
         .into_iter()
         .filter_map(|when| {
@@ -34,7 +35,19 @@ pub fn judge(case: &Case<'_>, rule: &Response) -> Vec<Found> {
         })
         .collect();
     let answers = if rule.pair { pair(case, rule, &open) } else { any(case, rule, &open) };
-    open.iter().zip(answers).filter_map(|(open, answered)| violation(case, rule, open, answered)).collect()
+    open.into_iter().zip(answers).collect()
+}
+
+pub fn judge(case: &Case<'_>, rule: &Response) -> Vec<Found> {
+    owed(case, rule).iter().filter_map(|(open, answered)| violation(case, rule, open, *answered)).collect()
+}
+
+/// What was answered, inside its span.
+pub fn held<'a>(case: &Case<'a>, rule: &Response) -> Vec<(&'a Event, Time)> {
+    let ends = owed(case, rule).into_iter().map(|(open, answered)| (end(case, rule, &open, answered), open));
+    ends.filter(|((at, end), open)| *at != NEVER && *end == End::Answered && !case.ended(&open.span, *at))
+        .map(|((at, _), open)| (open.when, at))
+        .collect()
 }
 
 /// When each obligation is first answered.
@@ -65,7 +78,6 @@ fn pair(case: &Case<'_>, rule: &Response, open: &[Obligation<'_>]) -> Vec<Time> 
         let thens: Vec<&Event> = case.all(&rule.then, None).into_iter().filter(|then| then.ts == now).collect();
         let mut waiting: Vec<usize> = (0..open.len())
             .filter(|&place| answered[place] == NEVER && end(case, rule, &open[place], now) >= (now, End::Answered))
-            .filter(|&place| end(case, rule, &open[place], NEVER) != (now, End::Excused))
             .collect();
         waiting.sort_by_key(|&place| (open[place].deadline, open[place].when.ts, open[place].when.id));
         let mut chosen: Vec<usize> = Vec::new();

@@ -35,7 +35,7 @@ fn instant(ts: Time) -> Timestamp {
 
 fn event(event: &Event, arrived: Timestamp) -> event::Event {
     let attr = |name: &str, value: i64| (name.to_owned(), Value::from(value));
-    let mut attrs = vec![attr("k", event.k.into()), attr("x", event.x)];
+    let mut attrs = vec![attr("k", event.k.into()), attr("x", event.x), attr("id", event.id.into())];
     if event.pid > 0 {
         attrs.push(attr("process.pid", event.pid.into()));
     }
@@ -215,10 +215,23 @@ impl Subject<'_> {
     fn verdict(&self, violation: &Violation, resolved: Option<Timestamp>) -> Verdict {
         let rule = violation.rule as usize;
         let since = |ts: Timestamp| ts.since(BEGINNING).as_millis() as Time;
-        let key = violation.key.iter().map(|part| match part.as_ref().unwrap() {
-            Value::String(node) => node.trim_start_matches('n').parse().unwrap(),
-            value => runtime::json::text(value).parse().unwrap(),
-        });
+        let mut key: Vec<u32> = violation
+            .key
+            .iter()
+            .map(|part| match part.as_ref().unwrap() {
+                Value::String(node) => node.trim_start_matches('n').parse().unwrap(),
+                value => runtime::json::text(value).parse().unwrap(),
+            })
+            .collect();
+        if rule >= self.rules.len() {
+            // Behind all rules stand those that look for what some of them find in order; the last part says of what.
+            let mut watched = (0..self.rules.len()).filter(|rule| self.rules[*rule].watched_part().is_some());
+            let rule = self.rules.len() + watched.nth(rule - self.rules.len()).unwrap();
+            let anchor = key.pop();
+            let key = key.into_iter().map(|part| u8::try_from(part).unwrap()).collect();
+            return Verdict { rule, key, at: since(violation.at), anchor, resolved: None };
+        }
+        let key = key.into_iter().map(|part| u8::try_from(part).unwrap());
         let main = match &self.rules[rule].kind {
             Kind::Never(_) | Kind::Always(..) | Kind::Precedence(_) | Kind::Monotonic(_) => Some("event"),
             // Whichever step it is that is judged.

@@ -1,6 +1,6 @@
 //! A rule's exact meaning: what is judged, when that is known, what time and order decide, what absence proves, what is kept,
 //! and what follows from a violation. For authors, where one sentence is not enough.
-use engine::{AggregateSpan, CountSpan, Kind, Limit, Mode, OnRestart, Pack, Rule, Ties};
+use engine::{AggregateSpan, CountSpan, Emit, EmitOn, Kind, Limit, Mode, OnRestart, Pack, Rule, Ties};
 
 use super::{label, rule as sentence};
 use crate::text::{number, span};
@@ -123,6 +123,10 @@ fn order(rule: &Rule) -> Vec<String> {
         Kind::Precedence { within: Some(within), .. } => {
             said.push(format!("Support exactly {} earlier still counts.", span(*within)));
         }
+        Kind::Precedence { ticks: Some(ticks), .. } => said.push(format!(
+            "Support counts until the clock first exceeds its value at the support by more than {}; that instant still does.",
+            ticks.count
+        )),
         Kind::Count { span: CountSpan::Window(window), .. } => {
             said.push(format!("The window at t is (t − {}, t]: its beginning does not belong to it.", span(*window)));
         }
@@ -268,6 +272,11 @@ fn follows(pack: &Pack, rule: &Rule) -> Vec<String> {
     if !trips.is_empty() && rule.mode == Mode::Active {
         said.push(format!("It counts against the breaker {}.", trips.join(" and ")));
     }
+    // What verdicts make by themselves bears the name of its rule.
+    let own = rule.emits.iter().filter(|emit| !emit.event.contains('/'));
+    said.extend(
+        own.map(|emit| format!("{} makes an event `{}`, on which rules below build.", makes(rule, emit), emit.event)),
+    );
     if let Some(owner) = &rule.owner {
         said.push(format!("Owned by {owner}."));
     }
@@ -279,6 +288,26 @@ fn follows(pack: &Pack, rule: &Rule) -> Vec<String> {
         said.push(format!("Runbook: {url}"));
     }
     said
+}
+
+/// What makes an event of a verdict.
+fn makes(rule: &Rule, emit: &Emit) -> String {
+    let name = |role| label(rule, role);
+    match (emit.on, &rule.kind) {
+        (EmitOn::Violated, _) => "Each violation".to_owned(),
+        (EmitOn::Resolved, _) => "Each recovery".to_owned(),
+        (EmitOn::Retracted, _) => "Each violation that late evidence takes back".to_owned(),
+        (EmitOn::Held, Kind::Always { of, .. }) => format!("Each {} that passes", name(*of)),
+        (EmitOn::Held, Kind::Response { then, .. }) => {
+            format!("Each {} that answers in time, at its time,", name(*then))
+        }
+        (EmitOn::Held, Kind::Expected { quorum: Some(_), .. }) => "The answer with which there are enough".to_owned(),
+        (EmitOn::Held, Kind::Expected { .. }) => "Each member's answer in time".to_owned(),
+        (EmitOn::Held, Kind::Precedence { event, .. }) => format!("Each {} that has its support", name(*event)),
+        (EmitOn::Held, Kind::Count { .. }) => "The end of each span in which the number was right".to_owned(),
+        (EmitOn::Held, _) => "Each judgement that finds nothing wrong".to_owned(),
+        (EmitOn::Closed, _) => "Each end of what it measures over, whatever is found,".to_owned(),
+    }
 }
 
 #[cfg(test)]
