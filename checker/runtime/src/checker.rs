@@ -18,7 +18,7 @@ use wire::Refused;
 
 use crate::{
     changes,
-    checkpoint::{Checkpoint, Checkpoints, PackText},
+    checkpoint::{Checkpoint, Checkpoints, Pace, PackText},
     control::Control,
     evidence::Picked,
     feed::Feeder,
@@ -32,9 +32,6 @@ const FRAMES_PER_STEP: usize = 256;
 
 /// How often, by the journal's time, the checker says how it is doing.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
-
-/// How often, by the journal's time, the state is written down.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 
 /// How the checker is doing, for metrics and readiness.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +117,7 @@ pub struct Checker {
     changes: Vec<Change>,
     spoke: Timestamp,
     told: Told<(String, String), RuleHealthRow>,
-    checkpointed: Timestamp,
+    pace: Pace,
     enforce_breakers: bool,
     shared: Shared,
     judged: watch::Sender<u64>,
@@ -187,7 +184,7 @@ impl Checker {
             changes: Vec::new(),
             spoke: Timestamp::ZERO,
             told: Told::default(),
-            checkpointed: Timestamp::ZERO,
+            pace: Pace::default(),
             enforce_breakers,
             shared,
             judged,
@@ -248,8 +245,10 @@ impl Checker {
         if let Some(signal) = search::signal(frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
             let refused = Refused::from(&*frame.refused);
-            self.feeder.request(&mut self.engine, signal, &frame.body, &refused, frame.arrived, at, 0);
+            let fed = self.feeder.request(&mut self.engine, signal, &frame.body, &refused, frame.arrived, at, 0);
+            self.pace.judged(fed.into());
         } else if frame.kind == Kind::CONTROL {
+            self.pace.judged(1);
             self.control(frame);
         }
         let mut said = Vec::new();
@@ -361,7 +360,7 @@ impl Checker {
 
     /// Writes the state down if it is time to.
     pub fn checkpoint_when_due(&mut self) {
-        if self.arrived >= self.checkpointed.plus(CHECKPOINT_EVERY) {
+        if self.pace.is_due(self.arrived) {
             self.checkpoint();
         }
     }
@@ -441,8 +440,8 @@ impl Checker {
         if self.committed < self.frame {
             return;
         }
-        self.checkpointed = self.arrived;
         let written = self.engine.checkpoint().map_err(|error| error.to_string()).and_then(|state| {
+            self.pace.written(self.arrived, state.len() as u64);
             let checkpoint = Checkpoint { frame: self.frame, packs: self.packs.clone(), state };
             self.checkpoints.write(&checkpoint).map_err(|error| error.to_string())
         });

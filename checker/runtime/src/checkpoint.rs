@@ -2,8 +2,9 @@
 //!
 //! Two are kept. A checkpoint is written beside its final name, synced and renamed, so that it is whole or not there; a
 //! damaged one is passed over for the one before, and with none the journal is judged from its start.
-use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc, time::Duration};
 
+use event::Timestamp;
 use journal::Disk;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,49 @@ impl Header {
     fn crc32(&self) -> io::Result<u32> {
         let Self { frame, packs, state_bytes, state_crc32, .. } = self;
         Ok(crc32fast::hash(&serde_json::to_vec(&(frame, packs, state_bytes, state_crc32))?))
+    }
+}
+
+/// When the next checkpoint is due, by the journal's time. A restart judges again what came since the last one; the more
+/// that is, the sooner it is worth the bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    /// When the last one was written.
+    last: Timestamp,
+    /// How many bytes it took.
+    bytes: u64,
+    /// How many events have been judged since.
+    events: u64,
+}
+
+/// No sooner than this after the last one.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// No later than this, though nothing happens: what is before it in the journal must be kept.
+const AT_REST: Duration = Duration::from_secs(600);
+
+/// How much may be written in the long run.
+const BYTES_PER_SECOND: u64 = 4 << 20;
+
+/// So many events are judged again within seconds; beyond, a checkpoint is worth any number of bytes.
+const EVENTS_MAX: u64 = 1_000_000;
+
+impl Pace {
+    /// Notes that events were judged.
+    pub(crate) fn judged(&mut self, events: u64) {
+        self.events += events;
+    }
+
+    /// Notes that a checkpoint was written, or tried.
+    pub(crate) fn written(&mut self, now: Timestamp, bytes: u64) {
+        *self = Pace { last: now, bytes, events: 0 };
+    }
+
+    /// Whether one is worth its bytes by now.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        let since = now.since(self.last);
+        let affordable = since.as_secs().saturating_mul(BYTES_PER_SECOND) >= self.bytes;
+        since >= AT_REST || since >= EVERY && self.events > 0 && (affordable || self.events >= EVENTS_MAX)
     }
 }
 
@@ -209,6 +253,23 @@ mod tests {
     fn checkpoint(frame: u64) -> Checkpoint {
         let packs = [("p".to_owned(), PackText { revision: 1, yaml: "pack: p\n".to_owned() })].into();
         Checkpoint { frame, packs, state: vec![b'\n'; 100] }
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_when_it_is_worth_its_bytes() {
+        let at = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+        let after = |bytes: u64, events: u64| {
+            let mut pace = Pace::default();
+            pace.written(at(1_000), bytes);
+            pace.judged(events);
+            (1..).find(|seconds| pace.is_due(at(1_000 + seconds)))
+        };
+        assert_eq!(after(1_000, 1), Some(15));
+        assert_eq!(after(1_000, 0), Some(600), "nothing has happened");
+        assert_eq!(after(160 << 20, 1), Some(40), "a large state is written less often");
+        assert_eq!(after(160 << 20, EVENTS_MAX), Some(15), "unless much would be judged again");
+        assert_eq!(after(u64::MAX, 1), Some(600));
+        assert!(Pace::default().is_due(at(1_000)), "there is none yet");
     }
 
     #[test]

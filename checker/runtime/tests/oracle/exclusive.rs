@@ -13,6 +13,8 @@ struct Holds<'a> {
     now: Time,
     until: Time,
     renewing: Vec<i64>,
+    /// Who has come at this time and leaves at it.
+    passing: Vec<i64>,
     holds: Vec<Hold>,
     found: &'a mut Vec<Found>,
 }
@@ -49,6 +51,7 @@ pub fn judge(case: &Case<'_>, rule: &Exclusive) -> Vec<Found> {
             now,
             until: rule.ttl.map_or(NEVER, |ttl| now + ttl),
             renewing: at(&renews),
+            passing: Vec::new(),
             holds,
             found: &mut found,
         };
@@ -78,6 +81,10 @@ impl Holds<'_> {
             own.until = self.until;
             return;
         }
+        if self.passing.contains(&event.x) {
+            // Before it leaves, it comes again.
+            return;
+        }
         // What ends now makes way, first what is not prolonged.
         let now = self.now;
         let mut ending: Vec<i64> = self.holds.iter().filter(|hold| hold.until == now).map(|hold| hold.holder).collect();
@@ -90,6 +97,8 @@ impl Holds<'_> {
         }
         if stays {
             self.holds.push(Hold { holder: event.x, until: self.until });
+        } else {
+            self.passing.push(event.x);
         }
     }
 }
