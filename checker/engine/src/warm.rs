@@ -106,6 +106,7 @@ impl Engine {
         state.restarts.dedup();
         let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         first::take_over(&mut state.firsts, core::mem::take(&mut past.firsts), is_new);
+        state.readings.take_over(core::mem::take(&mut past.readings), is_new);
         for fact in facts {
             state.facts.take_over(&mut past.facts, fact);
         }

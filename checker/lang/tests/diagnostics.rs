@@ -365,12 +365,20 @@ fn mistakes_in_clocks_are_explained() {
         format!("    precedence:\n      event: a.set\n      requires: a.unset\n      within: {within}\n")
     };
     with("height", &precedence("[4 height, 5s]"), expect![[""]]);
-    with("height", &precedence("4 hight"), expect![[r#"
+    with(
+        "height",
+        &precedence("4 hight"),
+        expect![[r#"
         I201 `4 hight`: there is no clock `hight` (did you mean `height`?)
-    "#]]);
-    with("height", &precedence("{height: 4, or: 10m}"), expect![[r#"
+    "#]],
+    );
+    with(
+        "height",
+        &precedence("{height: 4, or: 10m}"),
+        expect![[r#"
         I103 `{height: 4, or: 10m`: `or` ends a wait, and what looks back waits for nothing (leave it out, or write a list of which the farther end counts: `[4 height, 10m]`)
-    "#]]);
+    "#]],
+    );
     let count = "    count:\n      of: a.set\n      max: 1\n      window: 4 height\n";
     with(
         "height",
@@ -398,6 +406,46 @@ fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
             I102 `i`: this rule has no kind (a rule has exactly one of: never, always, response, precedence, count, agreement, consecutive, heartbeat, monotonic, state_machine, order, sequence, exclusive, aggregate)
             I103 `bad`: `severity` is critical, high, medium, low or info (from the worst: critical, high, medium, low, info)
             I101 `whenever`: a rule has no field `whenever` (fields are: id, about, ref, severity, across_networks, key, during, quiet, report, mode, enabled, message, runbook_url, runbook, owner, labels, group_by, forget_after, max_keys, on_restart, strict, slack, by, for, stale_after, emits, on_silence, settle)
+        "#]],
+    );
+}
+
+#[test]
+fn patterns_that_ask_facts_say_what_goes_not_with_them() {
+    let fact = "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n";
+    let rule = |when: &str, then: &str, more: &str| {
+        format!(
+            "{fact}rules:\n  - id: r\n    key: [h]\n    response:\n      when:\n        event: a.set\n        let:\n          h: {when}\n      then:\n        event: a.asked\n{then}\n      within: 5s\n{more}"
+        )
+    };
+    let same = "        let:\n          h: fact.f(who)";
+    check(&rule("fact.f(who)", same, ""), expect![[""]]);
+    check(
+        &rule("fact.g(who)", same, ""),
+        expect![[r#"
+            I201 `fact.g(who)`: there is no fact `g` (did you mean `f`?)
+        "#]],
+    );
+    check(
+        &rule("fact.f(whom)", same, ""),
+        expect![[r#"
+            I204 `whom`: unknown attribute `whom` of `a.set` (did you mean `who`?)
+        "#]],
+    );
+    check(
+        &rule("height", "        key: []\n        let:\n          o: fact.f(who)\n        where: o > 1", ""),
+        expect![[r#"
+            I105 `a.asked`: a `let` or `for_each` that asks a fact goes not with a shorter key (ask the fact in `where`, or give the whole key)
+        "#]],
+    );
+    let during = "    during:\n      after:\n        event: a.unset\n        let:\n          h: fact.f(who)\n";
+    check(&rule("height", same, during), expect![[r#"
+        I105 `a.unset`: a `let` or `for_each` that asks a fact goes not with a span of `during` (begin and end it with patterns that do not)
+    "#]]);
+    check(
+        "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n  g:\n    key: [o]\n    value: height\n    set_by:\n      event: a.set\n      let:\n        o: fact.f(who)\n",
+        expect![[r#"
+            I105 `fact.f(who)`: facts can be asked in rules only: in `where`, `let`, `for_each` and `assert`
         "#]],
     );
 }

@@ -354,6 +354,65 @@ aggregate:
       of: b
   close: c
   assert: put >= got";
+/// Keys and elements that facts give.
+const FACT_KEYS: &str = "\
+pack: p
+facts:
+  owner:
+    key: [h]
+    set_by: n
+    value: v
+    unset_by: r
+  members:
+    row: [v]
+    set_by: n
+    unset_by: r
+rules:
+  - id: answered
+    key: [who]
+    response:
+      when:
+        event: a
+        let:
+          who: fact.owner(h)
+      then:
+        event: b
+        let:
+          who: v
+      within: 4s
+    emits:
+      on: held
+      event: met
+  - id: few-met
+    key: [who]
+    count:
+      of: met
+      max: 1
+      window: 8s
+  - id: rare
+    key: [who]
+    count:
+      of:
+        event: [a, b]
+        let:
+          who: fact.owner.before(h)
+        where: who > 0
+      max: 1
+      window: 6s
+  - id: heard-of-all
+    key: [m]
+    response:
+      when:
+        event: c
+        for_each:
+          in: fact.members()
+          as: m
+      then:
+        event: a
+        let:
+          m: v
+      within: 5s
+";
 /// What is counted in ticks of a clock that `n` moves.
 const CLOCKED: &str = "\
 pack: p
@@ -569,6 +628,34 @@ proptest! {
             let [recorded, live] = both_ways(pack, &events, &order, cut);
             prop_assert_eq!(recorded, live, "{}", pack);
         }
+    }
+
+    #[test]
+    fn keys_that_facts_give_do_not_depend_on_arrival(
+        events in history(&["a", "b", "c", "n", "r"], 3, 16),
+        keys in prop::collection::vec(any::<u64>(), 16),
+        cut in 0_usize..16,
+    ) {
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by_key(|&number| keys[number]);
+        let [recorded, live] = both_ways(FACT_KEYS, &events, &order, cut);
+        prop_assert_eq!(recorded, live);
+    }
+
+    #[test]
+    fn an_event_is_one_for_each_row_that_holds_at_its_time(events in history(&["c", "n", "r"], 3, 16)) {
+        let rule = "pack: p\nfacts:\n  members:\n    row: [v]\n    set_by: n\n    unset_by: r\nrules:\n  - id: r\n    key: [m]\n    never:\n      event: c\n      for_each:\n        in: fact.members()\n        as: m\n      where: m > 0\n";
+        let holds = |v: i64, at: u64| {
+            let own = events.iter().filter(|ev| ev.v == v && ev.at <= at && matches!(ev.name, "n" | "r"));
+            // What is unset and set at one time is set.
+            own.max_by_key(|ev| (ev.at, ev.name == "n")).is_some_and(|ev| ev.name == "n")
+        };
+        let mut expected: Vec<u64> = Vec::new();
+        for asking in only(&events, "c") {
+            expected.extend((1..3).filter(|v| holds(*v, asking.at)).map(|_| asking.at));
+        }
+        expected.sort_unstable();
+        prop_assert_eq!(recorded(rule, &events), expected);
     }
 
     #[test]
