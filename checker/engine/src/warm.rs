@@ -163,8 +163,10 @@ fn look_back(rule: &Rule) -> Duration {
         Kind::Never { .. } => Some(Duration::ZERO),
         Kind::Always { .. } => Some(lasts),
         Kind::Response { limit: Limit::Within(within), grace, .. } => Some(*within + *grace),
-        Kind::Expected { within, .. } | Kind::Sequence { within, .. } => Some(*within),
-        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } => *within,
+        Kind::Sequence { within, .. } => Some(*within),
+        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } | Kind::Expected { within, .. } => {
+            *within
+        }
         Kind::Count { span: CountSpan::Window(window), .. } => Some(*window + lasts),
         Kind::Heartbeat { every, start: None, expect: None, .. } => Some(*every),
         Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Window(_)) => {

@@ -411,6 +411,41 @@ fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
 }
 
 #[test]
+fn mistakes_in_answers_of_members_are_explained() {
+    let from = |more: &str| {
+        format!(
+            "facts:\n  f:\n    row: [who]\n    set_by: a.set\nrules:\n  - id: r\n    key: []\n    response:\n      when: a.asked\n      then: a.set\n{more}      from:\n        each: fact.f()\n        member: who\n"
+        )
+    };
+    check(&from("      by: a.unset\n"), expect![[""]]);
+    check(&from("      within: 5s\n      broken_by: a.unset\n"), expect![[""]]);
+    check(
+        &from(""),
+        expect![[r#"
+        I102 `w`: this response has no end (give `within: 5s`, or `by:` with a marker event)
+    "#]],
+    );
+    check(
+        &from("      within: 5s\n      by: a.unset\n"),
+        expect![[r#"
+        I103 `when: a.asked`: `within` and `by` are alternatives: give one of them
+    "#]],
+    );
+    check(
+        &from("      within: 5s\n      pair: true\n"),
+        expect![[r#"
+        I103 `each: fact.f()`: with `from` a response has neither `pair` nor `grace` (make a rule of its own of the rest)
+    "#]],
+    );
+    check(
+        &from("      within: 5s\n      broken_by: a.unset\n      grace: 1s\n"),
+        expect![[r#"
+        I103 `each: fact.f()`: with `from` a response has neither `pair` nor `grace` (make a rule of its own of the rest)
+    "#]],
+    );
+}
+
+#[test]
 fn patterns_that_ask_facts_say_what_goes_not_with_them() {
     let fact = "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n";
     let rule = |when: &str, then: &str, more: &str| {
@@ -439,9 +474,12 @@ fn patterns_that_ask_facts_say_what_goes_not_with_them() {
         "#]],
     );
     let during = "    during:\n      after:\n        event: a.unset\n        let:\n          h: fact.f(who)\n";
-    check(&rule("height", same, during), expect![[r#"
+    check(
+        &rule("height", same, during),
+        expect![[r#"
         I105 `a.unset`: a `let` or `for_each` that asks a fact goes not with a span of `during` (begin and end it with patterns that do not)
-    "#]]);
+    "#]],
+    );
     check(
         "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n  g:\n    key: [o]\n    value: height\n    set_by:\n      event: a.set\n      let:\n        o: fact.f(who)\n",
         expect![[r#"

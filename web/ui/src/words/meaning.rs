@@ -62,9 +62,15 @@ fn found(rule: &Rule) -> Vec<String> {
                 None => format!("{end}."),
             }
         }
-        Kind::Expected { within, quorum, .. } => {
+        Kind::Expected { within, by, quorum, broken_by, .. } => {
             let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
-            format!("At the deadline, {} after the event that asked, {who}.", span(*within))
+            let end = match (within, by) {
+                (Some(within), _) => format!("At the deadline, {} after the event that asked", span(*within)),
+                (None, Some(marker)) => format!("At {}", name(*marker)),
+                (None, None) => "Never".to_owned(),
+            };
+            let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
+            format!("{end}, {who}{earlier}.")
         }
         Kind::Precedence { event, .. } => format!("At the {} that lacks its support.", name(*event)),
         Kind::Count { span: over, .. } => match over {
