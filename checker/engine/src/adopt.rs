@@ -126,6 +126,7 @@ impl EngineState {
         let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
         emission::renumber(&mut self.emitted, &mut self.unmade, number);
         first::renumber(&mut self.firsts, &new.firsts, number);
+        self.readings.renumber(number);
         let packs = places(&old.packs, &new.packs);
         self.restarts.retain_mut(|restart| match restart.pack {
             None => true,

@@ -6,12 +6,13 @@ use hashbrown::HashSet;
 
 use crate::{
     expr::Val,
+    fact::Reader,
     key::{self, PartialKey},
     pack::{Kind, Pattern, Rule},
-    program::{Program, Route, Target, Traits},
+    program::{Program, Route, RuleIdx, Target, Traits},
     row::{ELEMENTS_MAX, Row, RowEnv, elements},
     source::SourceState,
-    touch::{Kept, KeyAt},
+    touch::{Kept, KeyAt, Touch},
     verdict::EventRef,
 };
 
@@ -54,6 +55,26 @@ impl Landings {
         self.shared.clear();
     }
 
+    /// What rules are told of the event.
+    pub(crate) fn touches(self) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
+        let keys = &self.keys;
+        let touch = |landing: Landing| {
+            let Target::Role { rule, role } = landing.target else { return None };
+            let Landed::Keyed { key, slots } = landing.what else { return None };
+            let touch = Touch { at: landing.at, role, alternative: landing.alternative, slots };
+            Some((rule, key.of(keys).into(), touch))
+        };
+        self.list.into_iter().filter_map(touch).collect()
+    }
+
+    /// The rules that are told nothing of it, as it lacks a part of their keys.
+    pub(crate) fn keyless(&self) -> impl Iterator<Item = RuleIdx> {
+        self.list.iter().filter_map(|landing| match (landing.target, &landing.what) {
+            (Target::Role { rule, .. }, Landed::Keyless) => Some(rule),
+            _ => None,
+        })
+    }
+
     /// An event that several alternatives of a role match is judged once.
     pub(crate) fn judge_once(&mut self) {
         let keys = &self.keys;
@@ -77,6 +98,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) traits: &'a [Traits],
     pub(crate) row: &'a Row<'a>,
     pub(crate) source: &'a SourceState,
+    /// What facts say as of the event's time, where patterns ask them.
+    pub(crate) facts: Option<Reader<'a>>,
 }
 
 impl Arrival<'_> {
@@ -97,7 +120,7 @@ impl Arrival<'_> {
         number: &mut u32,
         landings: &mut Landings,
     ) {
-        let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: bound };
+        let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: bound, facts: self.facts };
         let Some(each) = pattern.for_each.get(depth) else {
             if env.matches() {
                 let landing = self.landing(route, pattern, &env, *number, landings);

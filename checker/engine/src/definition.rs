@@ -48,8 +48,10 @@ pub enum Kind {
         when: RoleIdx,
         /// Answers it, for one member.
         then: RoleIdx,
-        /// So long; the end belongs to it.
-        within: Duration,
+        /// So long; the end belongs to it. `None`: until the marker.
+        within: Option<Duration>,
+        /// Before this marker, or with it.
+        by: Option<RoleIdx>,
         /// Who is expected: a list, over the `when`'s kept slots.
         of: Expr,
         /// Whose answer a `then` is, over its kept slots.
@@ -62,6 +64,8 @@ pub enum Kind {
         at_deadline: bool,
         /// Discharges it.
         unless: Option<RoleIdx>,
+        /// Breaks it at once.
+        broken_by: Option<RoleIdx>,
     },
     /// Each `event` has its support before it.
     Precedence {

@@ -7,7 +7,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use event::{Identity, Timestamp, Value, ValueRef};
 
 use crate::{
-    arrival::{Arrival, Landed, Landings},
+    arrival::{Arrival, Landings},
     breaker::BreakerChange,
     engine::{Engine, Input, PARTITIONS},
     expr::{AsOf, Env, Val},
@@ -350,27 +350,18 @@ impl Engine {
         source: &SourceState,
     ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let mut landings = Landings::default();
-        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
+        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, facts: None };
         let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
         for route in routes.iter().filter(|route| route.pack == pack) {
             let literal = self.program.pattern(route).name.literal().is_some();
-            if literal && matches!(route.target, Target::Role { .. }) {
+            if literal && !route.reads && matches!(route.target, Target::Role { .. }) {
                 arrival.route(route, &mut landings);
             }
         }
-        let mut touches = Vec::new();
-        for landing in landings.list {
-            let (Target::Role { rule, role }, alternative) = (landing.target, landing.alternative) else { continue };
-            match landing.what {
-                Landed::Keyed { key, slots } => {
-                    let touch = Touch { at: landing.at, role, alternative, slots };
-                    touches.push((rule, key.of(&landings.keys).into(), touch));
-                }
-                Landed::Keyless => self.state.tallies[rule as usize].keyless += 1,
-                Landed::Wide { .. } | Landed::Fact { .. } | Landed::Judged { .. } => {}
-            }
+        for rule in landings.keyless() {
+            self.state.tallies[rule as usize].keyless += 1;
         }
-        touches
+        landings.touches()
     }
 
     /// Puts touches in the place of others that were made before.

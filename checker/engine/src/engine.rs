@@ -18,6 +18,7 @@ use crate::{
     pack::Kind,
     partition::{Partition, Said},
     program::{Column, Program, RuleIdx, Target, Traits, Wanted},
+    reading::Readings,
     remembered::Remembered,
     row::EventIdx,
     scope::Scope,
@@ -114,6 +115,8 @@ pub(crate) struct EngineState {
     pub(crate) unmade: Vec<(ViolationId, Emitted)>,
     /// The first events of which others are derived.
     pub(crate) firsts: Firsts,
+    /// Events whose parts depend on facts.
+    pub(crate) readings: Readings,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,
@@ -226,7 +229,7 @@ impl Engine {
             route.at_once = self.is_at_once(route.target);
         }
         wanted.at_once = wanted.routes.iter().any(|route| route.at_once);
-        wanted.waits = wanted.routes.iter().any(|route| !route.at_once);
+        wanted.waits = wanted.routes.iter().any(|route| !route.at_once && !route.reads);
         if self.wanted.len() > NAMES_MAX {
             // The last place serves all names beyond the bound, one after the other.
             if let Some(last) = self.wanted.last_mut() {
@@ -392,6 +395,7 @@ impl Engine {
             return;
         }
         self.release(to);
+        self.read_facts(to);
         let interruptions = self.interruptions(to);
         self.turn_epoch();
         self.state.corrections = false;
@@ -564,6 +568,7 @@ impl Engine {
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         emission::prune(&mut state.emitted, floor);
         first::prune(&mut state.firsts, floor);
+        state.readings.prune(floor);
         state.breakers.prune(floor);
         for (rule, wides) in state.wides.iter_mut().enumerate() {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);

@@ -34,6 +34,7 @@ impl Engine {
         self.state.last_ts = self.state.last_ts.max(row.ts);
         let live = self.state.sources.heard(&self.timing, row.source, row.ts, row.sent, row.arrived);
         if let Some(from) = live.filter(|from| *from < self.state.judged_to) {
+            self.state.readings.changed(from);
             for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].reads_live) {
                 let what = Why::Changed(from);
                 self.state.dirty.push(Interruption { rule: rule as RuleIdx, what, late: true });
@@ -71,6 +72,7 @@ impl Engine {
         // What comes in order needs no waiting for those who come before it.
         let waits = wanted.waits && !self.offline && row.ts >= self.state.judged_to;
         let (reads_body, reads_trace_id) = (wanted.reads_body, wanted.reads_trace_id);
+        let reads_facts = wanted.reads_facts;
         if wanted.at_once || !waits {
             self.play(row, depth, |route| !waits || route.at_once);
         }
@@ -78,6 +80,9 @@ impl Engine {
             let body = if reads_body { row.body } else { event::ValueRef::Null };
             let trace_id = if reads_trace_id { row.trace_id } else { "" };
             self.state.held.push(&Row { body, trace_id, ..*row });
+        }
+        if reads_facts {
+            self.keep_for_reading(row);
         }
     }
 
@@ -117,9 +122,9 @@ impl Engine {
     fn play(&mut self, row: &Row<'_>, depth: usize, plays: impl Fn(&Route) -> bool) {
         let mut landings = core::mem::take(&mut self.landings);
         if let Some(source) = self.state.sources.states.get(row.source as usize) {
-            let arrival = Arrival { program: &self.program, traits: &self.traits, row, source };
+            let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, facts: None };
             let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
-            for route in routes.iter().filter(|route| plays(route)) {
+            for route in routes.iter().filter(|route| plays(route) && !route.reads) {
                 arrival.route(route, &mut landings);
             }
         }
@@ -204,6 +209,7 @@ impl Engine {
                 let declared = self.program.clock(clock);
                 let moved = state.clocks.report(clock, declared, key.of(keys), landing.at, source.node_idx, value);
                 if moved && late {
+                    state.readings.changed(landing.at.ts);
                     for rule in (0..self.traits.len()).filter(|rule| self.traits[*rule].clocks.contains(&clock)) {
                         let what = Why::Changed(landing.at.ts);
                         state.dirty.push(Interruption { rule: rule as RuleIdx, what, late });
@@ -275,6 +281,7 @@ impl Engine {
         if !late {
             return;
         }
+        self.state.readings.changed(from);
         for (rule, traits) in self.traits.iter().enumerate() {
             if traits.reads.contains(&fact) {
                 let rule = rule as RuleIdx;

@@ -31,6 +31,7 @@ mod pack;
 mod partition;
 mod pattern;
 mod program;
+mod reading;
 mod relation;
 mod remembered;
 mod rerun;

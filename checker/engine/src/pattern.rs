@@ -51,6 +51,23 @@ pub struct Pattern {
     pub key: Vec<Option<Expr>>,
 }
 
+impl Pattern {
+    /// What it evaluates of an event by itself.
+    pub fn own_expressions(&self) -> impl Iterator<Item = &Expr> {
+        let lets = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Let(expression) => Some(expression),
+            _ => None,
+        });
+        lets.chain(self.for_each.iter().map(|each| &each.over)).chain(&self.where_own).chain(self.key.iter().flatten())
+    }
+
+    /// Whether a `let` or a `for_each` asks a fact.
+    #[must_use]
+    pub fn reads_facts(&self) -> bool {
+        self.own_expressions().any(Expr::uses_facts)
+    }
+}
+
 /// A value an expression reads from its event.
 #[derive(Clone, Debug)]
 pub enum Slot {

@@ -64,6 +64,8 @@ pub(crate) struct Route {
     pub(crate) key: Option<u16>,
     /// It has its effect when it arrives, not when the frontier has passed it.
     pub(crate) at_once: bool,
+    /// Its pattern asks facts: it has its effect when all of its time is known, and another one when that turns out otherwise.
+    pub(crate) reads: bool,
     /// For each slot that reads the row, the column.
     pub(crate) columns: Box<[Option<u16>]>,
 }
@@ -128,6 +130,8 @@ pub struct Wanted {
     pub(crate) at_once: bool,
     /// Whether some part waits for the frontier.
     pub(crate) waits: bool,
+    /// Whether some part asks facts.
+    pub(crate) reads_facts: bool,
     pub(crate) reads_body: bool,
     pub(crate) reads_trace_id: bool,
 }
@@ -208,7 +212,9 @@ impl Program {
                     });
                     let alternative = number as u8;
                     let kept = role.kept;
-                    wanted.routes.push(Route { target, pack, alternative, kept, key, at_once: false, columns });
+                    let reads = matches!(target, Target::Role { .. }) && pattern.reads_facts();
+                    wanted.reads_facts |= reads;
+                    wanted.routes.push(Route { target, pack, alternative, kept, key, at_once: false, reads, columns });
                 }
             }
         }
@@ -362,6 +368,11 @@ impl Program {
         self.facts.iter().position(|&(owner, _)| owner == pack).unwrap_or(0) as u32
     }
 
+    /// The number of the pack's first clock.
+    pub(crate) fn clock_base(&self, pack: u16) -> u32 {
+        self.clocks.iter().position(|&(owner, _)| owner == pack).unwrap_or(0) as u32
+    }
+
     /// Whether the rule's pack declares a lifecycle that shows a restart: its own start event, or (`None`) a new process.
     pub(crate) fn knows(&self, traits: &Traits, rule: RuleIdx, pack: Option<u16>) -> bool {
         traits.restarts
@@ -472,7 +483,10 @@ impl Traits {
         let mut asked: Vec<(u16, bool)> = Vec::new();
         let mut late = false;
         for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {
-            late |= pattern.where_late.is_some();
+            late |= pattern.where_late.is_some() || pattern.reads_facts();
+            for expression in pattern.own_expressions() {
+                pack.facts_read(expression, &mut |fact, back| asked.push((fact, back)));
+            }
             if let Some(condition) = &pattern.where_late {
                 pack.facts_read(condition, &mut |fact, back| asked.push((fact, back)));
             }
@@ -491,8 +505,7 @@ impl Traits {
         };
         let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
         let reads_live = conditions.chain(rule.kind.expressions()).any(asks);
-        let clock_base = program.clocks.iter().position(|&(owner, _)| owner == program.pack_of(number)).unwrap_or(0);
-        let clock_base = clock_base as u32;
+        let clock_base = program.clock_base(program.pack_of(number));
         let mut clocks: Vec<u32> = Vec::new();
         let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
         for expression in conditions.chain(rule.kind.expressions()) {

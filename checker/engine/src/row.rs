@@ -4,6 +4,7 @@ use event::{Identity, Int, Position, Timestamp, Value, ValueRef};
 
 use crate::{
     expr::{AsOf, Env, Val},
+    fact::Reader,
     pack::{Pattern, RoleIdx, Slot},
     program::Route,
     source::{SourceIdx, SourceState},
@@ -55,6 +56,8 @@ pub(crate) struct RowEnv<'a> {
     pub(crate) route: &'a Route,
     /// The current elements, by slot.
     pub(crate) elements: &'a [(u16, Value)],
+    /// The facts as of the row's time, where the pattern asks them.
+    pub(crate) facts: Option<Reader<'a>>,
 }
 
 impl Env for RowEnv<'_> {
@@ -92,8 +95,8 @@ impl Env for RowEnv<'_> {
         None
     }
 
-    fn fact(&self, _fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Option<Val<'_>> {
-        None
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+        self.facts.as_ref()?.read(fact, key, as_of)
     }
 }
 

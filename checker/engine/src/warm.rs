@@ -106,6 +106,7 @@ impl Engine {
         state.restarts.dedup();
         let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         first::take_over(&mut state.firsts, core::mem::take(&mut past.firsts), is_new);
+        state.readings.take_over(core::mem::take(&mut past.readings), is_new);
         for fact in facts {
             state.facts.take_over(&mut past.facts, fact);
         }
@@ -162,8 +163,10 @@ fn look_back(rule: &Rule) -> Duration {
         Kind::Never { .. } => Some(Duration::ZERO),
         Kind::Always { .. } => Some(lasts),
         Kind::Response { limit: Limit::Within(within), grace, .. } => Some(*within + *grace),
-        Kind::Expected { within, .. } | Kind::Sequence { within, .. } => Some(*within),
-        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } => *within,
+        Kind::Sequence { within, .. } => Some(*within),
+        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } | Kind::Expected { within, .. } => {
+            *within
+        }
         Kind::Count { span: CountSpan::Window(window), .. } => Some(*window + lasts),
         Kind::Heartbeat { every, start: None, expect: None, .. } => Some(*every),
         Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Window(_)) => {

@@ -409,7 +409,8 @@ fn facts_digest(rule: &Rule, pack: &Pack) -> u64 {
     let mut read = std::collections::BTreeSet::new();
     let patterns = rule.roles.iter().flat_map(|role| &role.alternatives);
     let conditions = patterns.filter_map(|pattern| pattern.where_late.as_ref());
-    for expression in conditions.chain(rule.kind.expressions()) {
+    let own = rule.roles.iter().flat_map(|role| &role.alternatives).flat_map(engine::Pattern::own_expressions);
+    for expression in conditions.chain(rule.kind.expressions()).chain(own) {
         pack.facts_read(expression, &mut |fact, _| {
             read.insert(fact);
         });

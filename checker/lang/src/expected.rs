@@ -25,7 +25,9 @@ pub(crate) struct Roles {
     pub(crate) when: RoleIdx,
     pub(crate) then: RoleIdx,
     pub(crate) unless: Option<RoleIdx>,
-    pub(crate) within: Duration,
+    pub(crate) broken_by: Option<RoleIdx>,
+    pub(crate) by: Option<RoleIdx>,
+    pub(crate) within: Option<Duration>,
 }
 
 /// Reads `from`.
@@ -143,12 +145,14 @@ impl From<'_> {
             when: roles.when,
             then: roles.then,
             within: roles.within,
+            by: roles.by,
             of,
             member,
             except,
             quorum: self.quorum,
             at_deadline: self.at_deadline,
             unless: roles.unless,
+            broken_by: roles.broken_by,
         })
     }
 }

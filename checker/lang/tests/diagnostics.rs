@@ -411,6 +411,84 @@ fn misspelt_kinds_and_severities_are_understood_and_the_rest_is_read_on() {
 }
 
 #[test]
+fn mistakes_in_answers_of_members_are_explained() {
+    let from = |more: &str| {
+        format!(
+            "facts:\n  f:\n    row: [who]\n    set_by: a.set\nrules:\n  - id: r\n    key: []\n    response:\n      when: a.asked\n      then: a.set\n{more}      from:\n        each: fact.f()\n        member: who\n"
+        )
+    };
+    check(&from("      by: a.unset\n"), expect![[""]]);
+    check(&from("      within: 5s\n      broken_by: a.unset\n"), expect![[""]]);
+    check(
+        &from(""),
+        expect![[r#"
+        I102 `w`: this response has no end (give `within: 5s`, or `by:` with a marker event)
+    "#]],
+    );
+    check(
+        &from("      within: 5s\n      by: a.unset\n"),
+        expect![[r#"
+        I103 `when: a.asked`: `within` and `by` are alternatives: give one of them
+    "#]],
+    );
+    check(
+        &from("      within: 5s\n      pair: true\n"),
+        expect![[r#"
+        I103 `each: fact.f()`: with `from` a response has neither `pair` nor `grace` (make a rule of its own of the rest)
+    "#]],
+    );
+    check(
+        &from("      within: 5s\n      broken_by: a.unset\n      grace: 1s\n"),
+        expect![[r#"
+        I103 `each: fact.f()`: with `from` a response has neither `pair` nor `grace` (make a rule of its own of the rest)
+    "#]],
+    );
+}
+
+#[test]
+fn patterns_that_ask_facts_say_what_goes_not_with_them() {
+    let fact = "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n";
+    let rule = |when: &str, then: &str, more: &str| {
+        format!(
+            "{fact}rules:\n  - id: r\n    key: [h]\n    response:\n      when:\n        event: a.set\n        let:\n          h: {when}\n      then:\n        event: a.asked\n{then}\n      within: 5s\n{more}"
+        )
+    };
+    let same = "        let:\n          h: fact.f(who)";
+    check(&rule("fact.f(who)", same, ""), expect![[""]]);
+    check(
+        &rule("fact.g(who)", same, ""),
+        expect![[r#"
+            I201 `fact.g(who)`: there is no fact `g` (did you mean `f`?)
+        "#]],
+    );
+    check(
+        &rule("fact.f(whom)", same, ""),
+        expect![[r#"
+            I204 `whom`: unknown attribute `whom` of `a.set` (did you mean `who`?)
+        "#]],
+    );
+    check(
+        &rule("height", "        key: []\n        let:\n          o: fact.f(who)\n        where: o > 1", ""),
+        expect![[r#"
+            I105 `a.asked`: a `let` or `for_each` that asks a fact goes not with a shorter key (ask the fact in `where`, or give the whole key)
+        "#]],
+    );
+    let during = "    during:\n      after:\n        event: a.unset\n        let:\n          h: fact.f(who)\n";
+    check(
+        &rule("height", same, during),
+        expect![[r#"
+        I105 `a.unset`: a `let` or `for_each` that asks a fact goes not with a span of `during` (begin and end it with patterns that do not)
+    "#]],
+    );
+    check(
+        "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n  g:\n    key: [o]\n    value: height\n    set_by:\n      event: a.set\n      let:\n        o: fact.f(who)\n",
+        expect![[r#"
+            I105 `fact.f(who)`: facts can be asked in rules only: in `where`, `let`, `for_each` and `assert`
+        "#]],
+    );
+}
+
+#[test]
 fn mistakes_about_first_events_are_explained() {
     let first = |first_per: &str, rest: &str| {
         format!("derive:\n  a.first:\n    from: a.set\n    set:\n      whose: who\n    first_per: {first_per}\n{rest}")

@@ -81,15 +81,17 @@ fn body(rule: &Rule) -> String {
         }
         return said;
     }
-    if let Kind::Expected { when, then, within, quorum, unless, .. } = &rule.kind {
+    if let Kind::Expected { when, then, within, by, quorum, unless, broken_by, .. } = &rule.kind {
         let who = if quorum.is_some() { "by enough of those expected" } else { "by each that is expected" };
-        let unless = unless.map(|unless| format!(", unless {} comes", name(unless)));
+        let unless = unless.map(|unless| format!(", unless {} comes", name(unless))).unwrap_or_default();
+        let broken = broken_by.map(|breaker| format!("; {} breaks it at once", name(breaker))).unwrap_or_default();
         let (when, then) = (name(*when), name(*then));
-        return format!(
-            "each {when} must be followed by {then} within {}, {who}{}",
-            span(*within),
-            unless.unwrap_or_default()
-        );
+        let end = match (within, by) {
+            (Some(within), _) => format!(" within {}", span(*within)),
+            (None, Some(marker)) => format!(" before the next {}", name(*marker)),
+            (None, None) => String::new(),
+        };
+        return format!("each {when} must be followed by {then}{end}, {who}{unless}{broken}");
     }
     if let Kind::Precedence { event, requires, all, within, ticks, since, unless } = &rule.kind {
         let supports: Vec<String> = requires.iter().map(|role| name(*role)).collect();

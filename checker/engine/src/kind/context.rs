@@ -166,7 +166,7 @@ impl Ctx<'_> {
     }
 
     /// Whether the instance was found to have that violation before.
-    fn was_said(&self, anchor: &Anchor) -> bool {
+    pub(super) fn was_said(&self, anchor: &Anchor) -> bool {
         !self.known.is_empty() && {
             let id = violation_id(&self.pack.name, &self.rule.id, self.key, anchor);
             self.known.iter().any(|finding| finding.id == id)

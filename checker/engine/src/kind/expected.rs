@@ -76,7 +76,9 @@ fn enough(quorum: Option<Quorum>, answered: usize, expected: usize) -> bool {
 
 impl Expected {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let Kind::Expected { when, then, within, member, quorum, at_deadline, unless, .. } = &ctx.rule.kind else {
+        let Kind::Expected { when, then, within, by, member, quorum, at_deadline, unless, broken_by, .. } =
+            &ctx.rule.kind
+        else {
             return;
         };
         for touch in now.of(*when) {
@@ -98,16 +100,19 @@ impl Expected {
                     }
                 }
             };
-            let deadline = now.ts.plus(*within);
+            let deadline = within.map_or(Timestamp::MAX, |within| now.ts.plus(within));
             let open = Obligation { when, span, deadline, members: expected, answers: Vec::new(), asleep_until: None };
             self.push(open);
-        }
-        for touch in now.of(*then) {
-            self.answer(ctx, &touch.seen(), member, *quorum);
         }
         for touch in now.of_some(*unless) {
             let excuse = touch.seen();
             self.pending.retain(|open| !ctx.fits(&open.when, &excuse));
+        }
+        for touch in now.of(*then) {
+            self.answer(ctx, &touch.seen(), member, *quorum);
+        }
+        for touch in now.of_some(*broken_by).chain(now.of_some(*by)) {
+            self.end_all(ctx, &touch.seen());
         }
         if let Some(restart) = now.restart {
             match ctx.rule.on_restart {
@@ -119,7 +124,7 @@ impl Expected {
                     self.pending = open;
                     let owed: VecDeque<Obligation> = owed;
                     for open in owed {
-                        self.conclude(ctx, open, restart.ts, Some(restart));
+                        self.conclude(ctx, open, restart.ts, Some((Part::Restart, restart)));
                     }
                 }
             }
@@ -179,8 +184,22 @@ impl Expected {
         }
     }
 
-    /// Judges an obligation that is over, at its deadline or by a restart.
-    fn conclude(&mut self, ctx: &mut Ctx<'_>, mut open: Obligation, at: Timestamp, restart: Option<EventRef>) {
+    /// Judges what was open strictly before what breaks it or marks its end.
+    fn end_all(&mut self, ctx: &mut Ctx<'_>, ender: &Seen) {
+        let at = ender.at.ts;
+        let ends =
+            |open: &Obligation| open.when.at.ts < at && open.asleep_until.is_none() && ctx.fits(&open.when, ender);
+        let (ended, open): (VecDeque<Obligation>, VecDeque<Obligation>) = self.pending.drain(..).partition(ends);
+        self.pending = open;
+        for open in ended {
+            if !ctx.span_ended(&open.span, at) {
+                self.conclude(ctx, open, at, Some((Part::Role(ender.role), ender.at)));
+            }
+        }
+    }
+
+    /// Judges an obligation that is over, at its deadline or by an event that ends it.
+    fn conclude(&mut self, ctx: &mut Ctx<'_>, mut open: Obligation, at: Timestamp, ended_by: Option<(Part, EventRef)>) {
         let Kind::Expected { then, quorum, at_deadline, .. } = &ctx.rule.kind else { return };
         let Some(expected) = open.members.take().or_else(|| members(ctx, &open.when, at)) else {
             ctx.unknown(Unknown::Absent);
@@ -205,8 +224,12 @@ impl Expected {
         let hidden: Vec<(Box<[u8]>, Unknown)> = missing
             .iter()
             .filter_map(|member| {
-                let gap = ctx.gap_of(ctx.network(), key::text(member)?, open.when.at.ts, open.deadline)?;
-                Some((member.clone(), gap))
+                let anchor = match quorum {
+                    Some(_) => Anchor::Event(open.when.at),
+                    None => Anchor::Member(open.when.at, key::hash(member)),
+                };
+                let gap = ctx.gap_of(ctx.network(), key::text(member)?, open.when.at.ts, at)?;
+                (!ctx.was_said(&anchor)).then(|| (member.clone(), gap))
             })
             .collect();
         if let Some(&(_, why)) = hidden.first() {
@@ -216,14 +239,19 @@ impl Expected {
                 return;
             }
         }
-        let silent: Vec<Box<[u8]>> = if ctx.offline || restart.is_some() {
+        let silent: Vec<Box<[u8]>> = if ctx.offline || ended_by.is_some() {
             Vec::new()
         } else {
             missing.iter().filter(|member| is_silent(ctx, member, open.deadline)).cloned().collect()
         };
         let mut evidence = vec![(Part::Role(open.when.role), open.when.at)];
-        evidence.extend(restart.map(|restart| (Part::Restart, restart)));
-        let owed = Some((*then, open.deadline));
+        evidence.extend(ended_by);
+        // A deadline that nobody knows yet would have come after the end.
+        let owed = match ended_by {
+            Some((Part::Role(_), _)) => Some((*then, at)),
+            _ if open.deadline == Timestamp::MAX => Some((*then, at)),
+            _ => Some((*then, open.deadline)),
+        };
         if quorum.is_some() {
             if !enough(*quorum, answered + silent.len(), expected.len()) {
                 evidence.extend(open.answers.iter().take(CITED_MAX).map(|(_, answer)| (Part::Role(*then), *answer)));

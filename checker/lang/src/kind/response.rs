@@ -40,6 +40,7 @@ pub(super) fn read<'n>(
     let by = roles.take(&mut fields, "by", cx, report);
     let unless = roles.take(&mut fields, "unless", cx, report);
     let broken_by = roles.take(&mut fields, "broken_by", cx, report);
+    let has_grace = fields.has("grace");
     let grace = fields.take("grace").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
     let pair = fields.take("pair").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
     let from_node = fields.take("from");
@@ -47,21 +48,28 @@ pub(super) fn read<'n>(
     fields.finish(report);
     if let Some(node) = from_node {
         let from = expected::read(node, cx, report);
-        if by.is_some() || broken_by.is_some() || pair {
-            let message = "with `from` a response has `within` and may have `unless`, nothing else";
+        if pair || has_grace {
+            let message = "with `from` a response has neither `pair` nor `grace`";
             report.error_help(Code::Shape, &node.span, message, "make a rule of its own of the rest");
         }
-        let Some(within) = within else {
-            report.error_help(
-                Code::MissingField,
-                &(span.start..span.start + 1),
-                "this response has no end",
-                "give `within: 5s`",
-            );
-            return None;
+        let within = match (within, by) {
+            (Some(_), Some(_)) => {
+                report.error(Code::Shape, &span, "`within` and `by` are alternatives: give one of them");
+                return None;
+            }
+            (None, None) => {
+                report.error_help(
+                    Code::MissingField,
+                    &(span.start..span.start + 1),
+                    "this response has no end",
+                    "give `within: 5s`, or `by:` with a marker event",
+                );
+                return None;
+            }
+            (Some(node), None) => Some(cx.params.duration(node, report)?),
+            (None, Some(_)) => None,
         };
-        let within = cx.params.duration(within, report)?;
-        let roles = expected::Roles { when: when?, then: then?, unless, within };
+        let roles = expected::Roles { when: when?, then: then?, unless, broken_by, by, within };
         return Some(Box::new(Expected { roles, from: from? }));
     }
     let kind = |limit| Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace });

@@ -7,7 +7,7 @@ use crate::{diagnostic::Code, fields::Report, pattern::WrittenRole};
 pub(crate) fn warn(kind: &Kind, ties: &Ties, roles: &[WrittenRole<'_>], report: &mut Report<'_>) {
     let (when, then, unless, broken_by) = match kind {
         Kind::Response { when, then, unless, broken_by, .. } => (*when, *then, *unless, *broken_by),
-        Kind::Expected { when, then, unless, .. } => (*when, *then, *unless, None),
+        Kind::Expected { when, then, unless, broken_by, .. } => (*when, *then, *unless, *broken_by),
         _ => return,
     };
     let role = |role: RoleIdx| roles.get(role as usize);

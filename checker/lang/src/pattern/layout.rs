@@ -282,6 +282,12 @@ impl Layout<'_, '_> {
                 if part.optional && matches!(variable, Variable::Attr(_)) {
                     return Some(Expr::Slot(u16::MAX));
                 }
+                if let Variable::Let(name) = &variable
+                    && let Some((_, parsed)) = written.lets.iter().find(|(known, _)| known == name)
+                {
+                    report.inside(parsed.node, parsed.offset, problem);
+                    return None;
+                }
                 let message = format!("this event can never supply `{}`, a part of the key", part.name);
                 let otherwise = format!(
                     "give it with `let`, leave it out with a shorter `key: […]`, or write `{}?` if it may be absent",

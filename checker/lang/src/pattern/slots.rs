@@ -159,8 +159,12 @@ impl Names for OwnNames<'_, '_> {
         self.cx.params.expression(name)
     }
 
-    fn fact(&mut self, _name: &str) -> Result<(u16, Known), Problem> {
-        Err(Problem::new(Code::Unsupported, "facts can be asked in `where` and `assert` of rules only"))
+    fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
+        if !self.cx.verdicts.in_rule {
+            let message = "facts can be asked in rules only: in `where`, `let`, `for_each` and `assert`";
+            return Err(Problem::new(Code::Unsupported, message));
+        }
+        fact::find(name, self.cx.facts)
     }
 }
 

@@ -62,9 +62,15 @@ fn found(rule: &Rule) -> Vec<String> {
                 None => format!("{end}."),
             }
         }
-        Kind::Expected { within, quorum, .. } => {
+        Kind::Expected { within, by, quorum, broken_by, .. } => {
             let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
-            format!("At the deadline, {} after the event that asked, {who}.", span(*within))
+            let end = match (within, by) {
+                (Some(within), _) => format!("At the deadline, {} after the event that asked", span(*within)),
+                (None, Some(marker)) => format!("At {}", name(*marker)),
+                (None, None) => "Never".to_owned(),
+            };
+            let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
+            format!("{end}, {who}{earlier}.")
         }
         Kind::Precedence { event, .. } => format!("At the {} that lacks its support.", name(*event)),
         Kind::Count { span: over, .. } => match over {
@@ -145,6 +151,13 @@ fn order(rule: &Rule) -> Vec<String> {
         }
         Ties::By(_) => "Events of one time are taken in the order that `by` gives them.".to_owned(),
     });
+    if rule.roles.iter().flat_map(|role| &role.alternatives).any(engine::Pattern::reads_facts) {
+        said.push(
+            "What a `let` or `for_each` asks of a fact is as it holds at the event's time. If the fact turns out otherwise later, \
+             the event is taken back and judged anew."
+                .to_owned(),
+        );
+    }
     if rule.during.is_some() {
         said.push(
             "What is tested must lie strictly inside the span of `during`; what supports it may lie at its ends."

@@ -1,0 +1,196 @@
+//! Events whose parts depend on facts: what their patterns' `let` and `for_each` ask is known only when everything of their
+//! time has been heard, and a fact that turns out otherwise later gives them other keys.
+//!
+//! Such an event is kept for as long as late evidence counts. What rules were told of it is taken back and told anew when it
+//! comes to something else.
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+use event::{Identity, Position, Timestamp, Value, ValueRef};
+
+use crate::{
+    arrival::{Arrival, Landings},
+    emission::Sent,
+    engine::Engine,
+    expr::Val,
+    fact::Reader,
+    key,
+    program::{Column, Route, RuleIdx, Target},
+    row::Row,
+    source::{SourceIdx, SourceState},
+    touch::Touch,
+};
+
+/// How many events are kept that have been read.
+const READ_MAX: usize = 1 << 18;
+
+/// See the module.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Readings {
+    rows: BTreeMap<(Timestamp, Identity), Reading>,
+    /// From here on facts are otherwise than they were when the events were read.
+    changed: Option<Timestamp>,
+}
+
+/// An event that asks facts.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Reading {
+    name: String,
+    source: SourceIdx,
+    arrived: Timestamp,
+    position: Position,
+    severity: i32,
+    body: Value,
+    trace_id: String,
+    columns: Vec<(Column, Value)>,
+    /// What rules were told of it; none: it has not been read yet.
+    told: Option<Vec<Sent>>,
+}
+
+impl Readings {
+    /// Facts are otherwise from then on.
+    pub(crate) fn changed(&mut self, from: Timestamp) {
+        self.changed = Some(self.changed.map_or(from, |known| known.min(from)));
+    }
+
+    /// The events before `to` that are to be read, or read again.
+    fn due(&mut self, to: Timestamp) -> Vec<(Timestamp, Identity)> {
+        let changed = self.changed.take().unwrap_or(Timestamp::MAX);
+        let before = self.rows.range(..(to, Identity(0)));
+        before.filter(|((ts, _), row)| row.told.is_none() || *ts >= changed).map(|(at, _)| *at).collect()
+    }
+
+    /// Forgets what nothing can correct any more.
+    pub(crate) fn prune(&mut self, floor: Timestamp) {
+        self.rows.retain(|(ts, _), row| *ts >= floor || row.told.is_none());
+    }
+
+    /// Has what rules were told follow rules that change their numbers.
+    pub(crate) fn renumber(&mut self, number: impl Fn(RuleIdx) -> Option<RuleIdx>) {
+        for told in self.rows.values_mut().filter_map(|row| row.told.as_mut()) {
+            told.retain_mut(|sent| sent.renumber(&number));
+        }
+    }
+
+    /// Takes over what new rules were told while they were shown the past, and what they read of events.
+    pub(crate) fn take_over(&mut self, past: Readings, is_new: impl Fn(RuleIdx) -> bool) {
+        for (at, mut row) in past.rows {
+            row.told.iter_mut().for_each(|told| told.retain(|sent| is_new(sent.rule())));
+            match self.rows.get_mut(&at) {
+                None => drop(self.rows.insert(at, row)),
+                Some(own) => {
+                    row.columns.retain(|(column, _)| own.columns.iter().all(|(known, _)| known != column));
+                    own.columns.append(&mut row.columns);
+                    if let (Some(own), Some(mut told)) = (&mut own.told, row.told) {
+                        own.append(&mut told);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Keeps an event until the facts of its time are known.
+    pub(crate) fn keep_for_reading(&mut self, row: &Row<'_>) {
+        let columns = self.columns(row.event).iter().zip(row.columns);
+        let columns = columns.filter_map(|(column, value)| Some((column.clone(), value.as_ref()?.to_value())));
+        let reading = Reading {
+            name: row.name.into(),
+            source: row.source,
+            arrived: row.arrived,
+            position: row.position,
+            severity: row.severity,
+            body: row.body.to_value(),
+            trace_id: row.trace_id.into(),
+            columns: columns.collect(),
+            told: None,
+        };
+        self.state.corrections |= row.ts < self.state.judged_to;
+        self.state.readings.rows.entry((row.ts, row.identity)).or_insert(reading);
+    }
+
+    /// Reads the events before `to` whose facts are known by now, and those again whose facts are otherwise.
+    pub(crate) fn read_facts(&mut self, to: Timestamp) {
+        for at in self.state.readings.due(to) {
+            let Some(mut reading) = self.state.readings.rows.remove(&at) else { continue };
+            let old = reading.told.take();
+            let made = self.read(at, &reading, old.is_none());
+            let told = self.replace(old.unwrap_or_default(), made.into_iter().map(Sent::once).collect());
+            self.state.readings.rows.insert(at, Reading { told: Some(told), ..reading });
+        }
+        let rows = &mut self.state.readings.rows;
+        while rows.len() > READ_MAX && rows.first_key_value().is_some_and(|(_, row)| row.told.is_some()) {
+            rows.pop_first();
+        }
+    }
+
+    /// What rules are to be told of an event.
+    fn read(
+        &mut self,
+        (ts, identity): (Timestamp, Identity),
+        reading: &Reading,
+        counts: bool,
+    ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
+        let event = self.event(&reading.name);
+        let value = |column: &Column| {
+            reading.columns.iter().find(|(known, _)| known == column).map(|(_, value)| value.as_ref())
+        };
+        let columns: Vec<Option<ValueRef<'_>>> = self.columns(event).iter().map(value).collect();
+        let row = Row {
+            event,
+            name: &reading.name,
+            source: reading.source,
+            ts,
+            sent: ts,
+            arrived: reading.arrived,
+            identity,
+            position: reading.position,
+            severity: reading.severity,
+            body: reading.body.as_ref(),
+            trace_id: &reading.trace_id,
+            process: None,
+            columns: &columns,
+        };
+        let Some(source) = self.state.sources.states.get(reading.source as usize) else { return Vec::new() };
+        let mut landings = Landings::default();
+        let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
+        for route in routes.iter().filter(|route| route.reads) {
+            let network = self.network(route, source);
+            let facts = Some(self.reader(route, &network, ts));
+            let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source, facts };
+            arrival.route(route, &mut landings);
+        }
+        if counts {
+            for rule in landings.keyless() {
+                self.state.tallies[rule as usize].keyless += 1;
+            }
+        }
+        landings.touches()
+    }
+
+    /// The network in which a rule asks facts about an event, as a key begins with it.
+    fn network(&self, route: &Route, source: &SourceState) -> Vec<u8> {
+        match route.target {
+            Target::Role { rule, .. } if self.program.rule(rule).1.across_networks => key::NO_NETWORK.to_vec(),
+            _ => {
+                let mut network = Vec::new();
+                key::push(&mut network, &Val::String(source.network.as_str().into()));
+                network
+            }
+        }
+    }
+
+    /// A pack's facts as of a time.
+    fn reader<'a>(&'a self, route: &Route, network: &'a [u8], ts: Timestamp) -> Reader<'a> {
+        Reader {
+            facts: &self.state.facts,
+            base: self.program.fact_base(route.pack),
+            declared: &self.program.packs()[route.pack as usize].facts,
+            clocks: &self.state.clocks,
+            clock_base: self.program.clock_base(route.pack),
+            sources: &self.state.sources,
+            timing: &self.timing,
+            network,
+            ts,
+        }
+    }
+}
