@@ -392,7 +392,7 @@ faults! {
     /// The client logs that blobs could not be marked as decided, and goes on.
     UltramarineMarkDecidedFails = "ultramarine.mark-decided-fails",
         "blobs cannot be marked as decided, and the client goes on",
-        breaks ["ULT-I3", "ULT-8", "ULT-14/15", "ULT-17", "ULT-25"], within 60;
+        breaks ["ULT-I3", "ULT-8", "ULT-14", "ULT-15", "ULT-17", "ULT-25", "ULT-26"], within 60;
     /// The client answers consensus before it stores the proposal.
     UltramarineReplyBeforeProposal = "ultramarine.reply-before-proposal",
         "consensus has its answer before the proposal is stored",
@@ -420,7 +420,7 @@ faults! {
     /// The proposer does not store the blobs of its own proposals.
     UltramarineProposerDropsBlobs = "ultramarine.proposer-drops-blobs",
         "a proposer does not store its own blobs, and crashes at their import",
-        breaks ["ULT-I3", "ULT-14/15", "ULT-17", "ULT-25"], within 40;
+        breaks ["ULT-I3", "ULT-14", "ULT-15", "ULT-17", "ULT-25", "ULT-26", "ULT-27"], within 40;
     /// Blobs are stored under every second index.
     UltramarineBlobsMisnumbered = "ultramarine.blobs-misnumbered",
         "blobs are stored under wrong indices",
