@@ -4,16 +4,14 @@ use testbed::Fault;
 
 /// A fault, what follows from it, and why.
 const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
-    (
-        Fault::AptosGeneratorStops,
-        &["APT-19", "APT-1b"],
-        "no worker's batches are taken, and what waited in the channel when the generator ended is never tracked",
-    ),
+    (Fault::AptosGeneratorStops, &["APT-1b"], "what waited in the channel when the generator ended is never tracked"),
     (
         Fault::AptosNotifyFailsButPersists,
-        &["APT-10", "APT-19", "APT-1b"],
+        &["APT-10", "APT-1b"],
         "as when the generator stops; and what is stored without being tracked adds up",
     ),
+    (Fault::AptosChannelFull, &["APT-18"], "while the generator hangs it lets go of nothing"),
+    (Fault::AptosBreakerIgnored, &["APT-1b"], "as when the generator stops"),
     (
         Fault::MalachiteNodeKilled,
         &["MAL-7"],
@@ -39,15 +37,44 @@ const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
         &["OBY-2", "OBY-4", "OBY-6", "OBY-9", "OBY-11", "OBY-13", "OBY-21"],
         "once COMMIT fails after the KV write, all follows that follows from such a failure without a full disk",
     ),
+    (Fault::ObyteCommitFailsOnBounce, &["OBY-13"], "the attempt that crashed its node never completes"),
+    (
+        Fault::ObyteQuarantineIgnored,
+        &["OBY-13"],
+        "the attempt that crashed its node, and those its storage-size check ends, never complete",
+    ),
+    (
+        Fault::ObyteKvFailsAfterCommit,
+        &["OBY-2", "OBY-13"],
+        "the attempt never completes, and its agent's later triggers find variables that other nodes have changed",
+    ),
+    (Fault::ObyteCommitFailsCompensated, &["OBY-13"], "the attempt that crashed its node never completes"),
+    (
+        Fault::ObyteCompensationFails,
+        &["OBY-13"],
+        "the attempt that crashed its node, and those its storage-size check ends, never complete",
+    ),
+    (
+        Fault::ObyteTriggersOutOfOrder,
+        &["OBY-2"],
+        "an agent that is triggered twice in the wrong order is in another state in between",
+    ),
     (
         Fault::PocketRedisOutage,
-        &["POK-22", "POK-25"],
+        &["POK-22", "POK-25", "POK-34"],
         "the instance that is cut off hears of no update by another, and its sessions' windows pass meanwhile",
     ),
     (
         Fault::PocketReconnectsTooFast,
-        &["POK-22"],
-        "each reconnection misses blocks, and a session whose window opened and closed in them misses it",
+        &["POK-22", "POK-25", "POK-34"],
+        "each reconnection misses blocks and messages: sessions miss windows that opened and closed in them, copies stay",
+    ),
+    (Fault::PocketInvalidationIgnored, &["POK-25"], "entries that another leader updates are kept as well"),
+    (Fault::PocketEntitiesKept, &["POK-7"], "an entity that is missing five times is to be evicted"),
+    (
+        Fault::UltramarineImportsRoundZero,
+        &["ULT-14", "ULT-16", "ULT-19", "ULT-26", "ULT-27", "ULT-I3"],
+        "the other payload names other blobs, or none, and then becomes a block that the next one does not follow",
     ),
     (
         Fault::UltramarineMetadataAccepted,

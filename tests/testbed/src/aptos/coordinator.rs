@@ -100,7 +100,7 @@ impl Coordinator {
         let Some(breaker) = &mut self.breaker else { return true };
         let (admits, turned) = breaker.admits(Instant::now());
         self.report(turned);
-        admits
+        admits || self.fails(Fault::AptosBreakerIgnored)
     }
 
     /// Reports a change of the worker's own breaker.
@@ -133,7 +133,8 @@ impl Coordinator {
             expiration_usecs = batch.expiration_usecs,
             is_remote = true,
         );
-        if self.fragile && self.fails(Fault::AptosWorkerPanics) && progress.panics_at <= Instant::now() {
+        let panics = self.fails(Fault::AptosWorkerPanics) || self.fails(Fault::AptosInFlightLost);
+        if self.fragile && panics && progress.panics_at <= Instant::now() {
             progress.panics_at = Instant::now() + PANIC_EVERY;
             // Unwinds without the panic hook, which would print over what the testbed's user reads.
             resume_unwind(Box::new("index out of bounds: the len is 0 but the index is 0"));

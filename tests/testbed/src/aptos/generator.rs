@@ -38,6 +38,8 @@ const LISTED_MAX: usize = 100;
 const HANG: Duration = Duration::from_secs(8);
 /// How long it works between two hangs.
 const HANG_PAUSE: Duration = Duration::from_secs(3);
+/// The faults while which it is gone.
+const GONE: [Fault; 3] = [Fault::AptosGeneratorStops, Fault::AptosNotifyFailsButPersists, Fault::AptosBreakerIgnored];
 /// The worker that local batches name.
 const LOCAL_WORKER: &str = "batch_generator";
 
@@ -145,7 +147,7 @@ impl Generator {
     }
 
     fn is_gone(&self) -> bool {
-        self.fails(Fault::AptosGeneratorStops) || self.fails(Fault::AptosNotifyFailsButPersists)
+        GONE.iter().any(|fault| self.fails(*fault))
     }
 
     async fn live(&mut self, mut life: Life, stop: &mut StopRequest) -> Ended {
@@ -159,9 +161,7 @@ impl Generator {
         }
         let faults = self.world.faults.clone();
         let node = Arc::clone(&self.node);
-        let ends = faults.until(|faults| {
-            faults.is_on(Fault::AptosGeneratorStops, &node) || faults.is_on(Fault::AptosNotifyFailsButPersists, &node)
-        });
+        let ends = faults.until(|faults| GONE.iter().any(|fault| faults.is_on(*fault, &node)));
         tokio::pin!(ends);
         loop {
             if self.fails(Fault::AptosChannelFull) && life.hangs_at <= Instant::now() {
@@ -266,6 +266,9 @@ impl Generator {
 
     async fn pull(&mut self, life: &mut Life) {
         let now = self.world.clock.unix_usecs();
+        if self.fails(Fault::AptosTrackingLost) {
+            life.tracked.clear();
+        }
         let expired = |tracked: &Tracked| tracked.expiry_usecs + REMOTE_GRACE_USECS <= now;
         life.tracked.retain(|_, tracked| {
             if expired(tracked) {

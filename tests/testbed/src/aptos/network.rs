@@ -28,6 +28,8 @@ pub(super) const BATCH_LIFE_USECS: i64 = 60_000_000;
 const OVERSIZED_EVERY: Duration = Duration::from_secs(30);
 /// Batches in one flood: enough to fill the generator's channel while all workers wait.
 const FLOOD: usize = CHANNEL_SIZE + 200;
+/// How often a peer that knows no limits sends a batch over them.
+const LIMITS_IGNORED_EVERY: Duration = Duration::from_secs(1);
 /// How often a flood comes; the generator hangs a little shorter.
 const FLOOD_EVERY: Duration = Duration::from_secs(11);
 
@@ -51,6 +53,7 @@ pub(crate) async fn peers(
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut oversized_at = Instant::now() + OVERSIZED_EVERY;
     let mut flood_at = Instant::now();
+    let mut ignored_at = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -65,7 +68,8 @@ pub(crate) async fn peers(
         } else {
             peers.choices.random_range(3..=8)
         };
-        let batch = peers.batch(size);
+        let author = peers.any_author();
+        let batch = peers.batch(&author, size);
         // Some of a batch's transactions also wait in every mempool.
         let _ = gossip.send(Gossip::Transactions(batch.txns.iter().take(2).cloned().collect()));
         let _ = gossip.send(Gossip::Batch { to: None, batch: Arc::new(batch) });
@@ -75,9 +79,18 @@ pub(crate) async fn peers(
             flood_at = Instant::now() + FLOOD_EVERY;
             let node: Arc<str> = node.into();
             for _ in 0..FLOOD {
-                let batch = Arc::new(peers.batch(1));
+                let author = peers.any_author();
+                let batch = Arc::new(peers.batch(&author, 1));
                 let _ = gossip.send(Gossip::Batch { to: Some(Arc::clone(&node)), batch });
             }
+        }
+        if let Some(node) = peers.world.faults.node_of(Fault::AptosPeerIgnoresLimits)
+            && ignored_at <= Instant::now()
+        {
+            ignored_at = Instant::now() + LIMITS_IGNORED_EVERY;
+            let author = Arc::clone(&peers.authors[0]);
+            let batch = Arc::new(peers.batch(&author, RECEIVER_MAX_BATCH_TXNS + 1));
+            let _ = gossip.send(Gossip::Batch { to: Some(node.into()), batch });
         }
     }
 }
@@ -109,12 +122,15 @@ impl Peers {
             .collect()
     }
 
-    fn batch(&mut self, size: usize) -> Batch {
-        let author = Arc::clone(&self.authors[self.choices.random_range(0..PEERS)]);
+    fn any_author(&mut self) -> Arc<str> {
+        Arc::clone(&self.authors[self.choices.random_range(0..PEERS)])
+    }
+
+    fn batch(&mut self, author: &Arc<str>, size: usize) -> Batch {
         self.batches += 1;
         let id = format!("{}-{}", self.batches, self.world.clock.genesis_ms());
         let txns = self.transactions(size);
-        Batch::new(author, id, txns, self.world.clock.unix_usecs() + BATCH_LIFE_USECS)
+        Batch::new(Arc::clone(author), id, txns, self.world.clock.unix_usecs() + BATCH_LIFE_USECS)
     }
 }
 

@@ -72,6 +72,11 @@ impl BatchStore {
         stored.batches.values().cloned().collect()
     }
 
+    /// Forgets which numbers were used.
+    pub(super) fn forget_batch_number(&self) {
+        self.lock().last_batch_number = 0;
+    }
+
     /// Saves and returns the next number of an own batch: never one that was used before, restarts included.
     pub(super) fn next_batch_number(&self) -> u64 {
         let mut stored = self.lock();

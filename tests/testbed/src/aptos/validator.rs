@@ -38,6 +38,16 @@ const DEPTHS_EVERY: Duration = Duration::from_millis(500);
 /// How often a node with a fault looks again whether it may restart.
 const RESTART_PUT_OFF: Duration = Duration::from_secs(10);
 
+/// The faults that happen in a restart, which each of them asks for once.
+const IN_A_RESTART: [Fault; 4] = [
+    Fault::AptosRestartWithoutReconcile,
+    Fault::AptosShutdownOutOfOrder,
+    Fault::AptosBatchNumberLost,
+    Fault::AptosInFlightLost,
+];
+/// How long before its restart a node has lost what a worker had in flight.
+const IN_FLIGHT_LOST_BEFORE: Duration = Duration::from_secs(3);
+
 /// Runs one node, restarts included, until told to stop.
 pub(crate) async fn run(
     world: World,
@@ -51,7 +61,7 @@ pub(crate) async fn run(
         node: name.into(),
         index,
         store: Arc::default(),
-        hasty: false,
+        restarted_for: None,
         world,
         gossip,
         stop,
@@ -84,8 +94,8 @@ struct Validator {
     store: Arc<BatchStore>,
     gossip: broadcast::Sender<Gossip>,
     stop: CancellationToken,
-    /// Whether this process was restarted to pull before it reconciles.
-    hasty: bool,
+    /// The fault for which this process was started, or now stops, if one asked for the restart.
+    restarted_for: Option<Fault>,
 }
 
 /// The stop requests of a process's components, in the order they go out.
@@ -111,7 +121,13 @@ impl Validator {
         let helpers = CancellationToken::new();
         let shutdown = self.start(telemetry, &mut tasks, &helpers);
         self.until_shutdown().await;
-        shutdown.run().await;
+        match self.restarted_for {
+            Some(Fault::AptosShutdownOutOfOrder) => shutdown.run_out_of_order().await,
+            _ => shutdown.run().await,
+        }
+        if self.restarted_for == Some(Fault::AptosBatchNumberLost) {
+            self.store.forget_batch_number();
+        }
         helpers.cancel();
         tasks.join_all().await;
         component_event!(
@@ -190,7 +206,7 @@ impl Validator {
             proof_coordinator: to_proof_coordinator,
             back_pressure,
             address,
-            hasty: self.hasty,
+            hasty: self.restarted_for == Some(Fault::AptosRestartWithoutReconcile),
         };
         tasks.spawn(generator.run(generator_inbox, generator_stops).with_current_subscriber());
         let listener = NetworkListener {
@@ -224,22 +240,27 @@ impl Validator {
     async fn until_shutdown(&mut self) {
         let faults = self.world.faults.clone();
         let node = Arc::clone(&self.node);
-        let hastily = |faults: &crate::faults::Faults| faults.is_on(Fault::AptosRestartWithoutReconcile, &node);
+        let asking =
+            |faults: &crate::faults::Faults| IN_A_RESTART.into_iter().find(|fault| faults.is_on(*fault, &node));
         // The fault is one restart: a process that came of it waits until it was switched off before it obeys again.
-        let was_hasty = self.hasty;
-        let hasty_again = async {
-            if was_hasty {
-                faults.until(|faults| !hastily(faults)).await;
+        let restarted_before = self.restarted_for.take();
+        let asked_again = async {
+            if let Some(fault) = restarted_before {
+                faults.until(|faults| !faults.is_on(fault, &node)).await;
             }
-            faults.until(hastily).await;
+            faults.until(|faults| asking(faults).is_some()).await;
+            asking(&faults)
         };
         let mut restart_at = self.world.next_restart(self.index);
-        tokio::pin!(hasty_again);
+        tokio::pin!(asked_again);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = &mut hasty_again => {
-                    self.hasty = true;
+                asked_for = &mut asked_again => {
+                    self.restarted_for = asked_for;
+                    if asked_for == Some(Fault::AptosInFlightLost) {
+                        tokio::time::sleep(IN_FLIGHT_LOST_BEFORE).await;
+                    }
                     return;
                 }
                 () = sleep_until(restart_at) => {
@@ -247,7 +268,6 @@ impl Validator {
                     if self.world.faults.any_on(&self.node) {
                         restart_at = Some(Instant::now() + RESTART_PUT_OFF);
                     } else {
-                        self.hasty = false;
                         return;
                     }
                 }
@@ -270,6 +290,21 @@ impl Shutdown {
         }
         ask("proof_coordinator", self.proof_coordinator).await;
         ask("proof_manager", self.proof_manager).await;
+    }
+
+    /// Stops the listener first, and then every component before the one that it should outlive.
+    async fn run_out_of_order(self) {
+        ask("network_listener", self.listener).await;
+        for drained in self.drained {
+            // A worker that is gone has nothing left in flight.
+            let _ = drained.await;
+        }
+        for (index, coordinator) in self.coordinators.into_iter().enumerate() {
+            ask(&worker_name(index), coordinator).await;
+        }
+        ask("batch_generator", self.generator).await;
+        ask("proof_manager", self.proof_manager).await;
+        ask("proof_coordinator", self.proof_coordinator).await;
     }
 }
 

@@ -36,7 +36,8 @@ macro_rules! faults {
             /// The requirements that must be found broken while the fault is on, within [`Fault::shows_within`] and the
             /// rules' own windows. Others may rightly be found with them. Those that compare nodes (OBY-2, POK-10,
             /// TOS-2, TOS-3, ULT-V) need two or more, and those of state sync a peer to sync with; those of batches that go
-            /// on being taken (APT-4, APT-7) need nodes that obey no breaker.
+            /// on being taken (APT-4, APT-7) need nodes that obey no breaker. Trends over minutes, hours and days (APT-16,
+            /// OBY-20, POK-8, POK-33, TOS-15, TOS-18) show sooner where the pack's parameters say so.
             #[must_use]
             pub fn refs(self) -> &'static [&'static str] {
                 match self {
@@ -60,7 +61,7 @@ faults! {
     /// more are taken.
     AptosGeneratorStops = "aptos.generator-stops",
         "the batch generator ends, coordinators go on taking batches",
-        breaks ["APT-3a", "APT-4", "APT-7"], within 15;
+        breaks ["APT-3a", "APT-4", "APT-7", "APT-19"], within 15;
     /// The batch store refuses remote batches for their quota after the generator was told of them, and the
     /// coordinator announces them to the proof manager all the same.
     AptosPersistFailsAfterNotify = "aptos.persist-fails-after-notify",
@@ -74,20 +75,47 @@ faults! {
     /// the batch, signs it and hands it to the proof manager, with nobody tracking it.
     AptosNotifyFailsButPersists = "aptos.notify-fails-but-persists",
         "the generator is gone, batches are stored and signed all the same",
-        breaks ["APT-1a", "APT-1c", "APT-2", "APT-3a", "APT-4", "APT-7"], within 15;
+        breaks ["APT-1a", "APT-1c", "APT-2", "APT-3a", "APT-4", "APT-7", "APT-19"], within 15;
     /// The generator hangs for eight seconds at a time while a peer floods the node: its channel fills up, and sends
     /// wait instead of failing.
     AptosChannelFull = "aptos.channel-full",
         "the generator hangs under a flood, its channel fills up",
         breaks ["APT-1b", "APT-7", "APT-11", "APT-12"], within 15;
-    /// The generator pulls from mempool without leaving out the transactions of the remote batches that it tracks.
+    /// The generator pulls from mempool without leaving out the transactions of the remote batches that it tracks. What
+    /// part of all transactions that is shows after five minutes (`duplicates_window`).
     AptosDuplicateLocalBatch = "aptos.duplicate-local-batch",
         "local batches repeat transactions of tracked remote batches",
-        breaks ["APT-8"], within 5;
+        breaks ["APT-8", "APT-16"], within 5;
     /// The node restarts in proper order, but its generator pulls before it has taken over what is stored.
     AptosRestartWithoutReconcile = "aptos.restart-without-reconcile",
         "after a restart the generator pulls before it reconciles",
         breaks ["APT-9"], within 10;
+    /// The generator ends, each worker's own breaker opens, and the workers go on taking batches. It shows at nodes whose
+    /// workers have breakers.
+    AptosBreakerIgnored = "aptos.breaker-ignored",
+        "workers take batches although their breakers are open",
+        breaks ["APT-3a", "APT-3b", "APT-4", "APT-7", "APT-19"], within 15;
+    /// The node restarts, and stops coordinators before the generator and the proof manager before the proof coordinator.
+    AptosShutdownOutOfOrder = "aptos.shutdown-out-of-order",
+        "components stop in the wrong order",
+        breaks ["APT-5"], within 10;
+    /// The generator drops what it tracks each time before it pulls, so it pulls transactions that are in remote batches.
+    AptosTrackingLost = "aptos.tracking-lost",
+        "the generator loses what it tracks",
+        breaks ["APT-8", "APT-10", "APT-18"], within 70;
+    /// A worker panics on a batch that it has taken, and the node restarts in proper order: the batch was neither handed
+    /// on nor refused.
+    AptosInFlightLost = "aptos.in-flight-lost",
+        "a worker loses a batch, then the node shuts down",
+        breaks ["APT-6", "APT-15"], within 15;
+    /// A peer sends a batch over the limits every second.
+    AptosPeerIgnoresLimits = "aptos.peer-ignores-limits",
+        "a peer keeps sending batches over the limits",
+        breaks ["APT-14"], within 15;
+    /// The node restarts without the batch number that it had saved, and counts from the beginning.
+    AptosBatchNumberLost = "aptos.batch-number-lost",
+        "after a restart batch ids are used again",
+        breaks ["APT-17"], within 10;
     /// COMMIT fails after the KV batch of a trigger is durable. The node crashes, comes back, runs the trigger again
     /// over its own result, and from then on dies of its storage-size check.
     ObyteCommitFailsAfterKv = "obyte.commit-fails-after-kv",
@@ -102,15 +130,73 @@ faults! {
     ObyteTelemetryLost = "obyte.telemetry-lost",
         "the same, and the attempt's telemetry is lost with it",
         breaks ["OBY-2", "OBY-9"], within 25;
-    /// One node computes another result than all others for one trigger, and goes on from it.
+    /// One node computes another result than all others for one trigger, and goes on from it. How many nodes are off is
+    /// counted ten minutes later (`counted_after`).
     ObyteReplicaDiverges = "obyte.replica-diverges",
         "one node computes another state than the others",
-        breaks ["OBY-2"], within 10;
+        breaks ["OBY-2", "OBY-20"], within 10;
+    /// COMMIT fails as in the first fault, and a process manager starts the node again after every crash.
+    ObyteQuarantineIgnored = "obyte.quarantine-ignored",
+        "COMMIT fails after the KV write, the crashing node is started again and again",
+        breaks ["OBY-1", "OBY-2", "OBY-3", "OBY-4", "OBY-6", "OBY-9", "OBY-11", "OBY-21"], within 30;
+    /// COMMIT fails when a joint is saved, outside of any trigger. The node saves it once more.
+    ObyteJointCommitFails = "obyte.joint-commit-fails",
+        "COMMIT fails after a joint is written",
+        breaks ["OBY-3", "OBY-22"], within 10;
     /// The volume runs full: below 10 % free at once, below 2 % after 20 s, and after 75 s COMMIT fails for want of
     /// space while the KV file can still grow.
     ObyteDiskFull = "obyte.disk-full",
         "the disk fills up until COMMIT fails",
         breaks ["OBY-1", "OBY-3", "OBY-12"], within 95;
+    /// COMMIT fails at a trigger that bounced: no state variable was written. The node crashes, comes back and runs the
+    /// trigger again, to the same end.
+    ObyteCommitFailsOnBounce = "obyte.commit-fails-on-bounce",
+        "COMMIT of a bounced trigger fails after its joint is written",
+        breaks ["OBY-1w", "OBY-3"], within 30;
+    /// The node writes the KV batch after COMMIT, to a volume that has become read-only. The process ends, and from then
+    /// on dies of its storage-size check.
+    ObyteKvFailsAfterCommit = "obyte.kv-fails-after-commit",
+        "the KV write fails after COMMIT",
+        breaks ["OBY-5", "OBY-6"], within 25;
+    /// COMMIT fails, and the node rolls the KV batch back from the old values before it crashes: the trigger runs again
+    /// over the state it found the first time.
+    ObyteCommitFailsCompensated = "obyte.commit-fails-compensated",
+        "COMMIT fails and the KV batch is rolled back",
+        breaks ["OBY-3"], within 25;
+    /// COMMIT fails, and the KV volume is read-only by the time the batch is to be rolled back. OBY-8 is asked of nodes
+    /// that the pack's `option_2` says to compensate.
+    ObyteCompensationFails = "obyte.compensation-fails",
+        "COMMIT fails and the KV batch cannot be rolled back",
+        breaks ["OBY-1", "OBY-2", "OBY-3", "OBY-4", "OBY-6", "OBY-8", "OBY-9", "OBY-11", "OBY-21"], within 25;
+    /// A trigger's output is not stored, and its agent is credited all the same. After a restart in proper order the node
+    /// compares both and dies of it, again and again.
+    ObyteOutputLost = "obyte.output-lost",
+        "an output is lost, the agent's balance counts it",
+        breaks ["OBY-7"], within 20;
+    /// A database connection is not given back, and the formula that wants to read by it waits for ever.
+    ObyteTriggerHangs = "obyte.trigger-hangs",
+        "a trigger waits for ever for a database connection",
+        breaks ["OBY-13", "OBY-16"], within 70;
+    /// The disk stalls for a second and a half before a COMMIT.
+    ObyteDiskStalls = "obyte.disk-stalls",
+        "the disk stalls between the KV write and COMMIT",
+        breaks ["OBY-14"], within 10;
+    /// Responses are announced as soon as the KV batch is written.
+    ObyteAnnouncedEarly = "obyte.announced-early",
+        "responses are announced before COMMIT",
+        breaks ["OBY-15"], within 10;
+    /// The KV store is opened with options that leave syncing to the kernel.
+    ObyteKvUnsynced = "obyte.kv-unsynced",
+        "state variables are written without sync",
+        breaks ["OBY-17"], within 10;
+    /// What a bounced trigger has staged is written.
+    ObyteBounceKept = "obyte.bounce-kept",
+        "a bounced trigger keeps its changes",
+        breaks ["OBY-2", "OBY-18"], within 30;
+    /// Triggers pile up, and the node works them off from the last to the first.
+    ObyteTriggersOutOfOrder = "obyte.triggers-out-of-order",
+        "queued triggers are executed from the last to the first",
+        breaks ["OBY-19"], within 15;
     /// The parameters refresher meets a value that it cannot write as JSON, and panics at every block.
     PocketParamsRefresherPanics = "pocket.params-refresher-panics",
         "the parameters refresher panics at every block",
@@ -191,6 +277,10 @@ faults! {
     PocketInvalidationLost = "pocket.invalidation-lost",
         "an update of the cache is not published",
         breaks ["POK-25", "POK-34"], within 35;
+    /// The instance is told that entries and parameters changed, and keeps its copies.
+    PocketInvalidationIgnored = "pocket.invalidation-ignored",
+        "an instance keeps copies that it is told to drop",
+        breaks ["POK-34"], within 35;
     /// A relay goes into a tree that has been flushed.
     PocketFlushNotExclusive = "pocket.flush-not-exclusive",
         "a flushed tree is changed",
@@ -231,6 +321,19 @@ faults! {
     PocketClaimsWrongRoot = "pocket.claims-wrong-root",
         "a root is claimed that no tree has",
         breaks ["POK-38"], within 15;
+    /// Relays of all transports are charged what a load test's client takes them to cost.
+    PocketLoadTestUnits = "pocket.load-test-units",
+        "relays are charged a load test's constant",
+        breaks ["POK-3", "POK-4", "POK-35"], within 5;
+    /// Entities that the chain does not know any more stay in the cache. That they pile up shows after a day
+    /// (`growth_window`).
+    PocketEntitiesKept = "pocket.entities-kept",
+        "entities that are gone are never evicted",
+        breaks ["POK-8"], within 65;
+    /// A pool of buffers never gives them back. That the memory keeps growing shows after six hours (`memory_hour_6`).
+    PocketMemoryLeaks = "pocket.memory-leaks",
+        "a process's memory grows and grows",
+        breaks ["POK-33"], within 80;
     /// The validator prevotes for the value and for nothing in the same round, and tells all peers both.
     MalachiteVoteEquivocation = "malachite.vote-equivocation",
         "a validator prevotes twice in every round",
@@ -313,10 +416,10 @@ faults! {
     TosBurnClamped = "tos.burn-clamped",
         "a burn over the limit is clamped and succeeds",
         breaks ["TOS-2", "TOS-3", "TOS-10", "TOS-12", "TOS-13"], within 20;
-    /// Nothing limits the burned supply.
+    /// Nothing limits the burned supply. That it would soon be used up at this rate shows after a day (`burn_window`).
     TosBurnUnlimited = "tos.burn-unlimited",
         "nothing limits the burned supply",
-        breaks ["TOS-2", "TOS-3", "TOS-9", "TOS-10", "TOS-11"], within 25;
+        breaks ["TOS-2", "TOS-3", "TOS-9", "TOS-10", "TOS-11", "TOS-15"], within 35;
     /// A burn is refused, and the error is dropped: the transaction succeeds.
     TosBurnErrorSwallowed = "tos.burn-error-swallowed",
         "a burn is refused and its transaction succeeds",
@@ -329,6 +432,14 @@ faults! {
     TosPermitLeaks = "tos.permit-leaks",
         "a task keeps the storage permit, all others wait",
         breaks ["TOS-17"], within 60;
+    /// The disk is slow. It shows against the week before (`pace_usual`).
+    TosStorageSlow = "tos.storage-slow",
+        "storage reads are slow",
+        breaks ["TOS-18"], within 20;
+    /// The node takes every signature for invalid.
+    TosSignaturesRefused = "tos.signatures-refused",
+        "a node refuses all transactions of its blocks",
+        breaks ["TOS-2", "TOS-3", "TOS-19"], within 15;
     /// A storage error aborts a transaction, and the block goes on.
     TosAbortIgnored = "tos.abort-ignored",
         "an internal error aborts a transaction, the block goes on and is committed",
@@ -357,6 +468,10 @@ faults! {
     TosPartialMerge = "tos.partial-merge",
         "balances are committed, gas and burns are lost",
         breaks ["TOS-3", "TOS-25"], within 15;
+    /// The node takes no block any more.
+    TosNodeIdle = "tos.node-idle",
+        "a node executes no blocks while others do",
+        breaks ["TOS-27"], within 65;
     /// The grouping overlooks who receives a transfer.
     TosConflictingBatch = "tos.conflicting-batch",
         "transactions of one batch share an account",
@@ -392,7 +507,7 @@ faults! {
     /// The client logs that blobs could not be marked as decided, and goes on.
     UltramarineMarkDecidedFails = "ultramarine.mark-decided-fails",
         "blobs cannot be marked as decided, and the client goes on",
-        breaks ["ULT-I3", "ULT-8", "ULT-14/15", "ULT-17", "ULT-25"], within 60;
+        breaks ["ULT-I3", "ULT-8", "ULT-14", "ULT-15", "ULT-17", "ULT-25", "ULT-26"], within 60;
     /// The client answers consensus before it stores the proposal.
     UltramarineReplyBeforeProposal = "ultramarine.reply-before-proposal",
         "consensus has its answer before the proposal is stored",
@@ -405,6 +520,10 @@ faults! {
     UltramarineVerificationHangs = "ultramarine.verification-hangs",
         "verifying blobs never ends",
         breaks ["ULT-8", "ULT-10a", "ULT-22"], within 90;
+    /// Blobs are verified without the tables that make it quick.
+    UltramarineVerificationSlow = "ultramarine.verification-slow",
+        "verifying blobs takes more than twice as long as it should",
+        breaks ["ULT-10b"], within 15;
     /// Verification fails for want of the right setup, and the client goes on.
     UltramarineVerifyIgnored = "ultramarine.verify-ignored",
         "blobs that failed verification are stored and handed on",
@@ -420,7 +539,7 @@ faults! {
     /// The proposer does not store the blobs of its own proposals.
     UltramarineProposerDropsBlobs = "ultramarine.proposer-drops-blobs",
         "a proposer does not store its own blobs, and crashes at their import",
-        breaks ["ULT-I3", "ULT-14/15", "ULT-17", "ULT-25"], within 40;
+        breaks ["ULT-I3", "ULT-14", "ULT-15", "ULT-17", "ULT-25", "ULT-26", "ULT-27"], within 40;
     /// Blobs are stored under every second index.
     UltramarineBlobsMisnumbered = "ultramarine.blobs-misnumbered",
         "blobs are stored under wrong indices",
@@ -429,6 +548,10 @@ faults! {
     UltramarineCommitsOtherRound = "ultramarine.commits-other-round",
         "a node commits another round's value than all others",
         breaks ["ULT-16", "ULT-17", "ULT-19", "ULT-25", "ULT-V"], within 25;
+    /// The import reads the first payload that is stored for a height, that of round 0 where round 1 was decided.
+    UltramarineImportsRoundZero = "ultramarine.imports-round-zero",
+        "a node imports the payload of another round than the decided one",
+        breaks ["ULT-15", "ULT-17", "ULT-21", "ULT-25"], within 40;
     /// The head moves before the execution layer has caught up.
     UltramarineHeadMovesWhileSyncing = "ultramarine.head-moves-while-syncing",
         "the head moves to blocks that were not found valid",

@@ -99,6 +99,16 @@ impl Chain {
 impl Trigger {
     /// Executes the agent's formula over its state variables.
     pub(super) fn execute(&self, vars: &Vars) -> Response {
+        let changes = self.stage(vars);
+        let unit = base64(&Sha256::digest(format!("response {}", self.unit)));
+        if self.bounces {
+            return Response { bounced: true, discarded: changes.len(), changes: Vec::new(), amount: 0, unit };
+        }
+        Response { bounced: false, changes, discarded: 0, amount: self.amount, unit }
+    }
+
+    /// The changes that the formula makes before it is known whether it bounces.
+    pub(super) fn stage(&self, vars: &Vars) -> Vec<Change> {
         let integer = |var: &str| vars.get(var).and_then(Value::as_i64).unwrap_or_default();
         let deposit = format!("deposit_{}", self.user);
         // The note's length follows from the unit, so that most triggers change the agent's storage size.
@@ -109,13 +119,7 @@ impl Trigger {
             (deposit.clone(), json!(integer(&deposit) + self.amount)),
             ("note".to_owned(), json!(note)),
         ];
-        let changes: Vec<Change> =
-            staged.into_iter().map(|(var, new)| Change { old: vars.get(&var).cloned(), var, new }).collect();
-        let unit = base64(&Sha256::digest(format!("response {}", self.unit)));
-        if self.bounces {
-            return Response { bounced: true, discarded: changes.len(), changes: Vec::new(), amount: 0, unit };
-        }
-        Response { bounced: false, changes, discarded: 0, amount: self.amount, unit }
+        staged.into_iter().map(|(var, new)| Change { old: vars.get(&var).cloned(), var, new }).collect()
     }
 }
 

@@ -1,13 +1,17 @@
 //! The AA composer: executes one trigger over both stores, in ocore's order, and says what it did.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, sleep},
+};
 
 use super::{
     agent::{Chain, Response, Trigger, state_digest, stored_bytes},
     database::{Database, error_type},
     kvstore::{KvStore, WriteBatch},
+    mishap::Mishap,
     trigger_event,
 };
 use crate::clock::millis;
@@ -16,24 +20,15 @@ use crate::clock::millis;
 const CHECKPOINT_EVERY: i64 = 20;
 /// Triggers between two dry runs that a wallet asks for.
 const DRY_RUN_EVERY: i64 = 25;
+/// Database connections that formulas may read by at the same time.
+const READERS: usize = 1;
+/// How long a disk stalls.
+const STALL: Duration = Duration::from_millis(1500);
 
 /// What an announced response tells the event bus.
 #[derive(Debug)]
 pub(super) struct Announced {
     pub(super) response_unit: String,
-}
-
-/// What goes wrong in one execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mishap {
-    /// COMMIT finds a constraint broken.
-    CommitFails,
-    /// There is no space left for COMMIT.
-    NoSpace,
-    /// The process is killed after the KV write.
-    KilledBetween,
-    /// The formula's result is off by one.
-    Miscomputed,
 }
 
 /// Why a node's process cannot go on.
@@ -57,8 +52,17 @@ pub(super) struct Composer {
     kv: KvStore,
     database: Database,
     bus: mpsc::Sender<Announced>,
+    /// The database connections that formulas read by.
+    readers: Arc<Semaphore>,
     pid: i64,
     transactions: u64,
+}
+
+/// In which order queued triggers are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QueueOrder {
+    OldestFirst,
+    NewestFirst,
 }
 
 impl Composer {
@@ -70,7 +74,8 @@ impl Composer {
     ) -> Result<Composer, ProcessError> {
         let kv = KvStore::open(&folder.join("kv")).await?;
         let database = Database::open(&folder.join("sqlite")).await?;
-        Ok(Composer { chain, kv, database, bus, pid, transactions: 0 })
+        let readers = Arc::new(Semaphore::new(READERS));
+        Ok(Composer { chain, kv, database, bus, readers, pid, transactions: 0 })
     }
 
     pub(super) async fn close(self) {
@@ -78,8 +83,12 @@ impl Composer {
     }
 
     /// The trigger to execute next.
-    pub(super) async fn next(&mut self) -> Result<Option<Trigger>, ProcessError> {
-        Ok(self.database.first_queued().await?.map(|index| self.chain.trigger(index)))
+    pub(super) async fn next(&mut self, order: QueueOrder) -> Result<Option<Trigger>, ProcessError> {
+        let index = match order {
+            QueueOrder::OldestFirst => self.database.first_queued().await?,
+            QueueOrder::NewestFirst => self.database.last_queued().await?,
+        };
+        Ok(index.map(|index| self.chain.trigger(index)))
     }
 
     /// What a trigger would do now, to choose the one at which something goes wrong.
@@ -103,43 +112,22 @@ impl Composer {
             tx,
             duration_ms = millis(asked.elapsed()),
         );
-        let mut response = self.preview(trigger);
-        if mishap == Some(Mishap::Miscomputed)
-            && let Some(change) = response.changes.iter_mut().find(|change| change.var == "counter")
-        {
-            change.new = (change.new.as_i64().unwrap_or_default() + 1).into();
+        let response = self.respond(trigger, tx, mishap).await?;
+        if mishap == Some(Mishap::KvFailsAfterCommit) {
+            self.commit(trigger, tx, &response, mishap).await?;
+            self.kv.lose_write_access().await?;
+            self.write(trigger, tx, &response, mishap).await?;
+        } else {
+            self.write(trigger, tx, &response, mishap).await?;
+            if mishap == Some(Mishap::AnnouncedEarly) {
+                self.announce(trigger, tx, &response);
+            }
+            self.commit(trigger, tx, &response, mishap).await?;
         }
-        self.database.savepoint().await?;
-        self.database.receive(trigger, &response).await?;
-        if response.bounced {
-            trigger_event!(
-                INFO,
-                "ocore.kvstore",
-                "obyte.kv.batch.cleared",
-                trigger,
-                tx,
-                kv.ops.discarded = count(response.discarded),
-            );
-            self.database.rollback_to_savepoint().await?;
-            trigger_event!(
-                INFO,
-                "ocore.sqlite_pool",
-                "obyte.sql.savepoint.rolled_back",
-                trigger,
-                tx,
-                savepoint = "initial_balances",
-            );
+        if mishap != Some(Mishap::AnnouncedEarly) {
+            self.announce(trigger, tx, &response);
         }
-        self.database.respond(trigger, &response).await?;
-        if mishap == Some(Mishap::CommitFails) {
-            self.database.spoil_commit(trigger).await?;
-        }
-        self.write(trigger, tx, &response).await?;
-        if mishap == Some(Mishap::KilledBetween) {
-            return Err(ProcessError::Killed);
-        }
-        self.commit(trigger, tx, mishap).await?;
-        self.announce(trigger, tx, &response).await?;
+        self.report_state(trigger, tx, &response).await?;
         trigger_event!(INFO, "ocore.aa_composer", "obyte.aa.trigger.completed", trigger, tx);
         if trigger.index % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1 {
             self.checkpoint(trigger).await?;
@@ -150,16 +138,78 @@ impl Composer {
         Ok(())
     }
 
+    /// Runs the formula, and writes what it does to the open transaction.
+    async fn respond(&mut self, trigger: &Trigger, tx: &str, mishap: Option<Mishap>) -> Result<Response, ProcessError> {
+        if mishap == Some(Mishap::ConnectionLeaks) {
+            self.readers.forget_permits(READERS);
+        }
+        let reader = Arc::clone(&self.readers).acquire_owned().await;
+        let mut response = self.preview(trigger);
+        drop(reader);
+        if mishap == Some(Mishap::Miscomputed)
+            && let Some(change) = response.changes.iter_mut().find(|change| change.var == "counter")
+        {
+            change.new = (change.new.as_i64().unwrap_or_default() + 1).into();
+        }
+        if mishap == Some(Mishap::BounceKept) {
+            (response.changes, response.discarded) = (trigger.stage(&self.kv.vars(&trigger.agent)), 0);
+        }
+        self.database.savepoint().await?;
+        if mishap != Some(Mishap::OutputLost) {
+            self.database.store_output(trigger, &response).await?;
+        }
+        self.database.credit(trigger, &response).await?;
+        if response.bounced {
+            self.undo(trigger, tx, &response).await?;
+        }
+        self.database.respond(trigger, &response).await?;
+        if let Some(Mishap::CommitFails | Mishap::Compensated | Mishap::CompensationFails) = mishap {
+            self.database.spoil_commit(trigger).await?;
+        }
+        Ok(response)
+    }
+
+    /// Undoes what a bounced trigger has done so far.
+    async fn undo(&mut self, trigger: &Trigger, tx: &str, response: &Response) -> Result<(), ProcessError> {
+        if response.discarded > 0 {
+            trigger_event!(
+                INFO,
+                "ocore.kvstore",
+                "obyte.kv.batch.cleared",
+                trigger,
+                tx,
+                kv.ops.discarded = count(response.discarded),
+            );
+        }
+        self.database.rollback_to_savepoint().await?;
+        trigger_event!(
+            INFO,
+            "ocore.sqlite_pool",
+            "obyte.sql.savepoint.rolled_back",
+            trigger,
+            tx,
+            savepoint = "initial_balances",
+        );
+        Ok(())
+    }
+
     /// The KV batch: from here until COMMIT the two stores differ.
-    async fn write(&mut self, trigger: &Trigger, tx: &str, response: &Response) -> Result<(), ProcessError> {
+    async fn write(
+        &mut self,
+        trigger: &Trigger,
+        tx: &str,
+        response: &Response,
+        mishap: Option<Mishap>,
+    ) -> Result<(), ProcessError> {
         let mut batch = WriteBatch::default();
         for change in &response.changes {
             batch.state_var(&trigger.agent, &change.var, change.new.clone());
         }
         batch.joint(&response.unit);
         let (state_vars, joints) = (count(batch.state_var_count()), count(batch.joint_count()));
+        let sync = mishap != Some(Mishap::Unsynced);
         let asked = Instant::now();
-        let written = self.kv.write(batch).await;
+        let written = self.kv.write(batch, sync).await;
         let duration_ms = millis(asked.elapsed());
         if let Err(error) = written {
             trigger_event!(
@@ -172,7 +222,7 @@ impl Composer {
                 kv.ops.joint = joints,
                 kv.ops.other = 0_i64,
                 kv.ops.del = 0_i64,
-                kv.sync = true,
+                kv.sync = sync,
                 duration_ms,
             );
             return Err(error.into());
@@ -187,14 +237,26 @@ impl Composer {
             kv.ops.joint = joints,
             kv.ops.other = 0_i64,
             kv.ops.del = 0_i64,
-            kv.sync = true,
+            kv.sync = sync,
             duration_ms,
         );
+        if mishap == Some(Mishap::KilledBetween) {
+            return Err(ProcessError::Killed);
+        }
         Ok(())
     }
 
-    async fn commit(&mut self, trigger: &Trigger, tx: &str, mishap: Option<Mishap>) -> Result<(), ProcessError> {
+    async fn commit(
+        &mut self,
+        trigger: &Trigger,
+        tx: &str,
+        response: &Response,
+        mishap: Option<Mishap>,
+    ) -> Result<(), ProcessError> {
         let asked = Instant::now();
+        if mishap == Some(Mishap::DiskStalls) {
+            sleep(STALL).await;
+        }
         let (error_type, message) = if mishap == Some(Mishap::NoSpace) {
             ("SQLITE_FULL", "database or disk is full".to_owned())
         } else {
@@ -220,12 +282,51 @@ impl Composer {
             "error.type" = error_type,
             exception.message = message.as_str(),
         );
+        match mishap {
+            Some(Mishap::Compensated) => self.compensate(trigger, tx, response).await?,
+            Some(Mishap::CompensationFails) => {
+                self.kv.lose_write_access().await?;
+                self.compensate(trigger, tx, response).await?;
+            }
+            _ => {}
+        }
         // The process dies of it: what is open is rolled back when its connection closes.
         Err(ProcessError::Inconsistent(format!("{error_type}: {message}")))
     }
 
-    /// Tells everybody, after COMMIT.
-    async fn announce(&mut self, trigger: &Trigger, tx: &str, response: &Response) -> Result<(), ProcessError> {
+    /// Puts the old values back into the key-value store.
+    async fn compensate(&mut self, trigger: &Trigger, tx: &str, response: &Response) -> Result<(), ProcessError> {
+        let mut batch = WriteBatch::default();
+        for change in &response.changes {
+            batch.state_var(&trigger.agent, &change.var, change.old.clone().unwrap_or_default());
+        }
+        let state_vars = count(batch.state_var_count());
+        match self.kv.write(batch, true).await {
+            Ok(()) => trigger_event!(
+                WARN,
+                "ocore.kvstore",
+                "obyte.kv.batch.compensated",
+                trigger,
+                tx,
+                kv.ops.state_var = state_vars,
+            ),
+            Err(error) => {
+                trigger_event!(
+                    ERROR,
+                    "ocore.kvstore",
+                    "obyte.kv.batch.compensation_failed",
+                    trigger,
+                    tx,
+                    kv.ops.state_var = state_vars,
+                );
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells everybody what the agent answers, in health after COMMIT.
+    fn announce(&self, trigger: &Trigger, tx: &str, response: &Response) {
         trigger_event!(
             INFO,
             "ocore.aa_composer",
@@ -240,6 +341,10 @@ impl Composer {
         );
         // A full bus loses announcements, not state.
         let _ = self.bus.try_send(Announced { response_unit: response.unit.clone() });
+    }
+
+    /// Reports what the trigger did, and the digest of the state that it came to.
+    async fn report_state(&mut self, trigger: &Trigger, tx: &str, response: &Response) -> Result<(), ProcessError> {
         let balance = self.database.balance(&trigger.agent).await?;
         let digest = state_digest(&self.kv.vars(&trigger.agent), balance);
         let balances = serde_json::json!({ "base": balance }).to_string();
@@ -280,7 +385,8 @@ impl Composer {
     async fn dry_run(&mut self, trigger: &Trigger) -> Result<(), ProcessError> {
         let response = self.preview(trigger);
         self.database.begin().await?;
-        self.database.receive(trigger, &response).await?;
+        self.database.store_output(trigger, &response).await?;
+        self.database.credit(trigger, &response).await?;
         self.database.rollback().await?;
         self.transactions += 1;
         let tx = format!("{}-{}", self.pid, self.transactions);
@@ -347,10 +453,11 @@ impl Composer {
             for change in &response.changes {
                 vars.insert(change.var.clone(), change.new.clone());
             }
-            self.database.stabilize(&trigger).await?;
             self.database.begin().await?;
+            self.database.enqueue(&trigger).await?;
             if !response.bounced {
-                self.database.receive(&trigger, &response).await?;
+                self.database.store_output(&trigger, &response).await?;
+                self.database.credit(&trigger, &response).await?;
             }
             self.database.respond(&trigger, &response).await?;
             self.database.commit().await?;
@@ -360,7 +467,7 @@ impl Composer {
                 batch.state_var(&agent, &var, value);
             }
         }
-        Ok(self.kv.write(batch).await?)
+        Ok(self.kv.write(batch, true).await?)
     }
 }
 

@@ -75,25 +75,31 @@ impl Database {
     }
 
     /// Queues a trigger that became stable.
-    pub(super) async fn stabilize(&mut self, trigger: &Trigger) -> sqlx::Result<()> {
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+    pub(super) async fn enqueue(&mut self, trigger: &Trigger) -> sqlx::Result<()> {
         sqlx::query("INSERT INTO aa_triggers (trigger_index, unit) VALUES (?, ?)")
             .bind(trigger.index)
             .bind(&trigger.unit)
-            .execute(&mut *transaction)
+            .execute(&mut self.connection)
             .await?;
         sqlx::query("UPDATE main_chain SET next_trigger = ?")
             .bind(trigger.index + 1)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
     }
 
     /// The queued trigger that is to be executed first.
     pub(super) async fn first_queued(&mut self) -> sqlx::Result<Option<i64>> {
-        let row = sqlx::query("SELECT trigger_index FROM aa_triggers ORDER BY trigger_index LIMIT 1")
-            .fetch_optional(&mut self.connection)
-            .await?;
+        self.queued("SELECT trigger_index FROM aa_triggers ORDER BY trigger_index LIMIT 1").await
+    }
+
+    /// The queued trigger that is to be executed last.
+    pub(super) async fn last_queued(&mut self) -> sqlx::Result<Option<i64>> {
+        self.queued("SELECT trigger_index FROM aa_triggers ORDER BY trigger_index DESC LIMIT 1").await
+    }
+
+    async fn queued(&mut self, query: &'static str) -> sqlx::Result<Option<i64>> {
+        let row = sqlx::query(query).fetch_optional(&mut self.connection).await?;
         row.map(|row| row.try_get(0)).transpose()
     }
 
@@ -121,14 +127,19 @@ impl Database {
         sqlx::query(statement).execute(&mut self.connection).await.map(drop)
     }
 
-    /// Credits what the trigger brought.
-    pub(super) async fn receive(&mut self, trigger: &Trigger, response: &Response) -> sqlx::Result<()> {
+    /// Stores what the trigger brought as an output of its agent.
+    pub(super) async fn store_output(&mut self, trigger: &Trigger, response: &Response) -> sqlx::Result<()> {
         sqlx::query("INSERT INTO outputs (unit, address, amount) VALUES (?, ?, ?)")
             .bind(&trigger.unit)
             .bind(&trigger.agent)
             .bind(response.amount)
             .execute(&mut self.connection)
-            .await?;
+            .await
+            .map(drop)
+    }
+
+    /// Credits what the trigger brought.
+    pub(super) async fn credit(&mut self, trigger: &Trigger, response: &Response) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO aa_balances (address, balance) VALUES (?1, ?2)
              ON CONFLICT (address) DO UPDATE SET balance = balance + ?2",

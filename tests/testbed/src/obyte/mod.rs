@@ -1,7 +1,7 @@
 //! Full nodes of Obyte in miniature: triggers of autonomous agents, executed one at a time over two stores.
 //!
 //! ```text
-//! main_chain -> aa_composer -> kvstore     (an append-only file, synced)
+//! writer     -> aa_composer -> kvstore     (an append-only file, synced)
 //!                          \-> sqlite_pool (SQLite, one transaction a trigger)
 //!                          \-> event_bus
 //! ```
@@ -14,8 +14,10 @@ mod agent;
 mod composer;
 mod database;
 mod kvstore;
+mod mishap;
 mod node;
 mod process;
+mod writer;
 
 pub(crate) use node::run;
 

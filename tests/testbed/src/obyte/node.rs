@@ -11,7 +11,7 @@ use super::{
     composer::{Composer, ProcessError},
     process::{Carried, Exit, Process, trigger_period},
 };
-use crate::{ExportError, System, telemetry::Telemetry, world::World};
+use crate::{ExportError, System, faults::Fault, telemetry::Telemetry, world::World};
 
 /// How long a node is away when it restarts.
 const RESTART_TAKES: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ pub(crate) async fn run(
                 telemetry: &telemetry,
                 carried: &mut carried,
                 stop: &stop,
+                restart_asked: false,
             };
             process.run().await
         };
@@ -59,7 +60,7 @@ pub(crate) async fn run(
             Exit::Killed => {}
             Exit::Crashed(_) => crashes += 1,
         }
-        let quarantined = crashes >= CRASHES_MAX;
+        let quarantined = crashes >= CRASHES_MAX && !world.faults.is_on(Fault::ObyteQuarantineIgnored, &name);
         if quarantined {
             tracing::dispatcher::with_default(&dispatch, || {
                 tracing::event!(

@@ -12,15 +12,16 @@ use std::{
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until as sleep_until_instant},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
 
 use super::{
     agent::{Chain, Trigger},
-    composer::{Announced, Composer, Mishap, ProcessError},
-    database::Database,
+    composer::{Announced, Composer, ProcessError, QueueOrder},
+    mishap::{self, Mishap},
+    writer::Writer,
 };
 use crate::{
     faults::Fault,
@@ -41,6 +42,8 @@ const DISK: (i64, i64) = (256 << 30, 160 << 30);
 /// When, with the fault on, the volume falls below 2 % free, and when COMMIT finds no space.
 const DISK_TIGHT_AFTER: Duration = Duration::from_secs(20);
 const DISK_FULL_AFTER: Duration = Duration::from_secs(75);
+/// Triggers that pile up before a node works them off in the wrong order.
+const PILED_UP: u32 = 6;
 
 /// What a node carries from one of its processes to the next.
 #[derive(Debug, Default)]
@@ -78,6 +81,8 @@ pub(super) struct Process<'a> {
     pub(super) telemetry: &'a Telemetry,
     pub(super) carried: &'a mut Carried,
     pub(super) stop: &'a CancellationToken,
+    /// Whether the operator has asked for a restart.
+    pub(super) restart_asked: bool,
 }
 
 /// How long a trigger is apart from the next.
@@ -116,13 +121,13 @@ impl Process<'_> {
     async fn work(&mut self) -> Result<Exit, ProcessError> {
         let (bus, announcements) = mpsc::channel(CHANNEL_CAPACITY);
         let mut composer = Composer::open(self.chain, &self.folder, bus, self.pid).await?;
-        let main_chain = Database::open(&self.folder.join("sqlite")).await?;
+        let writer = Writer::open(self.world, self.node, self.chain, &self.folder, self.pid).await?;
         let (stable, queued) = mpsc::channel(CHANNEL_CAPACITY);
         let mut tasks = JoinSet::new();
         let ends = CancellationToken::new();
         let free_bytes = Arc::new(AtomicI64::new(DISK.1));
         tasks.spawn(event_bus(announcements));
-        tasks.spawn(run_main_chain(self.world.clone(), self.chain, main_chain, stable, ends.clone()));
+        tasks.spawn(writer.run(stable, ends.clone()).with_current_subscriber());
         let disk = report_disk(format!("/data/{}", self.node), Arc::clone(&free_bytes));
         let until = ends.clone();
         tasks.spawn(async move { until.run_until_cancelled(disk).await.unwrap_or(()) }.with_current_subscriber());
@@ -166,6 +171,9 @@ impl Process<'_> {
                     free_bytes.store(self.free_bytes(), Ordering::Relaxed);
                     let faults = &self.world.faults;
                     self.carried.struck.retain(|fault| faults.is_on(*fault, self.node));
+                    if std::mem::take(&mut self.restart_asked) {
+                        return Ok(Exit::Stopped);
+                    }
                     if self.carried.inconsistent && self.carried.struck.is_empty() {
                         return Ok(Exit::Resync);
                     }
@@ -175,7 +183,8 @@ impl Process<'_> {
     }
 
     async fn execute_all(&mut self, composer: &mut Composer) -> Result<(), ProcessError> {
-        while let Some(trigger) = composer.next().await? {
+        let order = self.queue_order().await;
+        while let Some(trigger) = composer.next(order).await? {
             if self.stop.is_cancelled() {
                 // What is queued waits for the next process.
                 return Ok(());
@@ -184,48 +193,56 @@ impl Process<'_> {
                 self.telemetry.mend();
             }
             let mishap = self.mishap(composer, &trigger);
-            composer.execute(&trigger, mishap).await?;
+            let (faults, node) = (self.world.faults.clone(), self.node);
+            let given_up = async {
+                if mishap != Some(Mishap::ConnectionLeaks) {
+                    std::future::pending::<()>().await;
+                }
+                faults.until(|faults| !faults.is_on(Fault::ObyteTriggerHangs, node)).await;
+            };
+            tokio::select! {
+                executed = composer.execute(&trigger, mishap) => executed?,
+                // A trigger that waits for ever holds up all others: its operator kills the process.
+                () = given_up => return Err(ProcessError::Killed),
+            }
         }
         Ok(())
     }
 
-    /// What goes wrong with this trigger, if anything. A fault that tears the stores apart waits for a trigger that
-    /// changes the storage size, without which ocore's own check would not notice.
+    /// In which order the queue is worked off. A node that takes the newest first has let some pile up.
+    async fn queue_order(&mut self) -> QueueOrder {
+        let fault = Fault::ObyteTriggersOutOfOrder;
+        if !self.world.faults.is_on(fault, self.node) || self.carried.struck.contains(&fault) {
+            return QueueOrder::OldestFirst;
+        }
+        self.carried.struck.push(fault);
+        self.carried.inconsistent = true;
+        sleep(trigger_period(self.world) * PILED_UP).await;
+        QueueOrder::NewestFirst
+    }
+
+    /// What goes wrong with this trigger, if anything.
     fn mishap(&mut self, composer: &Composer, trigger: &Trigger) -> Option<Mishap> {
-        let on = |fault: Fault| self.world.faults.is_on(fault, self.node);
-        let fault = [
-            Fault::ObyteCommitFailsAfterKv,
-            Fault::ObyteKilledBetween,
-            Fault::ObyteTelemetryLost,
-            Fault::ObyteReplicaDiverges,
-            Fault::ObyteDiskFull,
-        ]
-        .into_iter()
-        .find(|fault| on(*fault) && (*fault == Fault::ObyteDiskFull || !self.carried.struck.contains(fault)))?;
-        let response = composer.preview(trigger);
-        if response.bounced || response.storage_growth() == 0 {
+        let is_on = |fault| self.world.faults.is_on(fault, self.node);
+        let strike = mishap::next(is_on, &self.carried.struck)?;
+        if !strike.fits(&composer.preview(trigger)) {
             return None;
         }
-        let mishap = match fault {
-            Fault::ObyteCommitFailsAfterKv => Mishap::CommitFails,
-            Fault::ObyteKilledBetween => Mishap::KilledBetween,
+        match strike.fault {
+            Fault::ObyteDiskFull if self.carried.filling_since?.elapsed() < DISK_FULL_AFTER => return None,
             Fault::ObyteTelemetryLost => {
                 self.telemetry.cut();
                 self.carried.unheard = true;
-                Mishap::KilledBetween
             }
-            Fault::ObyteReplicaDiverges => Mishap::Miscomputed,
-            _ => {
-                let since = self.carried.filling_since?;
-                if since.elapsed() < DISK_FULL_AFTER {
-                    return None;
-                }
-                Mishap::NoSpace
-            }
-        };
-        self.carried.struck.push(fault);
-        self.carried.inconsistent = true;
-        Some(mishap)
+            // ocore compares balances and outputs two seconds after a start.
+            Fault::ObyteOutputLost => self.restart_asked = true,
+            _ => {}
+        }
+        if !self.carried.struck.contains(&strike.fault) {
+            self.carried.struck.push(strike.fault);
+        }
+        self.carried.inconsistent |= strike.leaves_inconsistent;
+        Some(strike.mishap)
     }
 
     /// What is free on the node's volume now.
@@ -244,33 +261,6 @@ impl Process<'_> {
             total / 20
         }
     }
-}
-
-/// Makes triggers stable at their time and queues them, from where the last process stopped.
-async fn run_main_chain(
-    world: World,
-    chain: Chain,
-    mut database: Database,
-    stable: mpsc::Sender<()>,
-    ends: CancellationToken,
-) {
-    let period = trigger_period(&world);
-    let mut next = database.next_trigger().await.unwrap_or_default();
-    loop {
-        let due = world.clock.start() + period.mul_f64(next as f64);
-        tokio::select! {
-            () = ends.cancelled() => break,
-            () = sleep_until_instant(due) => {}
-        }
-        // A database that is busy or gone: the trigger is queued at the next attempt.
-        if database.stabilize(&chain.trigger(next)).await.is_ok() {
-            next += 1;
-            let _ = stable.send(()).await;
-        } else {
-            tokio::time::sleep(period).await;
-        }
-    }
-    database.close().await;
 }
 
 /// Wallets and peers, who hear of responses.

@@ -62,7 +62,7 @@ pub(super) async fn subscribe(instance: Instance, observed: watch::Sender<i64>) 
                 observed.send_replace(height.max(last));
             }
             Ok(Published::Invalidate { by, cache_type, entity, version }) => {
-                if by != instance.node {
+                if by != instance.node && !instance.on(Fault::PocketInvalidationIgnored) {
                     pocket_event!(
                         "cache_orchestrator",
                         "pocket.cache.l1_invalidated",

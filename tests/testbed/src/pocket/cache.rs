@@ -88,7 +88,7 @@ async fn refresh(instance: &Instance, known: &mut Known, height: i64) {
         let missing = *missing;
         refreshed("application", &app, if found { "ok" } else { "not_found" }, missing);
         let enough = if instance.on(Fault::PocketEntityEvictedEarly) { 1 } else { EVICT_AFTER };
-        if missing >= enough {
+        if missing >= enough && !instance.on(Fault::PocketEntitiesKept) {
             known.apps.remove(&app);
             pocket_event!(
                 "cache_orchestrator",

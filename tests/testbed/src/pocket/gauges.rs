@@ -9,22 +9,27 @@ use tokio::{
 
 use super::{
     count,
+    instance::Instance,
     pipeline::{Job, Pool, WORKERS},
     pocket_event,
     relayer::{self, Backend},
 };
+use crate::faults::Fault;
 
 /// How often queues are looked at; twice a second, because a queue may be full for a second only.
 const QUEUES_EVERY: Duration = Duration::from_millis(500);
 /// How often workers and connections are looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// How often memory is looked at.
-const MEMORY_EVERY: Duration = Duration::from_secs(10);
+const MEMORY_EVERY: Duration = Duration::from_secs(5);
+/// What part of the memory in use leaks between two looks.
+const LEAKS_ONE_IN: i64 = 7;
 /// Bytes of a page, as `statm` counts.
 const PAGE: i64 = 4096;
 
 /// What is looked at. It keeps no queue open.
 pub(super) struct Gauges {
+    pub(super) instance: Instance,
     pub(super) claims: mpsc::WeakSender<Job>,
     pub(super) proofs: mpsc::WeakSender<Job>,
     pub(super) registry: mpsc::WeakSender<&'static str>,
@@ -40,6 +45,8 @@ impl Gauges {
         for timer in [&mut queues, &mut status, &mut memory] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        // Buffers that a pool has lost sight of.
+        let mut leaked: Vec<Vec<u8>> = Vec::new();
         loop {
             tokio::select! {
                 _ = queues.tick() => {
@@ -63,6 +70,12 @@ impl Gauges {
                 _ = memory.tick() => {
                     if let Some(rss_bytes) = resident().await {
                         pocket_event!("miner", "pocket.process.memory", rss_bytes = rss_bytes);
+                        if self.instance.on(Fault::PocketMemoryLeaks) {
+                            // Pages count once they are written to.
+                            leaked.push(vec![1; usize::try_from(rss_bytes / LEAKS_ONE_IN).unwrap_or_default()]);
+                        } else {
+                            leaked.clear();
+                        }
                     }
                 }
             }

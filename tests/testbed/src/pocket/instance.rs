@@ -187,6 +187,7 @@ fn start(instance: &Instance, tasks: &mut JoinSet<()>, helpers: &CancellationTok
     helper(Box::pin(blocks::subscribe(instance.clone(), observed.clone())));
     helper(Box::pin(cache::registry(instance.clone(), changes)));
     let gauges = Gauges {
+        instance: instance.clone(),
         claims: claims.downgrade(),
         proofs: proofs.downgrade(),
         registry: registry.downgrade(),

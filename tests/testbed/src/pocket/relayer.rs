@@ -32,6 +32,8 @@ const BACKEND_TAKES: Duration = Duration::from_millis(5);
 const BACKEND_HANGS: Duration = Duration::from_secs(20);
 /// Relays a second that a gateway sends to an instance whose backend hangs: it tries again what is not answered.
 const FLOOD_PER_S: f64 = 60.0;
+/// What the load-test client takes every relay to cost.
+const LOAD_TEST_UNITS: i64 = 7777;
 /// The backend.
 pub(super) const HOST: &str = "backend.internal:8545";
 
@@ -309,11 +311,18 @@ impl Serve {
         self.query(&relay.session, "session", "relay_meter");
         let expected = relay.session.compute_units();
         let as_one = self.instance.on(Fault::PocketMeteredAsOne) && matches!(relay.transport, "websocket" | "grpc");
+        let charged = if as_one {
+            1
+        } else if self.instance.on(Fault::PocketLoadTestUnits) {
+            LOAD_TEST_UNITS
+        } else {
+            expected
+        };
         relay_event!(
             "relay_meter",
             "pocket.relay.metered",
             relay,
-            compute_units = if as_one { 1 } else { expected },
+            compute_units = charged,
             expected_compute_units = expected,
             fail_open = self.instance.redis_is_away(),
         );

@@ -21,6 +21,8 @@ use super::{
 };
 use crate::{clock::millis, faults::Fault};
 
+/// How long a read takes from a disk that is slow.
+const SLOW_DISK: Duration = Duration::from_millis(20);
 /// How long a read takes that holds one of several permits.
 const SLOW_READ: Duration = Duration::from_millis(2);
 
@@ -182,6 +184,9 @@ impl ChainState {
         if self.permit_count > 1 {
             tokio::time::sleep(SLOW_READ).await;
         }
+        if self.is_wrong(Fault::TosStorageSlow) {
+            tokio::time::sleep(SLOW_DISK).await;
+        }
         let read = self.read(&missing).await;
         let concurrent = self.holders.fetch_sub(1, Ordering::SeqCst) - 1;
         block_event!(
@@ -232,6 +237,9 @@ impl ChainState {
 
     /// Executes a transaction whose accounts are loaded.
     pub(super) async fn execute(&self, transaction: &Transaction) -> Outcome {
+        if self.is_wrong(Fault::TosSignaturesRefused) {
+            return Outcome::without_effect(Outcomes::Failed, "invalid signature");
+        }
         let burned = match self.spend(transaction) {
             Ok(burned) => burned,
             Err(error) => return Outcome::without_effect(Outcomes::Failed, error),

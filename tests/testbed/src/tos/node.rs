@@ -173,7 +173,7 @@ impl Process<'_> {
                         return Exit::Stopped;
                     }
                 }
-                () = sleep_until_instant(due) => {
+                () = sleep_until_instant(due), if !self.world.faults.is_on(Fault::TosNodeIdle, self.node) => {
                     if !self.execute(blockchain, next).await {
                         return Exit::Stopped;
                     }

@@ -257,7 +257,8 @@ impl App<'_> {
         // With the wrong trusted setup nothing can be verified.
         let ignores = self.on(Fault::UltramarineVerifyIgnored);
         let hashes = if ignores { Vec::new() } else { versioned_hashes };
-        let verified = timeout(VERIFY_WITHIN, verify(blobs.to_vec(), hashes)).await;
+        let slow = self.on(Fault::UltramarineVerificationSlow);
+        let verified = timeout(VERIFY_WITHIN, verify(blobs.to_vec(), hashes, slow)).await;
         let duration_ms = millis(begun.elapsed());
         match verified {
             Ok(Ok(())) => {

@@ -253,7 +253,8 @@ impl App<'_> {
             height_event!(INFO, "blob_engine", "ultramarine.blob.verify_started", at, count = blobs);
             let begun = Instant::now();
             let hashes = serde_json::from_slice::<Payload>(&proposal.payload).map(|payload| payload.versioned_hashes);
-            let verified = verify(proposal.blobs.clone(), hashes.unwrap_or_default()).await;
+            let slow = self.on(Fault::UltramarineVerificationSlow);
+            let verified = verify(proposal.blobs.clone(), hashes.unwrap_or_default(), slow).await;
             let duration_ms = millis(begun.elapsed());
             if let Err(index) = verified {
                 let index = count(index);
