@@ -79,7 +79,7 @@ impl Order {
         let Kind::Order { steps, .. } = &ctx.rule.kind else { return None };
         let from = Self::from(ctx, now.ts)?;
         let judged = touch.seen();
-        if self.steps[place].of(ctx, &judged, from).is_some() || self.is_due(ctx, place, now.ts) {
+        if self.steps[place].of(ctx, &judged, from).is_some() || self.is_due(ctx, place, now.ts, true) {
             return None;
         }
         let last = now.ts.minus(ctx.rule.slack);
@@ -94,15 +94,24 @@ impl Order {
         })
     }
 
-    /// Whether a step must have happened by `ts`.
-    fn is_due(&self, ctx: &Ctx<'_>, place: usize, ts: Timestamp) -> bool {
+    /// Whether a step must have happened by `ts`, by the last first step. Of several at one time the one counts that suits
+    /// the rule, which would `rather` have the step due or not.
+    fn is_due(&self, ctx: &Ctx<'_>, place: usize, ts: Timestamp, rather: bool) -> bool {
         let Kind::Order { steps, .. } = &ctx.rule.kind else { return false };
         let Some(condition) = &steps[place].condition else { return true };
         let seen = |supports: &Supports| supports.last().map(|seen| (seen.role, seen.slots.clone()));
         let known: Vec<(RoleIdx, Kept)> = self.steps.iter().filter_map(seen).collect();
         let others: Vec<(RoleIdx, &[Option<Value>])> = known.iter().map(|(role, slots)| (*role, &**slots)).collect();
-        let first = self.steps[0].last().map_or(&[][..], |seen| &seen.slots);
-        ctx.holds(condition, steps[0].role, first, ts, &others)
+        let holds = |first: &[Option<Value>]| ctx.holds(condition, steps[0].role, first, ts, &others);
+        let mut firsts = self.steps[0].last_ones().peekable();
+        if firsts.peek().is_none() {
+            return holds(&[]);
+        }
+        if rather == ctx.strict() {
+            firsts.all(|first| holds(&first.slots))
+        } else {
+            firsts.any(|first| holds(&first.slots))
+        }
     }
 
     fn judge(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
@@ -114,7 +123,7 @@ impl Order {
                 let judged = touch.seen();
                 let roles: Vec<RoleIdx> = (0..place)
                     .filter(|&earlier| {
-                        self.steps[earlier].of(ctx, &judged, from).is_none() && self.is_due(ctx, earlier, now.ts)
+                        self.steps[earlier].of(ctx, &judged, from).is_none() && self.is_due(ctx, earlier, now.ts, false)
                     })
                     .map(|earlier| steps[earlier].role)
                     .collect();

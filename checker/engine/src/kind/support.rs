@@ -32,11 +32,11 @@ impl Supports {
                 self.0.pop_front();
             }
         } else {
-            // Two events are kept, so that one that plays both parts still finds the support before it.
+            // Those of two times are kept, so that one that plays both parts still finds the support before it.
             if self.0.back().is_some_and(|last| same_event(&last.at, &touch.at)) {
                 self.0.pop_back();
             }
-            while self.0.len() > 1 {
+            while self.0.get(1).is_some_and(|second| second.at.ts < touch.ts()) || self.0.len() == SUPPORTS_MAX {
                 self.0.pop_front();
             }
         }
@@ -60,6 +60,12 @@ impl Supports {
     /// The latest one.
     pub(super) fn last(&self) -> Option<&Seen> {
         self.0.back()
+    }
+
+    /// The latest ones: all of that time.
+    pub(super) fn last_ones(&self) -> impl Iterator<Item = &Seen> {
+        let last = self.last().map(|seen| seen.at.ts);
+        self.0.iter().rev().take_while(move |seen| Some(seen.at.ts) == last)
     }
 
     /// Forgets what happened before.
