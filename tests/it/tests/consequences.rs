@@ -10,7 +10,6 @@ const CONSEQUENCES: &[(Fault, &[&str], &str)] = &[
         &["APT-10", "APT-1b"],
         "as when the generator stops; and what is stored without being tracked adds up",
     ),
-    (Fault::AptosChannelFull, &["APT-18"], "while the generator hangs it lets go of nothing"),
     (Fault::AptosBreakerIgnored, &["APT-1b"], "as when the generator stops"),
     (
         Fault::MalachiteNodeKilled,

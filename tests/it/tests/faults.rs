@@ -62,6 +62,7 @@ fn nodes(grpc: &str, fault: Fault) -> Config {
 fn overlay(fault: Fault) -> Option<&'static str> {
     match fault {
         Fault::AptosDuplicateLocalBatch => Some("extends: aptos-quorum-store\nparams: {duplicates_window: 20s}\n"),
+        Fault::AptosTrackingLost => Some("extends: aptos-quorum-store\nparams: {untracking_reported: true}\n"),
         Fault::ObyteCommitFailsCompensated | Fault::ObyteCompensationFails => {
             Some("extends: obyte-aa-composer\nparams: {option_2: true}\n")
         }

@@ -107,18 +107,17 @@ async fn a_data_directory_of_an_earlier_version_opens_and_is_gone_on_from() {
     let archives = archives();
     assert!(!archives.is_empty(), "no directories are kept");
     for archive in archives {
-        println!("{}", archive.display());
         let home = home();
         unpack(&archive, &home.data());
-        goes_on(&home).await;
+        goes_on(&home, &archive.display().to_string()).await;
     }
 }
 
-async fn goes_on(home: &Home) {
+async fn goes_on(home: &Home, of: &str) {
     let invar = home.start().await;
     // What was known is known, and not found a second time.
     let known = invar.api.items("/api/v1/incidents").await;
-    assert_eq!(known.len(), 1, "{known:#?}");
+    assert_eq!(known.len(), 1, "{of}: {known:#?}");
     assert_eq!((&known[0]["ref"], &known[0]["count"]), (&json!("BAD"), &json!(1)));
     assert_eq!(known[0]["acknowledged_by"], "operator");
     let id = known[0]["id"].as_str().unwrap().to_owned();

@@ -35,10 +35,7 @@ fn look_back(case: &Case<'_>, rule: &Order, event: &Event) -> Option<Time> {
     if case.mutant == Mutant::OpenLookBack && rule.within.is_some() {
         from += 1;
     }
-    if matches!(case.rule.on_restart, OnRestart::Ended | OnRestart::Reset) {
-        from = case.restarts().iter().map(|start| start.ts).filter(|ts| *ts < event.ts).fold(from, Time::max);
-    }
-    Some(from)
+    Some(from.max(begun(case, event)))
 }
 
 /// Whether an earlier step has come, or still comes within the slack.
@@ -68,13 +65,25 @@ fn comes_too_late(case: &Case<'_>, rule: &Order, place: usize, event: &Event, fr
 }
 
 /// Whether a step must come, by the `x` of the last first step. Of several at one time the one counts that suits the rule,
-/// which would `rather` have the step due or not. What comes too late asks those strictly before it.
+/// which would `rather` have the step due or not. What comes too late asks those strictly before it, and what a restart has
+/// ended is not asked.
 fn is_due(case: &Case<'_>, rule: &Order, place: usize, event: &Event, rather: bool) -> bool {
     let Some(condition) = rule.steps[place].due else { return true };
     let Some((compare, value)) = condition else { return false };
-    let known = |first: &&Event| if case.rule.strict || rather { first.ts < event.ts } else { first.ts <= event.ts };
+    let begun = begun(case, event);
+    let known = |first: &&Event| {
+        first.ts >= begun && if case.rule.strict || rather { first.ts < event.ts } else { first.ts <= event.ts }
+    };
     let firsts: Vec<&Event> = case.all(&rule.steps[0].of, None).into_iter().filter(known).collect();
     let Some(last) = firsts.last().map(|first| first.ts) else { return false };
     let mut asked = firsts.iter().filter(|first| first.ts == last).map(|first| compare.holds(first.x, value));
     if rather == case.rule.strict { asked.all(|due| due) } else { asked.any(|due| due) }
+}
+
+/// When the run began that an event belongs to, where a restart ends an instance.
+fn begun(case: &Case<'_>, event: &Event) -> Time {
+    if !matches!(case.rule.on_restart, OnRestart::Ended | OnRestart::Reset) {
+        return 0;
+    }
+    case.restarts().iter().map(|start| start.ts).filter(|ts| *ts < event.ts).max().unwrap_or(0)
 }

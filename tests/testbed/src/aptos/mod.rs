@@ -80,6 +80,3 @@ fn acknowledge(request: Option<oneshot::Sender<()>>) {
 fn worker_name(index: usize) -> Arc<str> {
     format!("batch_coordinator-{index}").into()
 }
-
-#[cfg(test)]
-mod tests;

@@ -38,6 +38,3 @@ macro_rules! trigger_event {
 }
 
 use trigger_event;
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! Aptos validators, run for a while in memory and in virtual time.

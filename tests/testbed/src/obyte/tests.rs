@@ -1,1 +1,0 @@
-//! Obyte nodes, run for a while in memory.
