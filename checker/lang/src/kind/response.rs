@@ -1,7 +1,7 @@
 //! `response: {when, then, within | by, from, pair, unless, broken_by, grace}`.
 use std::time::Duration;
 
-use engine::{KeyPart, Kind, Limit, Type};
+use engine::{KeyPart, Kind, Limit, RoleIdx, Type};
 
 use super::{Complete, Draft, Ticking, wrong_type};
 use crate::{
@@ -14,6 +14,13 @@ use crate::{
     rule::Roles,
     yaml::{Node, Yaml},
 };
+
+/// What ends the wait for an answer.
+enum End<'n> {
+    Within(&'n Node),
+    /// A marker, by its role.
+    By(RoleIdx),
+}
 
 /// With an end that is an expression over the `when`.
 struct Computed<'n> {
@@ -46,39 +53,11 @@ pub(super) fn read<'n>(
     let from_node = fields.take("from");
     let span = fields.span().clone();
     fields.finish(report);
-    if let Some(node) = from_node {
-        let from = expected::read(node, cx, report);
-        if pair || has_grace {
-            let message = "with `from` a response has neither `pair` nor `grace`";
-            report.error_help(Code::Shape, &node.span, message, "make a rule of its own of the rest");
-        }
-        let within = match (within, by) {
-            (Some(_), Some(_)) => {
-                report.error(Code::Shape, &span, "`within` and `by` are alternatives: give one of them");
-                return None;
-            }
-            (None, None) => {
-                report.error_help(
-                    Code::MissingField,
-                    &(span.start..span.start + 1),
-                    "this response has no end",
-                    "give `within: 5s`, or `by:` with a marker event",
-                );
-                return None;
-            }
-            (Some(node), None) => Some(cx.params.duration(node, report)?),
-            (None, Some(_)) => None,
-        };
-        let roles = expected::Roles { when: when?, then: then?, unless, broken_by, by, within };
-        return Some(Box::new(Expected { roles, from: from? }));
-    }
-    let kind = |limit| Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace });
-    match (within, by) {
+    let end = match (within, by) {
         (Some(_), Some(_)) => {
             report.error(Code::Shape, &span, "`within` and `by` are alternatives: give one of them");
             None
         }
-        (None, Some(by)) => Some(Box::new(Complete(kind(Limit::By(by))?))),
         (None, None) => {
             report.error_help(
                 Code::MissingField,
@@ -88,23 +67,41 @@ pub(super) fn read<'n>(
             );
             None
         }
-        (Some(node), None) => {
-            let expression = match &node.value {
-                Yaml::Text(text) => text.contains(['*', '(']) || (text.contains('.') && !text.starts_with("param.")),
-                _ => false,
-            };
-            if let Some(ticks) = clock::ticks(node, cx, report) {
-                let kind = kind(Limit::Within(Duration::ZERO))?;
-                return Some(Box::new(Ticking { kind, of: when?, ticks: ticks.ok()?, node }));
-            }
-            if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
-                let limit = Parsed::of(node, 0, report)?;
-                return Some(Box::new(Computed { kind: kind(Limit::Within(Duration::ZERO))?, limit }));
-            }
-            let within = cx.params.duration(node, report)?;
-            Some(Box::new(Complete(kind(Limit::Within(within))?)))
+        (Some(node), None) => Some(End::Within(node)),
+        (None, Some(by)) => Some(End::By(by)),
+    };
+    if let Some(node) = from_node {
+        let from = expected::read(node, cx, report);
+        if pair || has_grace {
+            let message = "with `from` a response has neither `pair` nor `grace`";
+            report.error_help(Code::Shape, &node.span, message, "make a rule of its own of the rest");
         }
+        let (within, by) = match end? {
+            End::Within(node) => (Some(cx.params.duration(node, report)?), None),
+            End::By(by) => (None, Some(by)),
+        };
+        let roles = expected::Roles { when: when?, then: then?, unless, broken_by, by, within };
+        return Some(Box::new(Expected { roles, from: from? }));
     }
+    let kind = |limit| Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace });
+    let node = match end? {
+        End::Within(node) => node,
+        End::By(by) => return Some(Box::new(Complete(kind(Limit::By(by))?))),
+    };
+    let expression = match &node.value {
+        Yaml::Text(text) => text.contains(['*', '(']) || (text.contains('.') && !text.starts_with("param.")),
+        _ => false,
+    };
+    if let Some(ticks) = clock::ticks(node, cx, report) {
+        let kind = kind(Limit::Within(Duration::ZERO))?;
+        return Some(Box::new(Ticking { kind, of: when?, ticks: ticks.ok()?, node }));
+    }
+    if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
+        let limit = Parsed::of(node, 0, report)?;
+        return Some(Box::new(Computed { kind: kind(Limit::Within(Duration::ZERO))?, limit }));
+    }
+    let within = cx.params.duration(node, report)?;
+    Some(Box::new(Complete(kind(Limit::Within(within))?)))
 }
 
 impl<'n> Draft<'n> for Computed<'n> {
