@@ -58,8 +58,10 @@ impl Sequence {
         if ctx.begins_anew(now) {
             self.stages.iter_mut().for_each(Vec::clear);
         }
-        // Taken strictly, an event may follow another of its instant, and must not follow itself: all beginnings are kept.
+        // Taken strictly, an event may follow another of its instant, and must not follow itself: all beginnings are kept. Of
+        // those at a restart, the one counts that is the start.
         let choosing = ctx.strict()
+            || ctx.begins_anew(now)
             || steps.iter().any(|step| is_choosy(ctx, step.role) || step.not.iter().any(|role| is_choosy(ctx, *role)));
         if ctx.strict() {
             // Shorter ones first: a step may follow another inside the instant.

@@ -46,7 +46,7 @@ fn engine_and_oracle_agree_on_random_packs_and_logs() {
 
 #[test]
 fn seeds_that_once_parted_them_agree() {
-    let any = [22_586, 104_543, 123_425, 269_873, 373_521, 398_601];
+    let any = [22_586, 104_543, 123_425, 269_873, 373_521, 398_601, 514_377];
     let of_kind =
         [("response", 61), ("per", 97), ("never", 6_352), ("precedence", 5_648), ("count", 1_738), ("heartbeat", 58)];
     let kinds =
