@@ -1,5 +1,6 @@
 //! Each kind against a naive reading of its meaning, on small random histories; and against itself: the same events
 //! shuffled, late, duplicated and cut by a checkpoint find the same violations under the same names.
+mod arrival;
 mod edges;
 mod gaps;
 mod harness;
