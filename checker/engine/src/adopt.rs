@@ -6,7 +6,8 @@ use crate::{
     emission,
     engine::{Engine, EngineState, Input, PARTITIONS},
     first,
-    program::{Column, Program, RuleIdx},
+    program::{Program, RuleIdx},
+    route::Column,
     source::Timing,
 };
 
@@ -66,7 +67,7 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 11;
+const CHECKPOINT_VERSION: u32 = 12;
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,7 @@ impl EngineState {
         for partition in &mut self.partitions {
             partition.renumber(&sources, &to);
         }
+        self.mail.renumber(|rule| to.get(rule as usize).copied().flatten());
         self.dirty.retain_mut(|interruption| match to.get(interruption.rule as usize).copied().flatten() {
             Some(rule) => {
                 interruption.rule = rule;

@@ -1,7 +1,7 @@
 //! An event at the door: which patterns it matches, with which keys, and what of it is kept.
 use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
-use event::{Timestamp, Value};
+use event::{Timestamp, Value, ValueRef};
 use hashbrown::HashSet;
 
 use crate::{
@@ -9,7 +9,8 @@ use crate::{
     fact::Reader,
     key::{self, PartialKey},
     pack::{Kind, Pattern, Rule},
-    program::{Program, Route, RuleIdx, Target, Traits},
+    program::{Program, RuleIdx, Traits},
+    route::{Route, Target},
     row::{ELEMENTS_MAX, Row, RowEnv, elements},
     source::SourceState,
     touch::{Kept, KeyAt, Touch},
@@ -151,11 +152,8 @@ impl Arrival<'_> {
         let row = self.row;
         let at = EventRef { ts: row.ts, identity: row.identity, element, position: row.position };
         let landing = |what| Landing { target: route.target, alternative: route.alternative, at, what };
-        let rule = match route.target {
-            Target::Role { rule, .. } | Target::Scope { rule, .. } => Some(self.program.rule(rule).1),
-            _ => None,
-        };
-        if pattern.key.iter().any(Option::is_none) {
+        let rule = route.target.rule().map(|rule| self.program.rule(rule).1);
+        if route.wide {
             return landing(match self.partial_key(rule, pattern, env) {
                 Some(key) => Landed::Wide { key, slots: env.kept() },
                 None => Landed::Keyless,
@@ -199,7 +197,20 @@ impl Arrival<'_> {
     fn full_key(&self, rule: Option<&Rule>, pattern: &Pattern, env: &RowEnv<'_>, keys: &mut Vec<u8>) -> Option<KeyAt> {
         let from = keys.len();
         if rule.is_none_or(|rule| !rule.across_networks) {
-            key::push(keys, &Val::String(self.source.network.as_str().into()));
+            key::push_ref(keys, ValueRef::String(&self.source.network));
+        }
+        if let Some(parts) = &env.route.key_parts {
+            for (place, optional) in parts {
+                match env.at(*place) {
+                    Some(value) => key::push_ref(keys, value),
+                    None if *optional => key::push_absent(keys),
+                    None => {
+                        keys.truncate(from);
+                        return None;
+                    }
+                }
+            }
+            return Some(KeyAt::since(from, keys));
         }
         for (number, part) in pattern.key.iter().enumerate() {
             match part.as_ref()?.eval(env) {

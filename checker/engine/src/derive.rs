@@ -7,7 +7,8 @@ use crate::{
     arrival::{Arrival, Landed, Landing, Landings},
     engine::Engine,
     pack::Derive,
-    program::{Program, Target, Traits},
+    program::{Program, Traits},
+    route::Target,
     row::Row,
     source::SourceState,
 };

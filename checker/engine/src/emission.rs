@@ -9,11 +9,12 @@ use event::{Identity, Timestamp, Value, ValueRef};
 use crate::{
     arrival::{Arrival, Landings},
     breaker::BreakerChange,
-    engine::{Engine, Input, PARTITIONS},
+    engine::{Engine, Input},
     expr::{AsOf, Env, Val},
     key,
     pack::{Emit, EmitOn, RoleIdx},
-    program::{Column, Program, RuleIdx, Target, Traits},
+    program::{Program, RuleIdx, Traits},
+    route::{Column, Target},
     row::Row,
     source::SourceState,
     touch::{KeyAt, Touch},
@@ -307,7 +308,7 @@ impl Engine {
         };
         for (rule, key, touch) in self.touches_of(&news) {
             let at = KeyAt::since(0, &key);
-            self.state.partitions[at.hash as usize % PARTITIONS].push(touch, rule, at, &key, false);
+            self.state.mail.push(touch, rule, at, &key, false);
         }
     }
 
@@ -368,15 +369,13 @@ impl Engine {
     pub(crate) fn replace(&mut self, old: Vec<Sent>, new: Vec<Sent>) -> Vec<Sent> {
         for gone in old.iter().filter(|old| !new.contains(old)) {
             let key = KeyAt::since(0, &gone.key);
-            let partition = &mut self.state.partitions[key.hash as usize % PARTITIONS];
-            partition.take_back(gone.touch.clone(), gone.rule, key, &gone.key);
+            self.state.mail.take_back(gone.touch.clone(), gone.rule, key, &gone.key);
             self.state.corrections = true;
         }
         for sent in new.iter().filter(|new| !old.contains(new)) {
             let key = KeyAt::since(0, &sent.key);
             let late = !self.offline && sent.touch.at.ts < self.state.judged_to;
-            let partition = &mut self.state.partitions[key.hash as usize % PARTITIONS];
-            partition.push(sent.touch.clone(), sent.rule, key, &sent.key, late);
+            self.state.mail.push(sent.touch.clone(), sent.rule, key, &sent.key, late);
             self.state.corrections |= late;
         }
         new

@@ -13,13 +13,16 @@ use crate::{
     first::{self, Firsts},
     history::Epochs,
     hold::Hold,
+    judge,
     key::PartialKey,
     kind::Tally,
+    mail::Mail,
     pack::Kind,
     partition::{Partition, Said},
-    program::{Column, Program, RuleIdx, Target, Traits, Wanted},
+    program::{Program, RuleIdx, Traits},
     reading::Readings,
     remembered::Remembered,
+    route::{Column, Target, Wanted},
     row::EventIdx,
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
@@ -101,6 +104,8 @@ pub(crate) struct EngineState {
     pub(crate) dirty: Vec<Interruption>,
     /// Events that the frontier has not passed.
     pub(crate) held: Hold,
+    /// Touches on their way to their instances.
+    pub(crate) mail: Mail,
     pub(crate) partitions: Vec<Partition>,
     pub(crate) epochs: Epochs,
     /// How many things were logged that instances did, when the running epoch began.
@@ -320,7 +325,8 @@ impl Engine {
         let instances = |partition: &Partition| (0..rules).map(|rule| partition.instance_count(rule)).sum::<u64>();
         let partitions = self.state.partitions.iter();
         self.state.held.len() as u64
-            + partitions.map(|partition| instances(partition) + partition.waiting() as u64).sum::<u64>()
+            + self.state.mail.waiting() as u64
+            + partitions.map(|partition| instances(partition) + partition.deadlines() as u64).sum::<u64>()
     }
 
     /// Invar was away, or never there, until this arrival stamp. Senders may have kept events for it: the frontier follows
@@ -437,12 +443,10 @@ impl Engine {
         completing: bool,
         said: &mut Said,
     ) {
+        let mut mail = core::mem::take(&mut self.state.mail);
         let (world, partitions) = self.world(completing);
-        partitions.iter_mut().for_each(Partition::guess);
-        core::hint::black_box(partitions.iter().map(Partition::look).sum::<usize>());
-        for partition in partitions {
-            partition.advance(&world, stratum, interruptions, to, said);
-        }
+        judge::judge(&world, partitions, &mut mail, stratum, interruptions, to, said);
+        self.state.mail = mail;
     }
 
     /// Lets go of the epochs that nothing can correct any more.

@@ -1,8 +1,8 @@
 //! The reorder buffer: rows wait in it until the frontier has passed them.
 //!
-//! A row is kept once, however many rules name its event, as bytes in the memory of the 16 ms it falls into; that memory
-//! is given back as a whole.
-use alloc::{collections::BTreeMap, vec::Vec};
+//! A row is kept once, however many rules name its event, in the memory of the 16 ms it falls into: its values as cells
+//! side by side, its texts in one string. Of what is released a little memory is used again.
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use event::{Identity, Position, Timestamp, Value, ValueRef};
 
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
 /// Rows are kept together by 2^24 ns, about 16 ms.
 const BUCKET_BITS: u32 = 24;
 
+/// How many emptied buckets are kept for their memory, and of how many rows at most each.
+const SPARE_BUCKETS: usize = 64;
+const SPARE_ROWS: usize = 256;
+
 /// See the module.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Hold {
@@ -21,14 +25,21 @@ pub(crate) struct Hold {
     /// What belongs into buckets before this one belongs into the open one.
     until: u64,
     later: BTreeMap<u64, Bucket>,
+    /// The one of them into which a row came last, out of its place, and its number.
+    latest: (u64, Bucket),
+    /// Emptied ones, for their memory.
+    #[serde(skip)]
+    spare: Vec<Bucket>,
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Bucket {
     rows: Vec<Head>,
-    /// Names, trace ids and values, row after row.
-    bytes: Vec<u8>,
-    /// Values that are not written as bytes: lists, maps, great integers.
+    /// Bodies, trace ids and columns, row after row.
+    cells: Vec<Cell>,
+    /// The texts of all.
+    text: String,
+    /// Values that fit into no cell: bytes, lists, maps, great integers.
     nested: Vec<Value>,
 }
 
@@ -42,29 +53,43 @@ struct Head {
     event: EventIdx,
     source: SourceIdx,
     severity: i32,
-    /// Where its bytes begin.
+    name: Text,
+    /// Where its cells begin: the body and the trace id, if some rule reads them, then the columns.
     from: u32,
     columns: u16,
+    more: bool,
 }
 
-/// How values begin.
-mod tag {
-    pub(super) const ABSENT: u8 = 0;
-    pub(super) const NULL: u8 = 1;
-    pub(super) const FALSE: u8 = 2;
-    pub(super) const TRUE: u8 = 3;
-    pub(super) const INT: u8 = 4;
-    pub(super) const DOUBLE: u8 = 5;
-    pub(super) const STRING: u8 = 6;
-    pub(super) const BYTES: u8 = 7;
-    pub(super) const NESTED: u8 = 8;
+/// A piece of a bucket's text.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct Text {
+    from: u32,
+    len: u32,
+}
+
+/// A value of a row.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+enum Cell {
+    Absent,
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(Text),
+    /// By its place among those that fit into no cell.
+    Nested(u32),
 }
 
 impl Hold {
     pub(crate) fn push(&mut self, row: &Row<'_>) {
         let number = row.ts.0 >> BUCKET_BITS;
         if number >= self.until {
-            self.later.entry(number).or_default().push(row);
+            if self.latest.0 != number {
+                self.put_back();
+                let bucket = self.later.remove(&number).or_else(|| self.spare.pop());
+                self.latest = (number, bucket.unwrap_or_default());
+            }
+            self.latest.1.push(row);
         } else {
             let at = self.open.rows.partition_point(|known| known.ts > row.ts);
             self.open.push(row);
@@ -73,8 +98,19 @@ impl Hold {
         }
     }
 
+    /// Puts the latest bucket back into its place.
+    fn put_back(&mut self) {
+        let (number, bucket) = core::mem::take(&mut self.latest);
+        if !bucket.rows.is_empty() {
+            self.later.insert(number, bucket);
+        }
+    }
+
     /// Gives `take` every row before `to`, in order of time, and lets go of it.
     pub(crate) fn release(&mut self, to: Timestamp, mut take: impl FnMut(&Row<'_>)) {
+        if self.latest.0 <= to.0 >> BUCKET_BITS {
+            self.put_back();
+        }
         loop {
             let waiting = self.open.rows.partition_point(|row| row.ts >= to);
             let mut columns = Vec::new();
@@ -86,21 +122,34 @@ impl Hold {
                 return;
             }
             let Some(next) = self.later.first_entry().filter(|next| *next.key() <= to.0 >> BUCKET_BITS) else {
-                self.open = Bucket::default();
+                let gone = core::mem::take(&mut self.open);
+                self.spare(gone);
                 return;
             };
             self.until = *next.key() + 1;
-            self.open = next.remove();
+            let gone = core::mem::replace(&mut self.open, next.remove());
+            self.spare(gone);
             // Stable: what came first of one time is taken first.
             self.open.rows.reverse();
             self.open.rows.sort_by_key(|row| core::cmp::Reverse(row.ts));
         }
     }
 
+    /// Keeps an emptied bucket for its memory, unless that is too much.
+    fn spare(&mut self, mut gone: Bucket) {
+        let is_of_use = (1..=SPARE_ROWS).contains(&gone.rows.capacity());
+        if is_of_use && self.spare.len() < SPARE_BUCKETS {
+            gone.cells.clear();
+            gone.text.clear();
+            gone.nested.clear();
+            self.spare.push(gone);
+        }
+    }
+
     /// A time before which no more than about `rows` wait, and before which some do; none when fewer wait in all.
     pub(crate) fn slice(&self, rows: usize) -> Option<Timestamp> {
         let open = (self.until, self.open.rows.len());
-        let later = self.later.iter().map(|(number, bucket)| (number + 1, bucket.rows.len()));
+        let later = self.buckets().map(|(number, bucket)| (number + 1, bucket.rows.len()));
         let mut waiting = 0;
         core::iter::once(open).chain(later).find_map(|(end, len)| {
             waiting += len;
@@ -108,19 +157,40 @@ impl Hold {
         })
     }
 
+    /// All buckets but the open one, in order of time.
+    fn buckets(&self) -> impl Iterator<Item = (u64, &Bucket)> {
+        let (number, latest) = &self.latest;
+        let (before, after) = (self.later.range(..number), self.later.range(number..));
+        let others = |(number, bucket): (&u64, _)| (*number, bucket);
+        before.map(others).chain(core::iter::once((*number, latest))).chain(after.map(others))
+    }
+
     /// How many rows wait.
     pub(crate) fn len(&self) -> usize {
-        self.open.rows.len() + self.later.values().map(|bucket| bucket.rows.len()).sum::<usize>()
+        self.open.rows.len() + self.buckets().map(|(_, bucket)| bucket.rows.len()).sum::<usize>()
     }
 
     /// The events of which rows wait.
     pub(crate) fn events(&self) -> impl Iterator<Item = EventIdx> {
-        core::iter::once(&self.open).chain(self.later.values()).flat_map(|bucket| &bucket.rows).map(|row| row.event)
+        let later = self.buckets().map(|(_, bucket)| bucket);
+        core::iter::once(&self.open).chain(later).flat_map(|bucket| &bucket.rows).map(|row| row.event)
     }
 }
 
 impl Bucket {
     fn push(&mut self, row: &Row<'_>) {
+        let name = self.text(row.name);
+        let from = self.cells.len() as u32;
+        let more = row.body != ValueRef::Null || !row.trace_id.is_empty();
+        if more {
+            let more = [self.cell(Some(row.body)), self.cell(Some(ValueRef::String(row.trace_id)))];
+            self.cells.extend(more);
+        }
+        self.cells.reserve(row.columns.len());
+        for value in row.columns {
+            let cell = self.cell(*value);
+            self.cells.push(cell);
+        }
         self.rows.push(Head {
             ts: row.ts,
             arrived: row.arrived,
@@ -129,61 +199,48 @@ impl Bucket {
             event: row.event,
             source: row.source,
             severity: row.severity,
-            from: self.bytes.len() as u32,
+            name,
+            from,
             columns: row.columns.len() as u16,
+            more,
         });
-        self.text(row.name.as_bytes());
-        self.text(row.trace_id.as_bytes());
-        self.value(Some(row.body));
-        for column in row.columns {
-            self.value(*column);
-        }
     }
 
-    fn text(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(bytes);
+    fn text(&mut self, text: &str) -> Text {
+        let from = self.text.len() as u32;
+        self.text.push_str(text);
+        Text { from, len: text.len() as u32 }
     }
 
-    fn value(&mut self, value: Option<ValueRef<'_>>) {
+    fn cell(&mut self, value: Option<ValueRef<'_>>) -> Cell {
         match value {
-            None => self.bytes.push(tag::ABSENT),
-            Some(ValueRef::Null) => self.bytes.push(tag::NULL),
-            Some(ValueRef::Bool(false)) => self.bytes.push(tag::FALSE),
-            Some(ValueRef::Bool(true)) => self.bytes.push(tag::TRUE),
-            Some(ValueRef::Int(value)) => {
-                self.bytes.push(tag::INT);
-                self.bytes.extend_from_slice(&value.to_le_bytes());
-            }
-            Some(ValueRef::Double(value)) => {
-                self.bytes.push(tag::DOUBLE);
-                self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
-            }
-            Some(ValueRef::String(text)) => {
-                self.bytes.push(tag::STRING);
-                self.text(text.as_bytes());
-            }
-            Some(ValueRef::Bytes(bytes)) => {
-                self.bytes.push(tag::BYTES);
-                self.text(bytes);
-            }
-            Some(nested @ (ValueRef::BigInt(_) | ValueRef::List(_) | ValueRef::Map(_))) => {
-                self.bytes.push(tag::NESTED);
-                self.bytes.extend_from_slice(&(self.nested.len() as u32).to_le_bytes());
+            None => Cell::Absent,
+            Some(ValueRef::Null) => Cell::Null,
+            Some(ValueRef::Bool(value)) => Cell::Bool(value),
+            Some(ValueRef::Int(value)) => Cell::Int(value),
+            Some(ValueRef::Double(value)) => Cell::Double(value),
+            Some(ValueRef::String(text)) => Cell::Text(self.text(text)),
+            Some(nested @ (ValueRef::Bytes(_) | ValueRef::BigInt(_) | ValueRef::List(_) | ValueRef::Map(_))) => {
                 self.nested.push(nested.to_value());
+                Cell::Nested((self.nested.len() - 1) as u32)
             }
         }
     }
 
+    /// What was kept is read back as it was; of a checkpoint's bytes nothing is believed.
     fn read<'b>(&'b self, head: &Head, columns: &mut Vec<Option<ValueRef<'b>>>, take: &mut impl FnMut(&Row<'_>)) {
-        let mut rest = Rest { bytes: &self.bytes[head.from as usize..], nested: &self.nested };
-        let (name, trace_id) = (rest.text(), rest.text());
-        let body = rest.value().unwrap_or(ValueRef::Null);
+        let cells = self.cells.get(head.from as usize..).unwrap_or_default();
+        let (more, cells) = cells.split_at(if head.more { cells.len().min(2) } else { 0 });
+        let body = more.first().and_then(|cell| self.value(cell)).unwrap_or(ValueRef::Null);
+        let trace_id = match more.get(1).and_then(|cell| self.value(cell)) {
+            Some(ValueRef::String(text)) => text,
+            _ => "",
+        };
         columns.clear();
-        columns.extend((0..head.columns).map(|_| rest.value()));
+        columns.extend(cells.iter().take(head.columns.into()).map(|cell| self.value(cell)));
         take(&Row {
             event: head.event,
-            name,
+            name: self.read_text(head.name),
             source: head.source,
             ts: head.ts,
             sent: head.ts,
@@ -197,46 +254,21 @@ impl Bucket {
             columns,
         });
     }
-}
 
-/// What is left to read of a row. What was written is read back as it was; of bytes from elsewhere nothing is believed.
-struct Rest<'b> {
-    bytes: &'b [u8],
-    nested: &'b [Value],
-}
-
-impl<'b> Rest<'b> {
-    fn take(&mut self, len: usize) -> &'b [u8] {
-        let (taken, rest) = self.bytes.split_at(len.min(self.bytes.len()));
-        self.bytes = rest;
-        taken
+    fn read_text(&self, text: Text) -> &str {
+        let from = text.from as usize;
+        self.text.get(from..from + text.len as usize).unwrap_or_default()
     }
 
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.take(N).try_into().unwrap_or([0; N])
-    }
-
-    fn slice(&mut self) -> &'b [u8] {
-        let len = u32::from_le_bytes(self.array());
-        self.take(len as usize)
-    }
-
-    fn text(&mut self) -> &'b str {
-        core::str::from_utf8(self.slice()).unwrap_or_default()
-    }
-
-    fn value(&mut self) -> Option<ValueRef<'b>> {
-        let [tag] = self.array();
-        Some(match tag {
-            tag::NULL => ValueRef::Null,
-            tag::FALSE => ValueRef::Bool(false),
-            tag::TRUE => ValueRef::Bool(true),
-            tag::INT => ValueRef::Int(i64::from_le_bytes(self.array())),
-            tag::DOUBLE => ValueRef::Double(f64::from_bits(u64::from_le_bytes(self.array()))),
-            tag::STRING => ValueRef::String(self.text()),
-            tag::BYTES => ValueRef::Bytes(self.slice()),
-            tag::NESTED => self.nested.get(u32::from_le_bytes(self.array()) as usize)?.as_ref(),
-            _ => return None,
+    fn value(&self, cell: &Cell) -> Option<ValueRef<'_>> {
+        Some(match *cell {
+            Cell::Absent => return None,
+            Cell::Null => ValueRef::Null,
+            Cell::Bool(value) => ValueRef::Bool(value),
+            Cell::Int(value) => ValueRef::Int(value),
+            Cell::Double(value) => ValueRef::Double(value),
+            Cell::Text(text) => ValueRef::String(self.read_text(text)),
+            Cell::Nested(place) => self.nested.get(place as usize)?.as_ref(),
         })
     }
 }

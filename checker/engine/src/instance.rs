@@ -77,13 +77,13 @@ impl Instance {
         self.key.len() + self.marks.len() + self.findings.len() + self.now.look()
     }
 
-    /// Marks what it is before it does something at `ts`. Returns whether it did nothing else in that epoch.
-    pub(crate) fn mark(&mut self, epochs: &Epochs, ts: Timestamp) -> Option<Epoch> {
-        let epoch = epochs.of(ts);
+    /// Marks what it is before it does something at `ts`, in that epoch. Returns whether it did nothing else in that epoch.
+    pub(crate) fn mark(&mut self, epoch: Epoch, ts: Timestamp) -> Option<Epoch> {
         if self.marks.last().is_some_and(|mark| mark.epoch >= epoch) {
             return None;
         }
-        self.marks.push(Mark { epoch, at: ts, state: Some(self.now.clone()) });
+        let state = (!self.now.is_idle()).then(|| self.now.clone());
+        self.marks.push(Mark { epoch, at: ts, state });
         Some(epoch)
     }
 
@@ -145,7 +145,7 @@ impl Finding {
             What::Made { at, .. } => (at, &[][..]),
             _ => return 0,
         };
-        let mut bytes = Vec::with_capacity(8 + evidence.len() * 17);
+        let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
         bytes.extend_from_slice(&at.0.to_le_bytes());
         for (part, event) in evidence {
             bytes.push(match part {
@@ -159,11 +159,14 @@ impl Finding {
         bytes.extend_from_slice(&(found.from.len() as u64).to_le_bytes());
         if let What::Made { proof, .. } = &found.what {
             bytes.extend_from_slice(&proof.identity.0.to_le_bytes());
+            let mut encoded = Vec::new();
             for value in &found.values {
+                encoded.clear();
                 match value {
-                    Some(value) => crate::key::push(&mut bytes, &value.into()),
-                    None => crate::key::push_absent(&mut bytes),
+                    Some(value) => crate::key::push(&mut encoded, &value.into()),
+                    None => crate::key::push_absent(&mut encoded),
                 }
+                bytes.extend_from_slice(&encoded);
             }
         }
         crate::key::hash(&bytes)

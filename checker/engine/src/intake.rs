@@ -5,10 +5,11 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::{
     arrival::{Arrival, Landed, Landing, Landings},
-    engine::{Engine, PARTITIONS},
+    engine::Engine,
     kind::Anchor,
     pack::Kind,
-    program::{Column, Route, RuleIdx, Target},
+    program::RuleIdx,
+    route::{Column, Route, Target},
     row::{EventIdx, Row},
     touch::Touch,
     verdict::{Cited, EventRef, Output, Unknown, Violation},
@@ -171,9 +172,8 @@ impl Engine {
             }
             (Target::Role { rule, role }, Landed::Keyed { key, slots }) => {
                 let touch = Touch { at: landing.at, role, alternative: landing.alternative, slots };
-                let partition = &mut state.partitions[key.hash as usize % PARTITIONS];
                 state.corrections |= late;
-                partition.push(touch, rule, key, keys, late);
+                state.mail.push(touch, rule, key, keys, late);
             }
             (Target::Role { rule, role }, Landed::Wide { key, slots, .. }) => {
                 let alternative = landing.alternative;

@@ -4,7 +4,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use event::{Int, Value};
+use event::{Int, Value, ValueRef};
 
 use crate::expr::Val;
 
@@ -34,6 +34,22 @@ pub(crate) fn push(out: &mut Vec<u8>, value: &Val<'_>) {
     }
 }
 
+/// Appends a part as it stands in an event.
+pub(crate) fn push_ref(out: &mut Vec<u8>, value: ValueRef<'_>) {
+    match value {
+        ValueRef::String(text) => push_text(out, text),
+        ValueRef::Int(word) => push_word(out, word),
+        other => push(out, &Val::from(other)),
+    }
+}
+
+#[inline]
+fn push_word(out: &mut Vec<u8>, word: i64) {
+    out.reserve(HEAD + 8);
+    push_head(out, INT, 8);
+    out.extend_from_slice(&word.to_le_bytes());
+}
+
 #[inline]
 fn push_text(out: &mut Vec<u8>, text: &str) {
     out.reserve(HEAD + text.len());
@@ -53,11 +69,7 @@ fn push_head(out: &mut Vec<u8>, tag: u8, length: usize) {
 fn push_int(out: &mut Vec<u8>, int: &Int) {
     match int {
         Int::Small(small) => match i64::try_from(*small) {
-            Ok(word) => {
-                out.reserve(HEAD + 8);
-                push_head(out, INT, 8);
-                out.extend_from_slice(&word.to_le_bytes());
-            }
+            Ok(word) => push_word(out, word),
             Err(_) => {
                 push_head(out, INT, 16);
                 out.extend_from_slice(&small.to_le_bytes());

@@ -17,7 +17,7 @@ use crate::{
     rerun::{Past, replay, report, rerun},
     table::Table,
     timer::Timers,
-    touch::{Addressed, KeyAt, Touch},
+    touch::{Addressed, Touch},
     verdict::{EventRef, Output},
     world::{Interruption, Why, World},
 };
@@ -25,19 +25,15 @@ use crate::{
 /// See the module.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Partition {
-    /// On their way to their instances, in any order.
-    waiting: Vec<Addressed>,
-    late: Vec<Addressed>,
-    /// Touches that were made of verdicts and are to be taken back.
-    gone: Vec<Addressed>,
-    /// The keys of both.
-    keys: Vec<u8>,
     tables: Vec<Table>,
     timers: Timers,
     /// What instances did that may still be corrected.
     log: Log,
     /// When to look whether an instance can be forgotten.
     forget: Timers,
+    /// Instances that can judge now what they had left open.
+    #[serde(skip)]
+    awake: Vec<Handle>,
 }
 
 /// What a partition says, and counts, while it works.
@@ -47,10 +43,6 @@ pub(crate) struct Said {
     pub(crate) tallies: Vec<Tally>,
     /// What only those learn of who build on it.
     pub(crate) made: Vec<Made>,
-    /// Instances that can judge now what they had left open.
-    awake: Vec<Handle>,
-    /// Whose the touches at hand are; empty between partitions, kept for its memory.
-    owners: Vec<Option<Handle>>,
 }
 
 impl Said {
@@ -64,53 +56,15 @@ impl Partition {
         Partition { tables: (0..rules).map(|_| Table::default()).collect(), ..Partition::default() }
     }
 
-    /// Takes a touch back that was made of a verdict which has been corrected.
-    pub(crate) fn take_back(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, keys: &[u8]) {
-        let same = |known: &Addressed, own: &[u8]| {
-            known.rule == rule && known.touch.repeats(&touch) && known.key.of(own) == key.of(keys)
-        };
-        // One that is still on its way never arrives.
-        for touches in [&mut self.waiting, &mut self.late] {
-            if let Some(place) = touches.iter().position(|known| same(known, &self.keys)) {
-                touches.remove(place);
-                return;
-            }
-        }
-        let from = self.keys.len();
-        self.keys.extend_from_slice(key.of(keys));
-        let key = KeyAt::since(from, &self.keys);
-        self.gone.push(Addressed { touch, rule, key, guess: None });
+    /// Guesses where the instance is that is touched.
+    pub(crate) fn guess(&self, addressed: &Addressed) -> Option<u32> {
+        self.tables.get(addressed.rule as usize)?.guess(addressed.key.hash)
     }
 
-    /// Takes a touch; `late`: the frontier has already passed it.
-    pub(crate) fn push(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, keys: &[u8], late: bool) {
-        let to = if late { &mut self.late } else { &mut self.waiting };
-        let known = to.last().map(|last| last.key).filter(|last| last.hash == key.hash);
-        let key = match known.filter(|known| known.of(&self.keys) == key.of(keys)) {
-            Some(known) => known,
-            None => {
-                let from = self.keys.len();
-                self.keys.extend_from_slice(key.of(keys));
-                KeyAt::since(from, &self.keys)
-            }
-        };
-        to.push(Addressed { touch, rule, key, guess: None });
-    }
-
-    /// Guesses where the instances are whose touches wait, so that what is looked up is at hand when it is needed. That
-    /// goes much faster for many at once than for each in its turn: the processor fetches them side by side.
-    pub(crate) fn guess(&mut self) {
-        for addressed in &mut self.waiting {
-            if let Some(table) = self.tables.get(addressed.rule as usize) {
-                addressed.guess = table.guess(addressed.key.hash);
-            }
-        }
-    }
-
-    /// Looks at the instances that were guessed.
-    pub(crate) fn look(&self) -> usize {
-        let look = |addressed: &Addressed| Some(self.tables.get(addressed.rule as usize)?.look(addressed.guess?));
-        self.waiting.iter().filter_map(look).sum()
+    /// Looks at the instance that was guessed.
+    pub(crate) fn look(&self, addressed: &Addressed) -> usize {
+        let guessed = addressed.guess.zip(self.tables.get(addressed.rule as usize));
+        guessed.map_or(0, |(slot, table)| table.look(slot))
     }
 
     /// How many obligations and levels of a rule are open.
@@ -122,8 +76,9 @@ impl Partition {
         self.tables.get(rule as usize).map_or(0, |table| table.len() as u64)
     }
 
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len() + self.timers.len()
+    /// How many deadlines are queued.
+    pub(crate) fn deadlines(&self) -> usize {
+        self.timers.len()
     }
 
     /// How many things are kept that instances did.
@@ -136,101 +91,21 @@ impl Partition {
         self.log.len_of(epoch)
     }
 
-    /// Whether nothing happens before `to`.
-    fn rests(&self, to: Timestamp) -> bool {
-        let next = [self.timers.first(), self.forget.first()];
-        self.late.is_empty()
-            && self.gone.is_empty()
-            && self.waiting.is_empty()
-            && next.into_iter().flatten().all(|next| next >= to)
-    }
-
-    /// Judges everything before `to`: the rules of one stratum, or all.
-    pub(crate) fn advance(
+    /// Feeds one instance the touches of one instant, and keeps them for corrections.
+    pub(crate) fn touched(
         &mut self,
         world: &World<'_>,
-        stratum: Option<u8>,
-        interruptions: &[Interruption],
-        to: Timestamp,
-        said: &mut Said,
-    ) {
-        if interruptions.is_empty() && self.rests(to) {
-            return;
-        }
-        let own = |rule: RuleIdx| stratum.is_none_or(|stratum| world.traits[rule as usize].stratum == stratum);
-        self.correct(world, &own, interruptions, to, said);
-        let mut ready = self.take_ready(to);
-        if stratum.is_some() {
-            self.waiting.extend(ready.extract_if(.., |touch| !own(touch.rule)));
-        }
-        let keys = core::mem::take(&mut self.keys);
-        let mut owners = core::mem::take(&mut said.owners);
-        let mut touches = ready.as_slice();
-        let breaks = interruptions.iter().filter(|known| own(known.rule) && !known.late && known.ts() < to);
-        let mut breaks = breaks.peekable();
-        loop {
-            let next = [touches.first().map(Addressed::ts), breaks.peek().map(|interruption| interruption.ts())];
-            let Some(ts) = next.into_iter().flatten().min() else { break };
-            let instant = touches.iter().take_while(|touch| touch.ts() == ts).count();
-            let (instant, rest) = touches.split_at(instant);
-            touches = rest;
-            let mut concerned: Vec<&Interruption> = Vec::new();
-            while let Some(interruption) = breaks.next_if(|interruption| interruption.ts() == ts) {
-                concerned.push(interruption);
-            }
-            let mut seen: Vec<(RuleIdx, u32)> = Vec::new();
-            for group in instant.chunk_by(|a, b| a.same_instance(b, &keys)) {
-                let owner = self.touched(world, group, &keys, &concerned, said);
-                owners.extend(group.iter().map(|_| owner));
-                if let Some(owner) = owner.filter(|_| !concerned.is_empty()) {
-                    seen.push((owner.rule, owner.slot));
-                }
-            }
-            if !concerned.is_empty() {
-                seen.sort_unstable();
-                self.interrupt(world, ts, &concerned, &seen, said);
-            }
-        }
-        self.fall_due(world, &own, to, said);
-        if !world.offline {
-            self.keep(world, ready.drain(..).zip(owners.drain(..)));
-            self.wake(world, to, said);
-        }
-        self.forget(world);
-        ready.clear();
-        owners.clear();
-        self.keys = keys;
-        // Rules of a later stratum may still have some to be worked off.
-        if self.waiting.is_empty() && self.late.is_empty() && self.gone.is_empty() {
-            (self.waiting, said.owners) = (ready, owners);
-            self.keys.clear();
-        }
-    }
-
-    /// Takes what the frontier has passed, in order. Other rules may have left some that it has not.
-    fn take_ready(&mut self, to: Timestamp) -> Vec<Addressed> {
-        let mut ready = core::mem::take(&mut self.waiting);
-        let keys = &self.keys;
-        ready.sort_unstable_by(|a, b| a.order(b, keys));
-        self.waiting = ready.split_off(ready.partition_point(|touch| touch.ts() < to));
-        ready
-    }
-
-    /// Feeds one instance the touches of one instant.
-    fn touched(
-        &mut self,
-        world: &World<'_>,
-        group: &[Addressed],
+        group: &mut [Addressed],
         keys: &[u8],
         concerned: &[&Interruption],
         said: &mut Said,
     ) -> Option<Handle> {
         let first = group.first()?;
-        let (rule, ts) = (first.rule, first.ts());
-        let (key, hash) = (first.key.of(keys), first.key.hash);
-        let slot = match self.tables[rule as usize].find_at(first.guess, hash, key) {
+        let (rule, ts, hash) = (first.rule, first.ts(), first.key.hash);
+        let epoch = world.epochs.of(ts);
+        let slot = match self.tables[rule as usize].find_at(first.guess, hash, first.key.of(keys)) {
             Some(slot) => slot,
-            None => self.open(world, rule, key, hash, world.epochs.of(ts), Some(ts), said),
+            None => self.open(world, rule, first.key.of(keys), hash, epoch, Some(ts), said),
         };
         if self.tables[rule as usize].armed(slot) < ts {
             self.caught_up(world, rule, slot, ts, said);
@@ -238,17 +113,25 @@ impl Partition {
         let instance = self.tables[rule as usize].get_mut(slot)?;
         let handle = Handle { rule, slot, generation: instance.generation };
         if !world.offline {
-            instance.mark(world.epochs, ts);
+            instance.mark(epoch, ts);
         }
         let own: SmallVec<[&Touch; 8]> = group.iter().map(|addressed| &addressed.touch).collect();
         if concerned.is_empty() {
             step(world, rule, instance, &Instant { ts, touches: &own, restart: None, starts: &[] }, said);
+            drop(own);
         } else {
             let around = Around::of(world, rule, &instance.key, concerned);
             let touches = around.with(own);
             step(world, rule, instance, &around.instant(ts, &touches), said);
         }
         instance.last = instance.last.max(ts);
+        if !world.offline {
+            for addressed in group {
+                let slots = core::mem::take(&mut addressed.touch.slots);
+                let touch = Touch { slots, ..addressed.touch };
+                self.log.append(epoch, handle, &mut instance.last_touch, touch);
+            }
+        }
         arm(world, &mut self.timers, handle, instance);
         Some(handle)
     }
@@ -276,7 +159,8 @@ impl Partition {
         if let Some(ts) = seen
             && world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(key))
         {
-            let mut ctx = world.ctx(rule, key);
+            let mut untold = Tally::default();
+            let mut ctx = world.ctx(rule, key, &mut untold);
             let past = Past { key, from: Timestamp::ZERO, trail: &[] };
             replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
@@ -291,12 +175,12 @@ impl Partition {
     }
 
     /// Feeds the instances that interruptions of one time concern; those in `seen` had touches then, and took them along.
-    fn interrupt(
+    pub(crate) fn interrupt(
         &mut self,
         world: &World<'_>,
         ts: Timestamp,
         concerned: &[&Interruption],
-        seen: &[(RuleIdx, u32)],
+        seen: &[(usize, Handle)],
         said: &mut Said,
     ) {
         let mut rules: Vec<RuleIdx> = concerned.iter().map(|interruption| interruption.rule).collect();
@@ -315,7 +199,7 @@ impl Partition {
                             && (!matches!(interruption.what, Why::Ticked(_))
                                 || !world.traits[rule as usize].members.is_empty()
                                 || table.open(*slot, world.rule(rule)) > 0)
-                    }) && seen.binary_search(&(rule, *slot)).is_err()
+                    }) && seen.binary_search_by(|(_, known)| (known.rule, known.slot).cmp(&(rule, *slot))).is_err()
                 })
                 .map(|(slot, _)| slot)
                 .collect();
@@ -344,45 +228,56 @@ impl Partition {
         }
         while let Some(due) = world.next_due(rule, &instance.now).filter(|due| *due < ts) {
             note(world, &mut self.log, handle, instance, due);
-            let mut ctx = world.ctx(rule, &instance.key);
+            let mut ctx = world.ctx(rule, &instance.key, &mut said.tallies[rule as usize]);
             instance.now.due(&mut ctx, due);
-            let (found, tally) = (core::mem::take(&mut ctx.found), ctx.tally);
-            drop(ctx);
-            said.tallies[rule as usize].add(&tally);
+            let found = ctx.found;
             report(world, rule, instance, found, due, said);
         }
         if instance.now.is_awake() {
-            said.awake.push(handle);
+            self.awake.push(handle);
         }
     }
 
     /// Judges again, in order of time, the instances that had left something open and can judge it by now.
-    fn wake(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
-        for handle in core::mem::take(&mut said.awake) {
+    pub(crate) fn wake(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
+        for handle in core::mem::take(&mut self.awake) {
             let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
             if instance.now.is_awake() {
-                rerun(world, &mut self.log, handle, instance, to, said);
-                self.arm(world, handle.rule, handle.slot);
+                self.run_again(world, handle, to, said);
             }
         }
     }
 
-    fn fall_due(&mut self, world: &World<'_>, own: &impl Fn(RuleIdx) -> bool, to: Timestamp, said: &mut Said) {
+    /// Takes the deadlines before `to` of these rules.
+    pub(crate) fn take_due(
+        &mut self,
+        to: Timestamp,
+        own: impl Fn(RuleIdx) -> bool,
+        mut take: impl FnMut(Timestamp, Handle),
+    ) {
         let mut others: Vec<(Timestamp, Handle)> = Vec::new();
         while let Some((due, handle)) = self.timers.pop_before(to) {
-            if !own(handle.rule) {
+            if own(handle.rule) {
+                take(due, handle);
+            } else {
                 others.push((due, handle));
-                continue;
-            }
-            if self.tables[handle.rule as usize].head_of(handle).is_some_and(|head| head.armed == due) {
-                self.caught_up(world, handle.rule, handle.slot, to, said);
-                if let Some(instance) = self.tables[handle.rule as usize].resolve(handle) {
-                    instance.armed = Timestamp::MAX;
-                }
-                self.arm(world, handle.rule, handle.slot);
             }
         }
         others.into_iter().for_each(|(due, handle)| self.timers.push(due, handle));
+    }
+
+    /// Whether that is the deadline which the instance waits for.
+    pub(crate) fn is_armed(&self, handle: Handle, due: Timestamp) -> bool {
+        self.tables[handle.rule as usize].head_of(handle).is_some_and(|head| head.armed == due)
+    }
+
+    /// Judges what falls due before `to` of an instance that waited for it.
+    pub(crate) fn falls_due(&mut self, world: &World<'_>, handle: Handle, to: Timestamp, said: &mut Said) {
+        self.caught_up(world, handle.rule, handle.slot, to, said);
+        if let Some(instance) = self.tables[handle.rule as usize].resolve(handle) {
+            instance.armed = Timestamp::MAX;
+        }
+        self.arm(world, handle.rule, handle.slot);
     }
 
     /// Queues the instance's next due time, unless an earlier one is queued.
@@ -392,83 +287,70 @@ impl Partition {
         arm(world, &mut self.timers, handle, instance);
     }
 
-    /// Keeps what was worked off, for corrections.
-    fn keep(&mut self, world: &World<'_>, touches: impl Iterator<Item = (Addressed, Option<Handle>)>) {
-        for (addressed, owner) in touches {
-            let Some(owner) = owner else { continue };
-            let epoch = world.epochs.of(addressed.ts());
-            if let Some(instance) = self.tables[owner.rule as usize].resolve(owner) {
-                self.log.append(epoch, owner, &mut instance.last_touch, addressed.touch);
-            }
-        }
+    /// Takes a touch out from among those that its instance took; returns who has to run again.
+    pub(crate) fn take_out(&mut self, world: &World<'_>, gone: &Addressed, keys: &[u8]) -> Option<Handle> {
+        let (rule, ts) = (gone.rule, gone.ts());
+        let table = &mut self.tables[rule as usize];
+        let slot = table.find(gone.key.hash, gone.key.of(keys))?;
+        let handle = table.handle(rule, slot)?;
+        let instance = table.get_mut(slot)?;
+        let was_there = ts >= world.epochs.floor() && self.log.remove(&mut instance.last_touch, &gone.touch);
+        was_there.then(|| {
+            instance.mark_late(world.epochs, ts);
+            handle
+        })
     }
 
-    /// Puts late touches in their places and runs the instances concerned again.
-    fn correct(
+    /// Puts a late touch in its place among those that its instance took; returns who has to run again.
+    pub(crate) fn put_in(
         &mut self,
         world: &World<'_>,
-        own: &impl Fn(RuleIdx) -> bool,
-        interruptions: &[Interruption],
-        to: Timestamp,
+        late: Addressed,
+        keys: &[u8],
         said: &mut Said,
-    ) {
-        let mut again: Vec<Handle> = Vec::new();
-        let keys = core::mem::take(&mut self.keys);
-        for gone in self.gone.extract_if(.., |touch| own(touch.rule)) {
-            let (rule, ts) = (gone.rule, gone.ts());
-            let table = &mut self.tables[rule as usize];
-            let Some(slot) = table.find(gone.key.hash, gone.key.of(&keys)) else { continue };
-            let handle = table.handle(rule, slot);
+    ) -> Option<Handle> {
+        let (rule, ts) = (late.rule, late.ts());
+        let (key, hash) = (late.key.of(keys), late.key.hash);
+        if ts < world.epochs.floor() {
+            return None;
+        }
+        let epoch = world.epochs.of(ts);
+        let slot = match self.tables[rule as usize].find(hash, key) {
+            Some(slot) => slot,
+            None => self.open(world, rule, key, hash, epoch, None, said),
+        };
+        let table = &mut self.tables[rule as usize];
+        let handle = table.handle(rule, slot)?;
+        let instance = table.get_mut(slot)?;
+        self.log.insert(epoch, handle, &mut instance.last_touch, late.touch).then(|| {
+            instance.mark_late(world.epochs, ts);
+            instance.last = instance.last.max(ts);
+            handle
+        })
+    }
+
+    /// Those whom something concerns that came late; they have to run again.
+    pub(crate) fn interrupted_late(&mut self, world: &World<'_>, interruption: &Interruption) -> Vec<Handle> {
+        let table = &mut self.tables[interruption.rule as usize];
+        let concerned: Vec<u32> =
+            table.keys().filter(|(_, key)| interruption.concerns(world, key)).map(|(slot, _)| slot).collect();
+        let mut handles = Vec::with_capacity(concerned.len());
+        for slot in concerned {
+            let handle = table.handle(interruption.rule, slot);
             let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
-            if ts >= world.epochs.floor() && self.log.remove(&mut instance.last_touch, &gone.touch) {
-                instance.mark_late(world.epochs, ts);
-                again.push(handle);
+            if let Some(epoch) = instance.mark_late(world.epochs, interruption.ts()) {
+                self.log.note(epoch, handle);
             }
+            handles.push(handle);
         }
-        let late: Vec<Addressed> = self.late.extract_if(.., |touch| own(touch.rule)).collect();
-        for addressed in late {
-            let (rule, ts) = (addressed.rule, addressed.ts());
-            let (key, hash) = (addressed.key.of(&keys), addressed.key.hash);
-            if ts < world.epochs.floor() {
-                continue;
-            }
-            let epoch = world.epochs.of(ts);
-            let slot = match self.tables[rule as usize].find(hash, key) {
-                Some(slot) => slot,
-                None => self.open(world, rule, key, hash, epoch, None, said),
-            };
-            let table = &mut self.tables[rule as usize];
-            let handle = table.handle(rule, slot);
-            let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
-            if self.log.insert(epoch, handle, &mut instance.last_touch, addressed.touch) {
-                instance.mark_late(world.epochs, ts);
-                instance.last = instance.last.max(ts);
-                again.push(handle);
-            }
-        }
-        self.keys = keys;
-        for interruption in interruptions.iter().filter(|known| known.late && own(known.rule)) {
-            let table = &mut self.tables[interruption.rule as usize];
-            let concerned: Vec<u32> =
-                table.keys().filter(|(_, key)| interruption.concerns(world, key)).map(|(slot, _)| slot).collect();
-            for slot in concerned {
-                let handle = table.handle(interruption.rule, slot);
-                let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
-                if let Some(epoch) = instance.mark_late(world.epochs, interruption.ts()) {
-                    self.log.note(epoch, handle);
-                }
-                again.push(handle);
-            }
-        }
-        again.sort_unstable();
-        again.dedup();
-        // What was already judged ends at the frontier as it stood; the rest follows in order.
-        let judged_to = world.judged_to.min(to);
-        for handle in again {
-            let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
-            rerun(world, &mut self.log, handle, instance, judged_to, said);
-            self.arm(world, handle.rule, handle.slot);
-        }
+        handles
+    }
+
+    /// Runs an instance again up to `to`.
+    pub(crate) fn run_again(&mut self, world: &World<'_>, handle: Handle, to: Timestamp, said: &mut Said) {
+        let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { return };
+        rerun(world, &mut self.log, handle, instance, to, said);
+        self.arm(world, handle.rule, handle.slot);
     }
 
     /// Lets go of what instances did in an epoch that ended at `end`: nothing can correct it any more.
@@ -480,12 +362,9 @@ impl Partition {
                 continue;
             }
             // What can be judged by now is said before.
-            let ctx = world.ctx(handle.rule, &instance.key);
-            instance.now.poll(&ctx);
-            drop(ctx);
+            instance.now.poll(&world.ctx(handle.rule, &instance.key, &mut said.tallies[handle.rule as usize]));
             if instance.now.is_awake() {
-                rerun(world, &mut self.log, handle, instance, to, said);
-                self.arm(world, handle.rule, handle.slot);
+                self.run_again(world, handle, to, said);
             }
             let table = &mut self.tables[handle.rule as usize];
             let Some(instance) = table.resolve(handle) else { continue };
@@ -503,7 +382,8 @@ impl Partition {
         self.log.let_go(epoch);
     }
 
-    fn forget(&mut self, world: &World<'_>) {
+    /// Forgets instances that were not touched for so long that their memory matters no more.
+    pub(crate) fn forget(&mut self, world: &World<'_>) {
         while let Some((_, handle)) = self.forget.pop_before(world.judged_to) {
             let table = &mut self.tables[handle.rule as usize];
             let Some(head) = table.head_of(handle) else { continue };
@@ -525,7 +405,7 @@ impl Partition {
         }
     }
 
-    /// Takes over what another partition knows of some rules: instances, deadlines, and what is on its way.
+    /// Takes over what another partition knows of some rules: instances and deadlines.
     pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool]) {
         let is_theirs = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         for (rule, table) in self.tables.iter_mut().enumerate().filter(|(rule, _)| is_theirs(*rule as RuleIdx)) {
@@ -538,9 +418,6 @@ impl Partition {
                 }
             }
         }
-        for addressed in core::mem::take(&mut from.waiting).into_iter().filter(|touch| is_theirs(touch.rule)) {
-            self.push(addressed.touch, addressed.rule, addressed.key, &from.keys, false);
-        }
     }
 
     /// Gives rules other numbers: `from[new]` is the old number, or none for a new or changed rule.
@@ -551,9 +428,6 @@ impl Partition {
             .map(|rule| rule.and_then(|rule| old.get_mut(rule as usize)).map(core::mem::take).unwrap_or_default())
             .collect();
         let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
-        for touches in [&mut self.waiting, &mut self.late, &mut self.gone] {
-            touches.retain_mut(|touch| number(touch.rule).map(|rule| touch.rule = rule).is_some());
-        }
         let change = |handle: Handle| Some(Handle { rule: number(handle.rule)?, ..handle });
         self.timers.rewrite(change);
         self.forget.rewrite(change);
@@ -564,7 +438,7 @@ impl Partition {
 /// Marks what an instance is before it does something at `ts` that is no touch of its own.
 fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instance, ts: Timestamp) {
     if !world.offline
-        && let Some(epoch) = instance.mark(world.epochs, ts)
+        && let Some(epoch) = instance.mark(world.epochs.of(ts), ts)
     {
         log.note(epoch, handle);
     }
@@ -618,10 +492,8 @@ impl<'a> Around<'a> {
 
 /// Feeds one instant and reports what it found.
 fn step(world: &World<'_>, rule: u32, instance: &mut Instance, now: &Instant<'_>, said: &mut Said) {
-    let mut ctx = world.ctx(rule, &instance.key);
+    let mut ctx = world.ctx(rule, &instance.key, &mut said.tallies[rule as usize]);
     instance.now.instant(&mut ctx, now);
-    let (found, tally) = (core::mem::take(&mut ctx.found), ctx.tally);
-    drop(ctx);
-    said.tallies[rule as usize].add(&tally);
+    let found = ctx.found;
     report(world, rule, instance, found, now.ts, said);
 }

@@ -61,6 +61,12 @@ impl Pattern {
         lets.chain(self.for_each.iter().map(|each| &each.over)).chain(&self.where_own).chain(self.key.iter().flatten())
     }
 
+    /// Whether every event of a name that matches, matches.
+    #[must_use]
+    pub fn is_unconditional(&self) -> bool {
+        self.component.is_none() && self.severity.is_none() && self.body.is_none() && self.where_own.is_none()
+    }
+
     /// Whether a `let` or a `for_each` asks a fact.
     #[must_use]
     pub fn reads_facts(&self) -> bool {

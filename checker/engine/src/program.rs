@@ -1,6 +1,5 @@
 //! Packs linked into one program: rules numbered, events routed to the roles they may play.
 use alloc::{
-    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
     sync::Arc,
@@ -14,7 +13,7 @@ use crate::{
     clock::Clocks,
     expr::Expr,
     fact::{Facts, Horizon},
-    pack::{EmitOn, Kind, OnRestart, Pack, Pattern, Role, Rule, Slot},
+    pack::{EmitOn, Kind, OnRestart, Pack, Pattern, Rule},
 };
 
 /// A rule's number in the running program.
@@ -23,117 +22,13 @@ pub type RuleIdx = u32;
 /// All packs in force together.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    packs: Vec<Arc<Pack>>,
-    rules: Vec<(u16, u16)>,
-    facts: Vec<(u16, u16)>,
-    clocks: Vec<(u16, u16)>,
-    breakers: Vec<(u16, u16)>,
+    pub(crate) packs: Vec<Arc<Pack>>,
+    /// Of which pack, and which of it; so with facts, clocks and breakers.
+    pub(crate) rules: Vec<(u16, u16)>,
+    pub(crate) facts: Vec<(u16, u16)>,
+    pub(crate) clocks: Vec<(u16, u16)>,
+    pub(crate) breakers: Vec<(u16, u16)>,
     globs: bool,
-}
-
-/// What an event may be to the program. The order is the order in which one instant is worked off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Target {
-    /// Starts a process of the pack's lifecycle.
-    Started { pack: u16, lifecycle: u16 },
-    /// Makes a derived event.
-    Derive { pack: u16, derive: u16 },
-    /// Moves a clock.
-    Tick { clock: u32 },
-    /// Sets a fact.
-    Set { fact: u32 },
-    /// Unsets a fact.
-    Unset { fact: u32 },
-    /// Opens or closes a rule's span.
-    Scope { rule: RuleIdx, opens: bool },
-    /// Plays a role in a rule.
-    Role { rule: RuleIdx, role: u8 },
-    /// Counts as a breaker's success.
-    Success { breaker: u32 },
-}
-
-/// One pattern that events of some name may match, with its slots resolved for that name.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(crate) target: Target,
-    pub(crate) pack: u16,
-    /// The alternative's number in its role.
-    pub(crate) alternative: u8,
-    pub(crate) kept: u16,
-    /// Parts of one event with the same number have the same key; none: it has to be computed.
-    pub(crate) key: Option<u16>,
-    /// It has its effect when it arrives, not when the frontier has passed it.
-    pub(crate) at_once: bool,
-    /// Its pattern asks facts: it has its effect when all of its time is known, and another one when that turns out otherwise.
-    pub(crate) reads: bool,
-    /// For each slot that reads the row, the column.
-    pub(crate) columns: Box<[Option<u16>]>,
-}
-
-/// An attribute that some pattern reads from events of one name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Column {
-    /// The attribute's name.
-    pub name: String,
-    /// Whether it is one of the resource's.
-    pub of_resource: bool,
-}
-
-/// A key of values that stand in the event.
-#[derive(PartialEq)]
-struct PlainKey<'a> {
-    across_networks: bool,
-    /// With whether they may be absent.
-    parts: Vec<(Plain<'a>, bool)>,
-}
-
-/// A value that stands in the event.
-#[derive(Clone, Copy, PartialEq)]
-enum Plain<'a> {
-    Attr(&'a str, bool),
-    Resource(&'a str),
-    Name,
-    Node,
-    Component,
-    Network,
-    Ts,
-    Severity,
-    Body,
-    TraceId,
-}
-
-impl<'a> Plain<'a> {
-    fn of(slot: &'a Slot) -> Option<Self> {
-        Some(match slot {
-            Slot::Attr { name, int } => Plain::Attr(name, *int),
-            Slot::Resource(name) => Plain::Resource(name),
-            Slot::Name => Plain::Name,
-            Slot::Node => Plain::Node,
-            Slot::Component => Plain::Component,
-            Slot::Network => Plain::Network,
-            Slot::Ts => Plain::Ts,
-            Slot::Severity => Plain::Severity,
-            Slot::Body => Plain::Body,
-            Slot::TraceId => Plain::TraceId,
-            Slot::Let(_) | Slot::Element | Slot::Captured(_) => return None,
-        })
-    }
-}
-
-/// All that the program wants of events of one name.
-#[derive(Debug, Default)]
-pub struct Wanted {
-    /// What a row of such an event holds, in this order.
-    pub columns: Vec<Column>,
-    pub(crate) routes: Vec<Route>,
-    /// Whether some part has its effect when the event arrives.
-    pub(crate) at_once: bool,
-    /// Whether some part waits for the frontier.
-    pub(crate) waits: bool,
-    /// Whether some part asks facts.
-    pub(crate) reads_facts: bool,
-    pub(crate) reads_body: bool,
-    pub(crate) reads_trace_id: bool,
 }
 
 impl Program {
@@ -192,51 +87,6 @@ impl Program {
         self.packs.iter().flat_map(|pack| &pack.lifecycles).filter_map(|lifecycle| lifecycle.instance.as_deref())
     }
 
-    /// What is wanted of events of this name.
-    #[must_use]
-    pub fn wanted(&self, name: &str) -> Wanted {
-        let mut wanted = Wanted::default();
-        let mut keys: Vec<PlainKey<'_>> = Vec::new();
-        for (target, pack, role) in self.targets() {
-            for (number, pattern) in role.alternatives.iter().enumerate() {
-                if pattern.name.matches(name) {
-                    let reads = |what: fn(&Slot) -> bool| pattern.slots.iter().any(what);
-                    wanted.reads_body |= pattern.body.is_some() || reads(|slot| matches!(slot, Slot::Body));
-                    wanted.reads_trace_id |= reads(|slot| matches!(slot, Slot::TraceId));
-                    let columns = pattern.slots.iter().map(|slot| wanted.column(slot)).collect();
-                    let key = self.plain_key(target, pattern).map(|key| {
-                        keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-                            keys.push(key);
-                            keys.len() - 1
-                        }) as u16
-                    });
-                    let alternative = number as u8;
-                    let kept = role.kept;
-                    let reads = matches!(target, Target::Role { .. }) && pattern.reads_facts();
-                    wanted.reads_facts |= reads;
-                    wanted.routes.push(Route { target, pack, alternative, kept, key, at_once: false, reads, columns });
-                }
-            }
-        }
-        wanted.routes.sort_by_key(|route| route.target);
-        wanted
-    }
-
-    /// What a key is made of, where that is only what stands in the event.
-    fn plain_key<'a>(&'a self, target: Target, pattern: &'a Pattern) -> Option<PlainKey<'a>> {
-        let rule = match target {
-            Target::Role { rule, .. } | Target::Scope { rule, .. } => Some(self.rule(rule).1),
-            _ => None,
-        };
-        let parts = pattern.key.iter().enumerate().map(|(number, part)| {
-            let Some(Expr::Slot(slot)) = part else { return None };
-            let optional = rule.is_some_and(|rule| rule.key.get(number).is_some_and(|part| part.optional));
-            Some((Plain::of(pattern.slots.get(*slot as usize)?)?, optional))
-        });
-        let parts = parts.collect::<Option<Vec<_>>>()?;
-        Some(PlainKey { across_networks: rule.is_some_and(|rule| rule.across_networks), parts })
-    }
-
     /// Whether some pattern could match a name that none names in full. Asked for every event that none names.
     pub(crate) fn has_globs(&self) -> bool {
         self.globs
@@ -249,69 +99,6 @@ impl Program {
             .filter_map(|pattern| pattern.name.literal())
             .map(String::from)
             .collect()
-    }
-
-    fn targets(&self) -> impl Iterator<Item = (Target, u16, &Role)> {
-        let lifecycles = self.packs.iter().enumerate().flat_map(|(pack, content)| {
-            content.lifecycles.iter().enumerate().filter_map(move |(lifecycle, declared)| {
-                let target = Target::Started { pack: pack as u16, lifecycle: lifecycle as u16 };
-                declared.started.as_ref().map(|role| (target, pack as u16, role))
-            })
-        });
-        let derives = self.packs.iter().enumerate().flat_map(|(pack, content)| {
-            content.derives.iter().enumerate().map(move |(derive, declared)| {
-                (Target::Derive { pack: pack as u16, derive: derive as u16 }, pack as u16, &declared.from)
-            })
-        });
-        let clocks = self.clocks.iter().enumerate().map(|(number, &(pack, clock))| {
-            let declared = &self.packs[pack as usize].clocks[clock as usize];
-            (Target::Tick { clock: number as u32 }, pack, &declared.of)
-        });
-        let facts = self.facts.iter().enumerate().flat_map(|(number, &(pack, fact))| {
-            let declared = &self.packs[pack as usize].facts[fact as usize];
-            let fact = number as u32;
-            core::iter::once((Target::Set { fact }, pack, &declared.set_by))
-                .chain(declared.unset_by.as_ref().map(|role| (Target::Unset { fact }, pack, role)))
-        });
-        let rules = self.rules().filter(|(_, _, rule)| rule.enabled).flat_map(|(number, _, rule)| {
-            let pack = self.rules[number as usize].0;
-            let scope = |role| rule.during.as_ref().is_some_and(|d| d.after == Some(role) || d.until == Some(role));
-            rule.roles.iter().enumerate().flat_map(move |(role, declared)| {
-                let role = role as u8;
-                let opens = rule.during.as_ref().is_some_and(|during| during.after == Some(role));
-                let closes = rule.during.as_ref().is_some_and(|during| during.until == Some(role));
-                let span = |yes: bool, opens| yes.then_some((Target::Scope { rule: number, opens }, pack, declared));
-                let played = (!scope(role)).then_some((Target::Role { rule: number, role }, pack, declared));
-                span(opens, true).into_iter().chain(span(closes, false)).chain(played)
-            })
-        });
-        let breakers = self.breakers.iter().enumerate().filter_map(|(number, &(pack, breaker))| {
-            let declared = &self.packs[pack as usize].breakers[breaker as usize];
-            declared.close.as_ref().map(|role| (Target::Success { breaker: number as u32 }, pack, role))
-        });
-        lifecycles.chain(derives).chain(clocks).chain(facts).chain(rules).chain(breakers)
-    }
-
-    pub(crate) fn pattern(&self, route: &Route) -> &Pattern {
-        let pack = &self.packs[route.pack as usize];
-        let role = match route.target {
-            Target::Started { lifecycle, .. } => pack.lifecycles[lifecycle as usize].started.as_ref(),
-            Target::Derive { derive, .. } => Some(&pack.derives[derive as usize].from),
-            Target::Tick { clock } => Some(&self.clock(clock).of),
-            Target::Set { fact } => Some(&self.fact(fact).set_by),
-            Target::Unset { fact } => self.fact(fact).unset_by.as_ref(),
-            Target::Scope { rule, opens } => {
-                let rule = self.rule(rule).1;
-                let during = rule.during.as_ref();
-                during
-                    .and_then(|during| if opens { during.after } else { during.until })
-                    .and_then(|role| rule.roles.get(role as usize))
-            }
-            Target::Role { rule, role } => self.rule(rule).1.roles.get(role as usize),
-            Target::Success { breaker } => self.breaker(breaker).1.close.as_ref(),
-        };
-        // Routes are made by `wanted` from the very roles looked up here.
-        &role.expect("a route leads to a role").alternatives[route.alternative as usize]
     }
 
     pub(crate) fn fact(&self, fact: u32) -> &crate::pack::Fact {
@@ -416,26 +203,15 @@ impl Program {
     }
 }
 
-impl Wanted {
-    fn column(&mut self, slot: &Slot) -> Option<u16> {
-        let column = match slot {
-            Slot::Attr { name, .. } => Column { name: name.clone(), of_resource: false },
-            Slot::Resource(name) => Column { name: name.clone(), of_resource: true },
-            _ => return None,
-        };
-        let at = self.columns.iter().position(|known| *known == column).unwrap_or_else(|| {
-            self.columns.push(column);
-            self.columns.len() - 1
-        });
-        Some(at as u16)
-    }
-}
-
 /// Facts about a rule that the running engine asks for again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Traits {
     /// Judged on arrival, with no state at all.
     pub(crate) stateless: bool,
+    /// Some pattern has a condition that is decided in order of time.
+    pub(crate) conditions: bool,
+    /// One of those asks for another event.
+    pub(crate) pairs: bool,
     /// It is judged after the rules whose verdicts it builds on.
     pub(crate) stratum: u8,
     /// Numbers (in the program) of the facts its conditions read.
@@ -552,6 +328,8 @@ impl Traits {
         }
         let pointwise = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. });
         Traits {
+            conditions: patterns().any(|pattern| pattern.where_late.is_some()),
+            pairs: patterns().any(|pattern| pattern.where_late.as_ref().is_some_and(Expr::roles_used)),
             stratum: 0,
             stateless: pointwise
                 && rule.hold.is_none()

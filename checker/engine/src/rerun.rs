@@ -7,7 +7,7 @@ use crate::{
     emission::Made,
     history::Log,
     instance::{Finding, Handle, Instance, Mark},
-    kind::{Automaton, Found, What},
+    kind::{Automaton, Found, Tally, What},
     pack::OnRestart,
     partition::{Around, Said},
     program::RuleIdx,
@@ -33,6 +33,9 @@ pub(crate) fn report(
     when: Timestamp,
     said: &mut Said,
 ) {
+    if found.is_empty() {
+        return;
+    }
     for found in found {
         let id = world.finding_id(rule, &instance.key, &found);
         let fresh = note(&mut instance.findings, id, &found, when);
@@ -56,6 +59,10 @@ fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Times
         }
         (What::Violated { .. } | What::Made { .. }, None) => {
             let (evidence, made) = (Finding::digest(found), !found.is_violation());
+            // Most instances find one thing.
+            if findings.capacity() == 0 {
+                findings.reserve_exact(1);
+            }
             findings.push(Finding { id, found: when, evidence, resolved: None, late: None, made });
             true
         }
@@ -102,7 +109,8 @@ pub(crate) fn rerun(
         finding.resolved = finding.resolved.filter(|at| *at < from);
     }
     let mut latest: Vec<(ViolationId, Found)> = Vec::new();
-    let mut ctx = world.ctx(rule, &instance.key);
+    let mut told = Tally::default();
+    let mut ctx = world.ctx(rule, &instance.key, &mut told);
     ctx.known = &old;
     let mut record = |when: Timestamp, found: Vec<Found>| {
         for found in found {

@@ -6,7 +6,7 @@ use crate::{
     expr::{AsOf, Env, Val},
     fact::Reader,
     pack::{Pattern, RoleIdx, Slot},
-    program::Route,
+    route::{Place, Route},
     source::{SourceIdx, SourceState},
     touch::Kept,
 };
@@ -103,6 +103,9 @@ impl Env for RowEnv<'_> {
 impl RowEnv<'_> {
     /// Whether the pattern's own conditions hold.
     pub(crate) fn matches(&self) -> bool {
+        if self.route.unconditional {
+            return true;
+        }
         let body = |template: &crate::BodyTemplate| match self.row.body {
             ValueRef::String(text) => template.matches(text).is_some(),
             _ => false,
@@ -115,7 +118,27 @@ impl RowEnv<'_> {
 
     /// The values later conditions will ask for.
     pub(crate) fn kept(&self) -> Kept {
-        Kept::first(self.route.kept, |slot| self.slot(slot).map(|value| value.to_value()))
+        Kept::first(self.route.kept, |slot| match self.pattern.slots.get(slot as usize)? {
+            // Most are kept as they stand in the event.
+            Slot::Attr { int: false, .. } | Slot::Resource(_) => {
+                let column = (*self.route.columns.get(slot as usize)?)?;
+                self.row.columns.get(column as usize)?.map(ValueRef::to_value)
+            }
+            Slot::Node => Some(Value::from(self.source.node.as_str())),
+            _ => self.slot(slot).map(|value| value.to_value()),
+        })
+    }
+
+    /// What stands there.
+    pub(crate) fn at(&self, place: Place) -> Option<ValueRef<'_>> {
+        Some(match place {
+            Place::Column(column) => return *self.row.columns.get(column as usize)?,
+            Place::Name => ValueRef::String(self.row.name),
+            Place::Node => ValueRef::String(&self.source.node),
+            Place::Component => ValueRef::String(&self.source.component),
+            Place::Network => ValueRef::String(&self.source.network),
+            Place::TraceId => ValueRef::String(self.row.trace_id),
+        })
     }
 }
 

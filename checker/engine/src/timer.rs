@@ -21,12 +21,6 @@ impl Timers {
         }
     }
 
-    /// The earliest due time.
-    pub(crate) fn first(&self) -> Option<Timestamp> {
-        let other = self.others.peek().map(|Reverse((due, _))| *due);
-        self.in_order.front().map(|(due, _)| *due).into_iter().chain(other).min()
-    }
-
     /// Takes the earliest one that is due strictly before `frontier`.
     pub(crate) fn pop_before(&mut self, frontier: Timestamp) -> Option<(Timestamp, Handle)> {
         let first = self.in_order.front().map(|(due, _)| *due);

@@ -3,7 +3,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{cmp::Ordering, ops::Deref};
 use event::{Timestamp, Value};
 
-use crate::{key, pack::RoleIdx, program::RuleIdx, verdict::EventRef};
+use crate::{engine::PARTITIONS, key, pack::RoleIdx, program::RuleIdx, verdict::EventRef};
 
 /// One event (or one element of it) in one part: what automata take, and remember.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -43,6 +43,18 @@ impl KeyAt {
     pub(crate) fn since(from: usize, keys: &[u8]) -> Self {
         let written = &keys[from..];
         KeyAt { from: from as u32, len: written.len() as u32, hash: key::hash(written) }
+    }
+
+    /// The same key, written to the end of `to`.
+    pub(crate) fn copied(self, keys: &[u8], to: &mut Vec<u8>) -> Self {
+        let from = to.len() as u32;
+        to.extend_from_slice(self.of(keys));
+        KeyAt { from, ..self }
+    }
+
+    /// The virtual partition of the key's instances.
+    pub(crate) fn partition(self) -> usize {
+        self.hash as usize % PARTITIONS
     }
 
     pub(crate) fn of(self, keys: &[u8]) -> &[u8] {

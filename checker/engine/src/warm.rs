@@ -99,12 +99,13 @@ impl Engine {
             past.forget_findings(&trusted);
             own.take_over(past, &rules);
         }
+        let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
+        state.mail.take_over(&mut past.mail, is_new);
         // There may be starts and processes that only new packs know of.
         state.sources.take_over_processes(&mut past.sources);
         state.restarts.append(&mut past.restarts);
         state.restarts.sort();
         state.restarts.dedup();
-        let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         first::take_over(&mut state.firsts, core::mem::take(&mut past.firsts), is_new);
         state.readings.take_over(core::mem::take(&mut past.readings), is_new);
         for fact in facts {

@@ -103,34 +103,21 @@ impl<'a> World<'a> {
         &self.wides[rule as usize]
     }
 
-    pub(crate) fn ctx<'k>(&self, rule: RuleIdx, key: &'k [u8]) -> Ctx<'k>
-    where
-        'a: 'k,
-    {
-        let (pack, definition) = self.program.rule(rule);
-        let traits = &self.traits[rule as usize];
+    /// What an automaton of the rule may look at; what it judges is counted in `tally`.
+    pub(crate) fn ctx<'k>(&'k self, number: RuleIdx, key: &'k [u8], tally: &'k mut Tally) -> Ctx<'k> {
+        let (pack, rule) = self.program.rule(number);
         Ctx {
-            rule: definition,
-            key,
-            scope: &self.scopes[rule as usize],
-            facts: self.facts,
-            fact_base: traits.fact_base,
-            clocks: self.clocks,
-            clock_base: traits.clock_base,
-            breakers: self.breakers,
-            since: self.since[rule as usize],
-            sources: self.sources,
-            timing: self.timing,
-            offline: self.offline,
-            recalls: self.recalls,
-            completing: self.completing,
-            replaying: false,
+            world: self,
+            rule,
+            number,
+            traits: &self.traits[number as usize],
             pack,
+            key,
+            replaying: false,
             known: &[],
-            node_part: traits.node_part,
             found: Vec::new(),
             woken: Vec::new(),
-            tally: Tally::default(),
+            tally,
         }
     }
 

@@ -77,9 +77,11 @@ pub(crate) fn read(source: &str, file: &str) -> Result<Node, Box<Diagnostic>> {
         let diagnostic = Diagnostic::error(Code::Yaml, "a tab cannot indent YAML", file, source, tab);
         return Err(Box::new(diagnostic.help("indent with spaces, two a level")));
     }
+    let lines = Lines::of(source);
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
-        let at = error.location().map_or(0, |location| byte_offset(source, location.line(), location.column()));
+        let at = |location: serde_saphyr::Location| lines.byte_offset(location.line(), location.column());
+        let at = error.location().map_or(0, at);
         let said = error.without_snippet().to_string();
         let begin = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let end = source[at..].find('\n').map_or(source.len(), |length| at + length);
@@ -88,20 +90,28 @@ pub(crate) fn read(source: &str, file: &str) -> Result<Node, Box<Diagnostic>> {
         let shown = source.floor_char_boundary(end.min(at + 60));
         Box::new(Diagnostic::error(Code::Yaml, message, file, source, at..shown.max(at)).help(help))
     })?;
-    Ok(node(raw, source))
+    Ok(node(raw, &lines))
 }
 
-/// Line and column, both from 1 and in characters, as a byte offset.
-fn byte_offset(source: &str, line: u64, column: u64) -> usize {
-    let mut start = 0;
-    for _ in 1..line {
-        match source[start..].find('\n') {
-            Some(length) => start += length + 1,
-            None => return source.len(),
-        }
+/// A source and where its lines begin.
+struct Lines<'s> {
+    source: &'s str,
+    starts: Vec<usize>,
+}
+
+impl<'s> Lines<'s> {
+    fn of(source: &'s str) -> Self {
+        let starts = source.match_indices('\n').map(|(newline, _)| newline + 1);
+        Lines { source, starts: std::iter::once(0).chain(starts).collect() }
     }
-    let skip = usize::try_from(column.saturating_sub(1)).unwrap_or(0);
-    source[start..].char_indices().nth(skip).map_or(source.len(), |(offset, _)| start + offset)
+
+    /// Line and column, both from 1 and in characters, as a byte offset.
+    fn byte_offset(&self, line: u64, column: u64) -> usize {
+        let number = |from_one: u64| usize::try_from(from_one.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(&start) = self.starts.get(number(line)) else { return self.source.len() };
+        let mut characters = self.source[start..].char_indices();
+        characters.nth(number(column)).map_or(self.source.len(), |(offset, _)| start + offset)
+    }
 }
 
 enum Raw {
@@ -113,8 +123,9 @@ enum Raw {
     Map(Vec<(Spanned<String>, Spanned<Raw>)>),
 }
 
-fn node(raw: Spanned<Raw>, source: &str) -> Node {
-    let start = byte_offset(source, raw.referenced.line(), raw.referenced.column());
+fn node(raw: Spanned<Raw>, lines: &Lines<'_>) -> Node {
+    let source = lines.source;
+    let start = lines.byte_offset(raw.referenced.line(), raw.referenced.column());
     let plain_end = |text: &str| {
         // Quotes are not part of the text; block scalars end where their text does, about.
         let quoted = source[start..].starts_with(['"', '\'']);
@@ -126,14 +137,14 @@ fn node(raw: Spanned<Raw>, source: &str) -> Node {
         Raw::Bool(value) => Yaml::Bool(value),
         Raw::Number(text) => Yaml::Number(number_text(source, start).unwrap_or(text)),
         Raw::Text(text) => Yaml::Text(text),
-        Raw::List(items) => Yaml::List(items.into_iter().map(|item| node(item, source)).collect()),
+        Raw::List(items) => Yaml::List(items.into_iter().map(|item| node(item, lines)).collect()),
         Raw::Map(entries) => Yaml::Map(
             entries
                 .into_iter()
                 .map(|(name, value)| {
-                    let at = byte_offset(source, name.referenced.line(), name.referenced.column());
+                    let at = lines.byte_offset(name.referenced.line(), name.referenced.column());
                     let end = source.floor_char_boundary((at + name.value.len()).min(source.len()));
-                    (Key { name: name.value, span: at..end }, node(value, source))
+                    (Key { name: name.value, span: at..end }, node(value, lines))
                 })
                 .collect(),
         ),

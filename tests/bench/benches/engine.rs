@@ -3,7 +3,7 @@
 //! and the ratio of the two, and fails when their verdicts differ.
 //!
 //! `cargo bench -p bench --bench engine` (`-- --test`: a tiny input, as a test; `-- a`: that pattern
-//! alone, `-- memory`: what an open obligation takes).
+//! alone, `-- a live`: that alone, for a profiler; `-- memory`: what an open obligation takes).
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::{
@@ -340,6 +340,13 @@ fn main() {
     let tiny = std::env::args().any(|argument| argument == "--test");
     let (events, keys) = if tiny { (20_000, 20_000) } else { (1_000_000, 100_000) };
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let only = |input: &str| chosen.iter().any(|name| name == input);
+    if let (Some(pattern), true) = (PATTERNS.iter().find(|pattern| only(&pattern.title[..1])), only("live")) {
+        let names: Vec<String> = (0..keys).map(|key| format!("0x{key:016x}")).collect();
+        let (broken, seconds) = measure(|| run(pattern, &(pattern.steps)(events, keys), &names, Input::Live));
+        println!("{}: {broken} violations in {seconds:.3} s", pattern.title);
+        return;
+    }
     let is_chosen =
         |pattern: &Pattern| chosen.is_empty() || chosen.iter().any(|letter| pattern.title.starts_with(letter));
     let names: Vec<String> = (0..keys).map(|key| format!("0x{key:016x}")).collect();

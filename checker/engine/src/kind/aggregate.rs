@@ -124,7 +124,7 @@ impl Aggregate {
             }
             Judged::Fails(values) => {
                 if !self.level.is_open() {
-                    if ctx.completing && !stirred {
+                    if ctx.world.completing && !stirred {
                         // Only the time that runs on after the last event started it.
                         return;
                     }

@@ -4,18 +4,18 @@ use event::{Timestamp, Value};
 
 use super::{Anchor, Found, Instant, Part, Tally, What};
 use crate::{
-    breaker::{BreakerState, Breakers},
-    clock::Clocks,
+    breaker::BreakerState,
     expr::{AsOf, Env, Expr, Val},
-    fact::{Facts, Reader},
+    fact::Reader,
     gap,
     instance::Finding,
     pack::{EmitOn, OnRestart, Pack, RoleIdx, Rule, Ties},
-    scope::{Scope, Span},
-    source::{NodeState, Sources, Timing},
+    program::{RuleIdx, Traits},
+    scope::Span,
+    source::NodeState,
     touch::{Seen, Touch},
     verdict::{EventRef, Unknown},
-    world::violation_id,
+    world::{World, violation_id},
 };
 
 /// Why an absence is not proved.
@@ -29,38 +29,22 @@ pub(super) enum Withheld {
 
 /// What an automaton may look at besides its own state.
 pub(crate) struct Ctx<'a> {
+    pub(crate) world: &'a World<'a>,
     pub(crate) rule: &'a Rule,
-    pub(crate) key: &'a [u8],
-    pub(crate) scope: &'a Scope,
-    pub(crate) facts: &'a Facts,
-    /// Number of the pack's first fact.
-    pub(crate) fact_base: u32,
-    pub(crate) clocks: &'a Clocks,
-    /// Number of the pack's first clock.
-    pub(crate) clock_base: u32,
-    pub(crate) breakers: &'a Breakers,
-    /// Since when the rule has seen everything.
-    pub(crate) since: Timestamp,
-    pub(crate) sources: &'a Sources,
-    pub(crate) timing: &'a Timing,
-    /// Input is complete from its start and its end: nobody is silent, nothing came before.
-    pub(crate) offline: bool,
-    /// What came before is shown, from some time on.
-    pub(crate) recalls: bool,
-    /// Time runs on after the last event: levels that only time could start do not.
-    pub(crate) completing: bool,
-    /// What was judged before is judged again, in order.
-    pub(crate) replaying: bool,
+    /// The rule's number.
+    pub(crate) number: RuleIdx,
+    pub(crate) traits: &'a Traits,
     /// The rule's pack.
     pub(crate) pack: &'a Pack,
+    pub(crate) key: &'a [u8],
+    /// What was judged before is judged again, in order.
+    pub(crate) replaying: bool,
     /// What of the instance was found before, while it is judged again.
     pub(crate) known: &'a [Finding],
-    /// Where in the key the node stands, the network not counted.
-    pub(crate) node_part: Option<usize>,
     pub(crate) found: Vec<Found>,
     /// The violations among `found` that had been left open before, as their node was silent.
     pub(crate) woken: Vec<Anchor>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: &'a mut Tally,
 }
 
 impl Ctx<'_> {
@@ -69,11 +53,16 @@ impl Ctx<'_> {
         now.restart.is_some() && matches!(self.rule.on_restart, OnRestart::Ended | OnRestart::Reset)
     }
 
+    /// Since when the rule has seen everything.
+    fn since(&self) -> Timestamp {
+        self.world.since[self.number as usize]
+    }
+
     /// The (network, node) that the key names.
     pub(super) fn node(&self) -> Option<(&str, &str)> {
         let mut parts = crate::key::parts(self.key);
         let network = if self.rule.across_networks { "" } else { crate::key::text(parts.next()?)? };
-        Some((network, crate::key::text(parts.nth(self.node_part?)?)?))
+        Some((network, crate::key::text(parts.nth(self.traits.node_part?)?)?))
     }
 
     /// The pack's facts, as of `ts`. Rows are kept apart by network, like everything else.
@@ -83,13 +72,13 @@ impl Ctx<'_> {
             _ => crate::key::NO_NETWORK,
         };
         Reader {
-            facts: self.facts,
-            base: self.fact_base,
+            facts: self.world.facts,
+            base: self.traits.fact_base,
             declared: &self.pack.facts,
-            clocks: self.clocks,
-            clock_base: self.clock_base,
-            sources: self.sources,
-            timing: self.timing,
+            clocks: self.world.clocks,
+            clock_base: self.traits.clock_base,
+            sources: self.world.sources,
+            timing: self.world.timing,
             network,
             ts,
         }
@@ -99,13 +88,16 @@ impl Ctx<'_> {
     pub(super) fn span(&self, ts: Timestamp) -> Option<Span> {
         match &self.rule.during {
             None => Some(Span { opener: None }),
-            Some(during) => self.scope.at(during, self.key, ts),
+            Some(during) => self.world.scopes[self.number as usize].at(during, self.key, ts),
         }
     }
 
     /// Whether that span has ended by `ts`.
     pub(super) fn span_ended(&self, span: &Span, ts: Timestamp) -> bool {
-        self.rule.during.as_ref().is_some_and(|during| self.scope.ended(during, span, self.key, ts))
+        self.rule
+            .during
+            .as_ref()
+            .is_some_and(|during| self.world.scopes[self.number as usize].ended(during, span, self.key, ts))
     }
 
     /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
@@ -127,24 +119,24 @@ impl Ctx<'_> {
     /// Why an event that the rule asks for may have come between these times, both included, and never been judged: from
     /// the key's node, or from any of its network where the key names none.
     fn gap(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        if self.offline {
+        if self.world.offline {
             return None;
         }
         match self.node() {
             Some((network, node)) => self.gap_of(network, node, from, to),
             None => {
                 let in_network = |state: &&NodeState| self.rule.across_networks || state.network == self.network();
-                self.sources.nodes.iter().filter(in_network).find_map(|state| self.hidden(state, from, to))
+                self.world.sources.nodes.iter().filter(in_network).find_map(|state| self.hidden(state, from, to))
             }
         }
     }
 
     /// The same of one node.
     pub(super) fn gap_of(&self, network: &str, node: &str, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        if self.offline {
+        if self.world.offline {
             return None;
         }
-        self.hidden(self.sources.find_node(network, node)?, from, to)
+        self.hidden(self.world.sources.find_node(network, node)?, from, to)
     }
 
     fn hidden(&self, node: &NodeState, from: Timestamp, to: Timestamp) -> Option<Unknown> {
@@ -153,12 +145,12 @@ impl Ctx<'_> {
 
     /// Why the key's node may still have something to say of the time up to `to`.
     fn unheard(&self, to: Timestamp) -> Option<Unknown> {
-        if self.offline {
+        if self.world.offline {
             return None;
         }
         let (network, node) = self.node()?;
-        let state = self.sources.find_node(network, node)?;
-        if !self.rule.silence_counts && self.sources.silent(network, node, to) {
+        let state = self.world.sources.find_node(network, node)?;
+        if !self.rule.silence_counts && self.world.sources.silent(network, node, to) {
             Some(Unknown::NodeSilent)
         } else {
             (state.complete_to <= to).then_some(Unknown::Lagging)
@@ -175,7 +167,7 @@ impl Ctx<'_> {
 
     /// When to look again at what is withheld for now.
     pub(super) fn look_again(&self, now: Timestamp) -> Timestamp {
-        self.sources.frontier.max(now).plus(self.timing.margin)
+        self.world.sources.frontier.max(now).plus(self.world.timing.margin)
     }
 
     pub(super) fn exercise(&mut self, ts: Timestamp) {
@@ -264,41 +256,43 @@ impl Ctx<'_> {
     /// Whether a look-back to `from` goes past the first event ever heard from the key's node, and that was only just
     /// heard when `ts` came; or past what the rule has seen since it was adopted, while that may still matter.
     pub(super) fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
-        if self.offline && !self.recalls {
+        if self.world.offline && !self.world.recalls {
             return false;
         }
-        let node = self.node().map(|(network, node)| self.sources.find_node(network, node));
-        if self.since > Timestamp::ZERO && ts.since(self.since) <= self.rule.forget_after {
+        let node = self.node().map(|(network, node)| self.world.sources.find_node(network, node));
+        if self.since() > Timestamp::ZERO && ts.since(self.since()) <= self.rule.forget_after {
             let began = match &node {
                 Some(node) => node.map(|state| state.first_ts),
-                None => self.sources.nodes.iter().map(|state| state.first_ts).min(),
+                None => self.world.sources.nodes.iter().map(|state| state.first_ts).min(),
             };
-            if from.max(began.unwrap_or_default()) < self.since {
+            if from.max(began.unwrap_or_default()) < self.since() {
                 return true;
             }
         }
-        let settle = self.rule.settle.unwrap_or(self.timing.settle);
+        let settle = self.rule.settle.unwrap_or(self.world.timing.settle);
         node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
     }
 
     /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
     pub(super) fn has_heard_since(&self, from: Timestamp) -> bool {
-        if self.offline && !self.recalls {
+        if self.world.offline && !self.world.recalls {
             return true;
         }
-        if from < self.since {
+        if from < self.since() {
             return false;
         }
         match self.node() {
-            Some((network, node)) => self.sources.find_node(network, node).is_some_and(|state| state.first_ts <= from),
-            None => self.sources.nodes.iter().any(|state| state.first_ts <= from),
+            Some((network, node)) => {
+                self.world.sources.find_node(network, node).is_some_and(|state| state.first_ts <= from)
+            }
+            None => self.world.sources.nodes.iter().any(|state| state.first_ts <= from),
         }
     }
 
     /// Whether the key's node was not heard after `deadline`, while others were: then an absence proves nothing.
     pub(super) fn silent(&self, deadline: Timestamp) -> bool {
-        let silent = |(network, node)| self.sources.silent(network, node, deadline);
-        !self.offline && !self.rule.silence_counts && self.node().is_some_and(silent)
+        let silent = |(network, node)| self.world.sources.silent(network, node, deadline);
+        !self.world.offline && !self.rule.silence_counts && self.node().is_some_and(silent)
     }
 
     /// What a fact says as of a time.
@@ -312,7 +306,7 @@ impl Ctx<'_> {
         let mut key = Vec::new();
         crate::key::push(&mut key, &Val::String(self.network().into()));
         scope.iter().for_each(|part| crate::key::push(&mut key, part));
-        let recorded = self.breakers.scopes(&self.pack.name, id).and_then(|scopes| scopes.get(&*key));
+        let recorded = self.world.breakers.scopes(&self.pack.name, id).and_then(|scopes| scopes.get(&*key));
         let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
         Some(Val::String(state.as_str().into()))
     }
@@ -330,6 +324,9 @@ impl Ctx<'_> {
 
     /// The late conditions of two events that ask for one another.
     pub(super) fn fits(&self, a: &Seen, b: &Seen) -> bool {
+        if !self.traits.pairs {
+            return true;
+        }
         let one_way = |own: &Seen, other: &Seen| {
             self.condition(own.role, own.alternative).is_none_or(|condition| {
                 !condition.roles_used()
@@ -384,7 +381,7 @@ pub(super) fn members(of: &Expr, env: &dyn Env) -> Option<Vec<Box<[u8]>>> {
 
 /// Whether the member is a node that was not heard after the deadline while others were.
 pub(super) fn is_silent(ctx: &Ctx<'_>, member: &[u8], deadline: Timestamp) -> bool {
-    let silent = |node: &str| ctx.sources.silent(ctx.network(), node, deadline);
+    let silent = |node: &str| ctx.world.sources.silent(ctx.network(), node, deadline);
     !ctx.rule.silence_counts && crate::key::text(member).is_some_and(silent)
 }
 

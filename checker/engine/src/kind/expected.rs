@@ -239,7 +239,7 @@ impl Expected {
                 return;
             }
         }
-        let silent: Vec<Box<[u8]>> = if ctx.offline || ended_by.is_some() {
+        let silent: Vec<Box<[u8]>> = if ctx.world.offline || ended_by.is_some() {
             Vec::new()
         } else {
             missing.iter().filter(|member| is_silent(ctx, member, open.deadline)).cloned().collect()
@@ -282,7 +282,7 @@ impl Expected {
             ctx.unknown(Unknown::NodeSilent);
         }
         open.members = Some(members);
-        open.asleep_until = Some(ctx.sources.frontier.max(open.due()).plus(ctx.timing.margin));
+        open.asleep_until = Some(ctx.world.sources.frontier.max(open.due()).plus(ctx.world.timing.margin));
         self.push(open);
     }
 

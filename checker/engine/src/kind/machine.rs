@@ -191,7 +191,7 @@ impl Machine {
                 if path.asleep_until.is_none() {
                     ctx.unknown(Unknown::NodeSilent);
                 }
-                path.asleep_until = Some(ctx.sources.frontier.max(due).plus(ctx.timing.margin));
+                path.asleep_until = Some(ctx.world.sources.frontier.max(due).plus(ctx.world.timing.margin));
                 continue;
             }
             path.overdue = true;

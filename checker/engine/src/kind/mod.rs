@@ -202,17 +202,6 @@ impl Tally {
         self.unknown += 1;
         self.why_unknown = Some(why);
     }
-
-    pub(crate) fn add(&mut self, more: &Self) {
-        self.held += more.held;
-        self.violated += more.violated;
-        self.unknown += more.unknown;
-        self.why_unknown = more.why_unknown.or(self.why_unknown);
-        self.retracted += more.retracted;
-        self.keyless += more.keyless;
-        self.forgotten += more.forgotten;
-        self.exercised = self.exercised.max(more.exercised);
-    }
 }
 
 impl State {
@@ -278,7 +267,8 @@ impl Automaton {
         let admitted: Vec<&Touch>;
         let mut now = Instant { ts: now.ts, touches: now.touches, restart: now.restart, starts: now.starts };
         let repeats = |pair: &[&Touch]| pair[0].repeats_role(pair[1]);
-        if now.touches.iter().any(|touch| !ctx.admits(touch)) || now.touches.windows(2).any(repeats) {
+        let is_out = |touch: &&Touch| !ctx.admits(touch);
+        if ctx.traits.conditions && now.touches.iter().any(is_out) || now.touches.windows(2).any(repeats) {
             let mut touches: Vec<&Touch> = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
             // An event that several alternatives of a role match plays it once; conditions on others choose later.
             touches.dedup_by(|later, earlier| later.repeats_role(earlier) && !ctx.asks_others(earlier));

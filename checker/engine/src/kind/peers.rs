@@ -197,7 +197,7 @@ impl Peers {
                 self.recover(ctx, member, ts);
                 continue;
             }
-            if !known.is_open() && ctx.completing && !stirred {
+            if !known.is_open() && ctx.world.completing && !stirred {
                 // Only the time that runs on after the last event started it.
                 continue;
             }

@@ -120,13 +120,13 @@ impl Poll {
             return;
         }
         let absent = || expected.iter().flatten().filter(|voter| !self.votes.iter().any(|vote| vote.voter == **voter));
-        if !ctx.offline && absent().any(|voter| super::is_silent(ctx, voter, end)) {
+        if !ctx.world.offline && absent().any(|voter| super::is_silent(ctx, voter, end)) {
             // What a silent voter said cannot be known before it speaks again.
             if self.asleep_until.is_none() {
                 ctx.unknown(Unknown::NodeSilent);
             }
             self.judged = false;
-            self.asleep_until = Some(ctx.sources.frontier.max(due).plus(ctx.timing.margin));
+            self.asleep_until = Some(ctx.world.sources.frontier.max(due).plus(ctx.world.timing.margin));
             return;
         }
         let evidence = evidence(*of, &counted, majority);

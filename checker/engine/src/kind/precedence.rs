@@ -1,6 +1,7 @@
 //! `precedence`: an event needs its support before it.
-use alloc::{collections::VecDeque, vec, vec::Vec};
+use alloc::{collections::VecDeque, vec::Vec};
 use event::Timestamp;
+use smallvec::SmallVec;
 
 use super::{
     Anchor, Ctx, Instant, Part,
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Precedence {
     /// Per required role (and last the excuses), in order of time.
-    supports: Vec<Supports>,
+    supports: SmallVec<[Supports; 2]>,
     since: Option<EventRef>,
     /// What lacks support that `slack` may still bring, in order of time.
     lacking: VecDeque<Lacking>,
@@ -35,7 +36,7 @@ struct Lacking {
 
 impl Precedence {
     pub(super) fn new(requires: usize) -> Self {
-        Precedence { supports: vec![Supports::default(); requires + 1], ..Precedence::default() }
+        Precedence { supports: (0..=requires).map(|_| Supports::default()).collect(), ..Precedence::default() }
     }
 
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {

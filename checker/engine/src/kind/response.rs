@@ -435,8 +435,12 @@ impl Response {
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
+        let due = self.pending.first().map(Obligation::due);
+        if self.asleep.is_empty() {
+            return due;
+        }
         let again = self.asleep.iter().map(|asleep| asleep.again).min().filter(|again| *again < Timestamp::MAX);
-        self.pending.first().map(Obligation::due).into_iter().chain(again).min()
+        due.into_iter().chain(again).min()
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {

@@ -84,7 +84,10 @@ impl Supports {
 
 /// Whether a condition of the role asks for events in other roles, so that one must be chosen among them.
 pub(super) fn is_choosy(ctx: &Ctx<'_>, role: RoleIdx) -> bool {
-    ctx.rule.roles.get(role as usize).is_some_and(|role| {
-        role.alternatives.iter().any(|pattern| pattern.where_late.as_ref().is_some_and(crate::expr::Expr::roles_used))
-    })
+    ctx.traits.pairs
+        && ctx.rule.roles.get(role as usize).is_some_and(|role| {
+            role.alternatives
+                .iter()
+                .any(|pattern| pattern.where_late.as_ref().is_some_and(crate::expr::Expr::roles_used))
+        })
 }

@@ -37,12 +37,12 @@ impl Ticking {
 
     /// The deadline, if the clock has passed it by now.
     pub(super) fn passed(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) -> Option<Timestamp> {
-        let clock = ctx.clock_base + u32::from(ticks.clock);
+        let clock = ctx.traits.clock_base + u32::from(ticks.clock);
         if self.over.is_none() {
-            let stands = ctx.clocks.at(clock, &self.key, now);
+            let stands = ctx.world.clocks.at(clock, &self.key, now);
             self.over = stands.map(|stands| stands.add(&Int::Small(i128::from(ticks.count))));
         }
-        let at = ctx.clocks.exceeds(clock, &self.key, self.over.as_ref()?, now)?;
+        let at = ctx.world.clocks.exceeds(clock, &self.key, self.over.as_ref()?, now)?;
         Some(at.max(self.least))
     }
 }
@@ -50,8 +50,8 @@ impl Ticking {
 /// Since when what came before an event lies no more than so many ticks back: from then on a deadline counted from there would
 /// not have passed before the event. None when the event lacks a part of the clock's key.
 pub(super) fn since(ctx: &Ctx<'_>, ticks: &Ticks, event: &Seen) -> Option<Timestamp> {
-    let (key, clock) = (key(ctx, ticks, event)?, ctx.clock_base + u32::from(ticks.clock));
-    let since = ctx.clocks.reaches_back(clock, &key, &Int::Small(i128::from(ticks.count)), event.at.ts);
+    let (key, clock) = (key(ctx, ticks, event)?, ctx.traits.clock_base + u32::from(ticks.clock));
+    let since = ctx.world.clocks.reaches_back(clock, &key, &Int::Small(i128::from(ticks.count)), event.at.ts);
     // Of two ends the one that reaches farther.
     Some(ticks.and.map_or(since, |and| since.min(event.at.ts.minus(and))))
 }
