@@ -118,6 +118,7 @@ impl EngineState {
             partition.renumber(&sources, &to);
         }
         self.mail.renumber(|rule| to.get(rule as usize).copied().flatten());
+        self.agenda.renumber(|rule| to.get(rule as usize).copied().flatten());
         self.dirty.retain_mut(|interruption| match to.get(interruption.rule as usize).copied().flatten() {
             Some(rule) => {
                 interruption.rule = rule;

@@ -5,6 +5,7 @@ use event::Timestamp;
 use hashbrown::HashMap;
 
 use crate::{
+    agenda::Agenda,
     arrival::Landings,
     breaker::Breakers,
     clock::Clocks,
@@ -106,6 +107,7 @@ pub(crate) struct EngineState {
     pub(crate) held: Hold,
     /// Touches on their way to their instances.
     pub(crate) mail: Mail,
+    pub(crate) agenda: Agenda,
     pub(crate) partitions: Vec<Partition>,
     pub(crate) epochs: Epochs,
     /// How many things were logged that instances did, when the running epoch began.
@@ -145,7 +147,7 @@ impl EngineState {
             clocks: Clocks::with_tables(program.clocks().count()),
             scopes: vec![Scope::default(); rules],
             wides: vec![Vec::new(); rules],
-            partitions: (0..PARTITIONS).map(|_| Partition::with_rules(rules)).collect(),
+            partitions: (0..PARTITIONS).map(|number| Partition::with_rules(number as u8, rules)).collect(),
             tallies: vec![Tally::default(); rules],
             since: vec![Timestamp::ZERO; rules],
             ..EngineState::default()
@@ -325,8 +327,8 @@ impl Engine {
         let instances = |partition: &Partition| (0..rules).map(|rule| partition.instance_count(rule)).sum::<u64>();
         let partitions = self.state.partitions.iter();
         self.state.held.len() as u64
-            + self.state.mail.waiting() as u64
-            + partitions.map(|partition| instances(partition) + partition.deadlines() as u64).sum::<u64>()
+            + (self.state.mail.waiting() + self.state.agenda.deadlines.len()) as u64
+            + partitions.map(instances).sum::<u64>()
     }
 
     /// Invar was away, or never there, until this arrival stamp. Senders may have kept events for it: the frontier follows
@@ -406,7 +408,8 @@ impl Engine {
         self.turn_epoch();
         self.state.corrections = false;
         self.make_early(to);
-        let mut said = Said::with_tallies(core::mem::take(&mut self.state.tallies));
+        let agenda = core::mem::take(&mut self.state.agenda);
+        let mut said = Said::new(agenda, core::mem::take(&mut self.state.tallies));
         let mut made = 0;
         for stratum in 0..self.strata {
             let only = (self.strata > 1).then_some(stratum);
@@ -423,6 +426,7 @@ impl Engine {
         }
         self.settle(to, completing, &mut said);
         self.state.tallies = core::mem::take(&mut said.tallies);
+        self.state.agenda = core::mem::take(&mut said.agenda);
         self.state.judged_to = to;
         if self.strata > 1 {
             self.emit(&said.outputs[made..]);

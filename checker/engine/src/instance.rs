@@ -14,9 +14,11 @@ use crate::{
     verdict::{EventRef, ViolationId},
 };
 
-/// Names an instance inside its partition; stale ones are told by their generation.
+/// Names an instance; stale ones are told by their generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Handle {
+    /// Its partition's number.
+    pub(crate) partition: u8,
     pub(crate) rule: RuleIdx,
     pub(crate) slot: u32,
     pub(crate) generation: u32,
@@ -24,7 +26,7 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// No instance.
-    pub(crate) const NOBODY: Handle = Handle { rule: 0, slot: u32::MAX, generation: 0 };
+    pub(crate) const NOBODY: Handle = Handle { partition: 0, rule: 0, slot: u32::MAX, generation: 0 };
 }
 
 /// A rule applied to one key.

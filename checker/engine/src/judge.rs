@@ -45,26 +45,24 @@ pub(crate) fn judge(
         while let Some(interruption) = breaks.next_if(|interruption| interruption.ts() == ts) {
             concerned.push(interruption);
         }
-        let mut seen: Vec<(usize, Handle)> = Vec::new();
+        let mut seen: Vec<Handle> = Vec::new();
         for group in instant.chunk_by_mut(|a, b| a.same_instance(b, mail.keys())) {
-            let number = group[0].key.partition();
-            let owner = partitions[number].touched(world, group, mail.keys(), &concerned, said);
-            seen.extend(owner.filter(|_| !concerned.is_empty()).map(|owner| (number, owner)));
+            let partition = &mut partitions[group[0].key.partition()];
+            let owner = partition.touched(world, group, mail.keys(), &concerned, said);
+            seen.extend(owner.filter(|_| !concerned.is_empty()));
         }
         if !concerned.is_empty() {
             seen.sort_unstable();
-            for (number, partition) in partitions.iter_mut().enumerate() {
-                let of_it = seen.partition_point(|(other, _)| *other < number)
-                    ..seen.partition_point(|(other, _)| *other <= number);
-                partition.interrupt(world, ts, &concerned, &seen[of_it], said);
-            }
+            partitions.iter_mut().for_each(|partition| partition.interrupt(world, ts, &concerned, &seen, said));
         }
     }
     fall_due(world, partitions, own, to, said);
     if !world.offline {
-        partitions.iter_mut().for_each(|partition| partition.wake(world, to, said));
+        for handle in core::mem::take(&mut said.agenda.awake) {
+            partitions[handle.partition as usize].wake(world, handle, to, said);
+        }
     }
-    partitions.iter_mut().for_each(|partition| partition.forget(world));
+    forget(world, partitions, said);
     mail.worked_off(ready);
 }
 
@@ -76,16 +74,23 @@ fn fall_due(
     to: Timestamp,
     said: &mut Said,
 ) {
-    let mut due: Vec<(usize, Timestamp, Handle)> = Vec::new();
-    for (number, partition) in partitions.iter_mut().enumerate() {
-        partition.take_due(to, &own, |at, handle| due.push((number, at, handle)));
-    }
+    let mut due = said.agenda.deadlines.take_before(to, own);
     // Most of what was queued has been settled since: that is seen side by side.
-    due.retain(|(number, at, handle)| partitions[*number].is_armed(*handle, *at));
-    for (number, at, handle) in due {
+    due.retain(|(at, handle)| partitions[handle.partition as usize].is_armed(*handle, *at));
+    for (at, handle) in due {
+        let partition = &mut partitions[handle.partition as usize];
         // It may be queued twice for one time.
-        if partitions[number].is_armed(handle, at) {
-            partitions[number].falls_due(world, handle, to, said);
+        if partition.is_armed(handle, at) {
+            partition.falls_due(world, handle, to, said);
+        }
+    }
+}
+
+/// Forgets the instances that were not touched for so long that their memory matters no more.
+fn forget(world: &World<'_>, partitions: &mut [Partition], said: &mut Said) {
+    for (_, handle) in said.agenda.forget.take_before(world.judged_to, |_| true) {
+        if let Some(again) = partitions[handle.partition as usize].forget(world, handle) {
+            said.agenda.forget.push(again, handle);
         }
     }
 }
@@ -110,26 +115,23 @@ fn correct(
     to: Timestamp,
     said: &mut Said,
 ) {
-    let mut again: Vec<(usize, Handle)> = Vec::new();
+    let mut again: Vec<Handle> = Vec::new();
     for gone in mail.take_gone(own) {
-        let number = gone.key.partition();
-        again.extend(partitions[number].take_out(world, &gone, mail.keys()).map(|handle| (number, handle)));
+        again.extend(partitions[gone.key.partition()].take_out(world, &gone, mail.keys()));
     }
     for late in mail.take_late(own) {
-        let number = late.key.partition();
-        again.extend(partitions[number].put_in(world, late, mail.keys(), said).map(|handle| (number, handle)));
+        again.extend(partitions[late.key.partition()].put_in(world, late, mail.keys(), said));
     }
     for interruption in interruptions.iter().filter(|known| known.late && own(known.rule)) {
-        for (number, partition) in partitions.iter_mut().enumerate() {
-            let concerned = partition.interrupted_late(world, interruption);
-            again.extend(concerned.into_iter().map(|handle| (number, handle)));
+        for partition in partitions.iter_mut() {
+            again.extend(partition.interrupted_late(world, interruption));
         }
     }
     again.sort_unstable();
     again.dedup();
     // What was already judged ends at the frontier as it stood; the rest follows in order.
     let judged_to = world.judged_to.min(to);
-    for (number, handle) in again {
-        partitions[number].run_again(world, handle, judged_to, said);
+    for handle in again {
+        partitions[handle.partition as usize].run_again(world, handle, judged_to, said);
     }
 }

@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod adopt;
+mod agenda;
 mod arrival;
 mod body;
 pub mod breaker;

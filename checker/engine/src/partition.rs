@@ -1,4 +1,4 @@
-//! One virtual partition: its instances and their deadlines.
+//! One virtual partition: its instances, and what they did that may still be corrected.
 //!
 //! Instances take touches in order of time, when the frontier has passed them. A touch that comes later is put among
 //! those that its instance took, and the instance runs again.
@@ -7,6 +7,7 @@ use event::Timestamp;
 use smallvec::SmallVec;
 
 use crate::{
+    agenda::Agenda,
     emission::Made,
     history::{Epoch, Log},
     instance::{Handle, Instance, Mark},
@@ -16,7 +17,6 @@ use crate::{
     program::RuleIdx,
     rerun::{Past, replay, report, rerun},
     table::Table,
-    timer::Timers,
     touch::{Addressed, Touch},
     verdict::{EventRef, Output},
     world::{Interruption, Why, World},
@@ -25,20 +25,16 @@ use crate::{
 /// See the module.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Partition {
+    number: u8,
     tables: Vec<Table>,
-    timers: Timers,
     /// What instances did that may still be corrected.
     log: Log,
-    /// When to look whether an instance can be forgotten.
-    forget: Timers,
-    /// Instances that can judge now what they had left open.
-    #[serde(skip)]
-    awake: Vec<Handle>,
 }
 
-/// What a partition says, and counts, while it works.
+/// What partitions say and count while they work, and what they put on the agenda.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
+    pub(crate) agenda: Agenda,
     pub(crate) outputs: Vec<Output>,
     pub(crate) tallies: Vec<Tally>,
     /// What only those learn of who build on it.
@@ -46,14 +42,14 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    pub(crate) fn with_tallies(tallies: Vec<Tally>) -> Self {
-        Said { tallies, ..Said::default() }
+    pub(crate) fn new(agenda: Agenda, tallies: Vec<Tally>) -> Self {
+        Said { agenda, tallies, ..Said::default() }
     }
 }
 
 impl Partition {
-    pub(crate) fn with_rules(rules: usize) -> Self {
-        Partition { tables: (0..rules).map(|_| Table::default()).collect(), ..Partition::default() }
+    pub(crate) fn with_rules(number: u8, rules: usize) -> Self {
+        Partition { number, tables: (0..rules).map(|_| Table::default()).collect(), log: Log::default() }
     }
 
     /// Guesses where the instance is that is touched.
@@ -74,11 +70,6 @@ impl Partition {
 
     pub(crate) fn instance_count(&self, rule: RuleIdx) -> u64 {
         self.tables.get(rule as usize).map_or(0, |table| table.len() as u64)
-    }
-
-    /// How many deadlines are queued.
-    pub(crate) fn deadlines(&self) -> usize {
-        self.timers.len()
     }
 
     /// How many things are kept that instances did.
@@ -111,7 +102,7 @@ impl Partition {
             self.caught_up(world, rule, slot, ts, said);
         }
         let instance = self.tables[rule as usize].get_mut(slot)?;
-        let handle = Handle { rule, slot, generation: instance.generation };
+        let handle = Handle { partition: self.number, rule, slot, generation: instance.generation };
         if !world.offline {
             instance.mark(epoch, ts);
         }
@@ -132,7 +123,7 @@ impl Partition {
                 self.log.append(epoch, handle, &mut instance.last_touch, touch);
             }
         }
-        arm(world, &mut self.timers, handle, instance);
+        arm(world, &mut said.agenda, handle, instance);
         Some(handle)
     }
 
@@ -168,8 +159,8 @@ impl Partition {
         if let Some(instance) = table.get_mut(slot).filter(|_| !world.offline) {
             instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
         }
-        if let Some(handle) = table.handle(rule, slot) {
-            self.forget.push(world.forget_at(rule, seen.unwrap_or_default()), handle);
+        if let Some(handle) = table.handle(self.number, rule, slot) {
+            said.agenda.forget.push(world.forget_at(rule, seen.unwrap_or_default()), handle);
         }
         slot
     }
@@ -180,7 +171,7 @@ impl Partition {
         world: &World<'_>,
         ts: Timestamp,
         concerned: &[&Interruption],
-        seen: &[(usize, Handle)],
+        seen: &[Handle],
         said: &mut Said,
     ) {
         let mut rules: Vec<RuleIdx> = concerned.iter().map(|interruption| interruption.rule).collect();
@@ -190,6 +181,9 @@ impl Partition {
             let own: Vec<&Interruption> =
                 concerned.iter().copied().filter(|interruption| interruption.rule == rule).collect();
             let table = &self.tables[rule as usize];
+            let was_seen = |slot: u32| {
+                table.handle(self.number, rule, slot).is_some_and(|handle| seen.binary_search(&handle).is_ok())
+            };
             let slots: Vec<u32> = table
                 .keys()
                 .filter(|(slot, key)| {
@@ -199,20 +193,20 @@ impl Partition {
                             && (!matches!(interruption.what, Why::Ticked(_))
                                 || !world.traits[rule as usize].members.is_empty()
                                 || table.open(*slot, world.rule(rule)) > 0)
-                    }) && seen.binary_search_by(|(_, known)| (known.rule, known.slot).cmp(&(rule, *slot))).is_err()
+                    }) && !was_seen(*slot)
                 })
                 .map(|(slot, _)| slot)
                 .collect();
             for slot in slots {
                 self.caught_up(world, rule, slot, ts, said);
                 let table = &mut self.tables[rule as usize];
-                let handle = table.handle(rule, slot);
+                let handle = table.handle(self.number, rule, slot);
                 let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
                 note(world, &mut self.log, handle, instance, ts);
                 let around = Around::of(world, rule, &instance.key, &own);
                 let touches = around.with(SmallVec::new());
                 step(world, rule, instance, &around.instant(ts, &touches), said);
-                self.arm(world, rule, slot);
+                self.arm(world, rule, slot, said);
             }
         }
     }
@@ -220,7 +214,7 @@ impl Partition {
     /// Judges what of the instance falls due strictly before `ts`.
     fn caught_up(&mut self, world: &World<'_>, rule: RuleIdx, slot: u32, ts: Timestamp, said: &mut Said) {
         let table = &mut self.tables[rule as usize];
-        let handle = table.handle(rule, slot);
+        let handle = table.handle(self.number, rule, slot);
         let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { return };
         // What falls due is queued.
         if instance.armed >= ts {
@@ -234,36 +228,15 @@ impl Partition {
             report(world, rule, instance, found, due, said);
         }
         if instance.now.is_awake() {
-            self.awake.push(handle);
+            said.agenda.awake.push(handle);
         }
     }
 
-    /// Judges again, in order of time, the instances that had left something open and can judge it by now.
-    pub(crate) fn wake(&mut self, world: &World<'_>, to: Timestamp, said: &mut Said) {
-        for handle in core::mem::take(&mut self.awake) {
-            let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { continue };
-            if instance.now.is_awake() {
-                self.run_again(world, handle, to, said);
-            }
+    /// Judges again, in order of time, an instance that had left something open, if it can judge it by now.
+    pub(crate) fn wake(&mut self, world: &World<'_>, handle: Handle, to: Timestamp, said: &mut Said) {
+        if self.tables[handle.rule as usize].resolve(handle).is_some_and(|instance| instance.now.is_awake()) {
+            self.run_again(world, handle, to, said);
         }
-    }
-
-    /// Takes the deadlines before `to` of these rules.
-    pub(crate) fn take_due(
-        &mut self,
-        to: Timestamp,
-        own: impl Fn(RuleIdx) -> bool,
-        mut take: impl FnMut(Timestamp, Handle),
-    ) {
-        let mut others: Vec<(Timestamp, Handle)> = Vec::new();
-        while let Some((due, handle)) = self.timers.pop_before(to) {
-            if own(handle.rule) {
-                take(due, handle);
-            } else {
-                others.push((due, handle));
-            }
-        }
-        others.into_iter().for_each(|(due, handle)| self.timers.push(due, handle));
     }
 
     /// Whether that is the deadline which the instance waits for.
@@ -277,14 +250,14 @@ impl Partition {
         if let Some(instance) = self.tables[handle.rule as usize].resolve(handle) {
             instance.armed = Timestamp::MAX;
         }
-        self.arm(world, handle.rule, handle.slot);
+        self.arm(world, handle.rule, handle.slot, said);
     }
 
     /// Queues the instance's next due time, unless an earlier one is queued.
-    fn arm(&mut self, world: &World<'_>, rule: RuleIdx, slot: u32) {
+    fn arm(&mut self, world: &World<'_>, rule: RuleIdx, slot: u32, said: &mut Said) {
         let Some(instance) = self.tables[rule as usize].get_mut(slot) else { return };
-        let handle = Handle { rule, slot, generation: instance.generation };
-        arm(world, &mut self.timers, handle, instance);
+        let handle = Handle { partition: self.number, rule, slot, generation: instance.generation };
+        arm(world, &mut said.agenda, handle, instance);
     }
 
     /// Takes a touch out from among those that its instance took; returns who has to run again.
@@ -292,7 +265,7 @@ impl Partition {
         let (rule, ts) = (gone.rule, gone.ts());
         let table = &mut self.tables[rule as usize];
         let slot = table.find(gone.key.hash, gone.key.of(keys))?;
-        let handle = table.handle(rule, slot)?;
+        let handle = table.handle(self.number, rule, slot)?;
         let instance = table.get_mut(slot)?;
         let was_there = ts >= world.epochs.floor() && self.log.remove(&mut instance.last_touch, &gone.touch);
         was_there.then(|| {
@@ -320,7 +293,7 @@ impl Partition {
             None => self.open(world, rule, key, hash, epoch, None, said),
         };
         let table = &mut self.tables[rule as usize];
-        let handle = table.handle(rule, slot)?;
+        let handle = table.handle(self.number, rule, slot)?;
         let instance = table.get_mut(slot)?;
         self.log.insert(epoch, handle, &mut instance.last_touch, late.touch).then(|| {
             instance.mark_late(world.epochs, ts);
@@ -336,7 +309,7 @@ impl Partition {
             table.keys().filter(|(_, key)| interruption.concerns(world, key)).map(|(slot, _)| slot).collect();
         let mut handles = Vec::with_capacity(concerned.len());
         for slot in concerned {
-            let handle = table.handle(interruption.rule, slot);
+            let handle = table.handle(self.number, interruption.rule, slot);
             let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
             if let Some(epoch) = instance.mark_late(world.epochs, interruption.ts()) {
                 self.log.note(epoch, handle);
@@ -350,7 +323,7 @@ impl Partition {
     pub(crate) fn run_again(&mut self, world: &World<'_>, handle: Handle, to: Timestamp, said: &mut Said) {
         let Some(instance) = self.tables[handle.rule as usize].resolve(handle) else { return };
         rerun(world, &mut self.log, handle, instance, to, said);
-        self.arm(world, handle.rule, handle.slot);
+        self.arm(world, handle.rule, handle.slot, said);
     }
 
     /// Lets go of what instances did in an epoch that ended at `end`: nothing can correct it any more.
@@ -382,18 +355,16 @@ impl Partition {
         self.log.let_go(epoch);
     }
 
-    /// Forgets instances that were not touched for so long that their memory matters no more.
-    pub(crate) fn forget(&mut self, world: &World<'_>) {
-        while let Some((_, handle)) = self.forget.pop_before(world.judged_to) {
-            let table = &mut self.tables[handle.rule as usize];
-            let Some(head) = table.head_of(handle) else { continue };
-            let due = world.forget_at(handle.rule, head.last);
-            if due < world.judged_to && !head.correctable {
-                table.remove(handle.slot);
-            } else {
-                self.forget.push(due.max(world.judged_to.plus(world.timing.margin)), handle);
-            }
+    /// Forgets an instance if it was not touched for so long that its memory matters no more; else says when to look again.
+    pub(crate) fn forget(&mut self, world: &World<'_>, handle: Handle) -> Option<Timestamp> {
+        let table = &mut self.tables[handle.rule as usize];
+        let head = table.head_of(handle)?;
+        let due = world.forget_at(handle.rule, head.last);
+        if due < world.judged_to && !head.correctable {
+            table.remove(handle.slot);
+            return None;
         }
+        Some(due.max(world.judged_to.plus(world.timing.margin)))
     }
 
     /// Has rules that are not trusted forget what they found: what they find again is news.
@@ -405,18 +376,11 @@ impl Partition {
         }
     }
 
-    /// Takes over what another partition knows of some rules: instances and deadlines.
+    /// Takes over the instances of some rules from another partition.
     pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool]) {
         let is_theirs = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         for (rule, table) in self.tables.iter_mut().enumerate().filter(|(rule, _)| is_theirs(*rule as RuleIdx)) {
             *table = core::mem::take(&mut from.tables[rule]);
-        }
-        for (own, theirs) in [(&mut self.timers, &mut from.timers), (&mut self.forget, &mut from.forget)] {
-            while let Some((due, handle)) = theirs.pop_before(Timestamp::MAX) {
-                if is_theirs(handle.rule) {
-                    own.push(due, handle);
-                }
-            }
         }
     }
 
@@ -428,9 +392,6 @@ impl Partition {
             .map(|rule| rule.and_then(|rule| old.get_mut(rule as usize)).map(core::mem::take).unwrap_or_default())
             .collect();
         let number = |rule: RuleIdx| to.get(rule as usize).copied().flatten();
-        let change = |handle: Handle| Some(Handle { rule: number(handle.rule)?, ..handle });
-        self.timers.rewrite(change);
-        self.forget.rewrite(change);
         self.log.renumber(number);
     }
 }
@@ -445,11 +406,11 @@ fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instanc
 }
 
 /// Queues the instance's next due time, unless an earlier one is queued.
-fn arm(world: &World<'_>, timers: &mut Timers, handle: Handle, instance: &mut Instance) {
+fn arm(world: &World<'_>, agenda: &mut Agenda, handle: Handle, instance: &mut Instance) {
     let due = world.next_due(handle.rule, &instance.now);
     if let Some(due) = due.filter(|due| *due < instance.armed) {
         instance.armed = due;
-        timers.push(due, handle);
+        agenda.deadlines.push(due, handle);
     }
 }
 

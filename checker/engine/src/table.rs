@@ -273,8 +273,8 @@ impl Instances {
         }
     }
 
-    pub(crate) fn handle(&self, rule: RuleIdx, slot: u32) -> Option<Handle> {
-        self.head(slot).map(|head| Handle { rule, slot, generation: head.generation })
+    pub(crate) fn handle(&self, partition: u8, rule: RuleIdx, slot: u32) -> Option<Handle> {
+        self.head(slot).map(|head| Handle { partition, rule, slot, generation: head.generation })
     }
 
     /// What is known of the instance that a handle names, if it is still that one.

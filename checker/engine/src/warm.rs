@@ -101,6 +101,7 @@ impl Engine {
         }
         let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         state.mail.take_over(&mut past.mail, is_new);
+        state.agenda.take_over(&mut past.agenda, is_new);
         // There may be starts and processes that only new packs know of.
         state.sources.take_over_processes(&mut past.sources);
         state.restarts.append(&mut past.restarts);
