@@ -208,7 +208,7 @@ mod tests {
         Clock {
             name: String::from("height"),
             key: Vec::new(),
-            of: crate::pack::Role { name: String::new(), alternatives: Vec::new(), kept: 0, label: String::new() },
+            of: crate::pack::Role { name: "".into(), alternatives: Vec::new(), kept: 0, label: "".into() },
             value: crate::expr::Expr::Slot(0),
             quorum,
             max_step: max_step.map(Int::from),

@@ -2,7 +2,7 @@
 //!
 //! That is what makes late evidence count: a late event is put in its place, the automaton runs again from the state it
 //! had before, and the difference between old and new findings is the correction.
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use smallvec::SmallVec;
 
@@ -135,7 +135,7 @@ pub(crate) struct Finding {
     /// A digest of the evidence, or of what is made of it, to see it change.
     pub(crate) evidence: u64,
     pub(crate) resolved: Option<Timestamp>,
-    pub(crate) late: Option<EventRef>,
+    pub(crate) late: Option<Box<EventRef>>,
     /// Only those who build on it learn of it.
     pub(crate) made: bool,
 }

@@ -1,5 +1,5 @@
 //! Patterns: which events play which part in a rule, and what of them is read.
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 use crate::{BodyTemplate, Glob, expr::Expr};
 
@@ -19,13 +19,13 @@ pub const BEFORE_NAME: &str = "before";
 #[derive(Clone, Debug)]
 pub struct Role {
     /// Its name: the kind's own word, or the pattern's `as`.
-    pub name: String,
+    pub name: Arc<str>,
     /// Any of these makes an event play the role. All alternatives have the same first [`Role::kept`] slots.
     pub alternatives: Vec<Pattern>,
     /// How many of the first slots an instance keeps, because a later condition asks for them.
     pub kept: u16,
     /// What the role's events are called, for people: `quorum_store.batch.tracked` or `a or b`.
-    pub label: String,
+    pub label: Arc<str>,
 }
 
 /// Which events, and what of them.

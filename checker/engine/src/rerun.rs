@@ -1,5 +1,5 @@
 //! Judging again: an instance runs from what it was before late evidence, and what comes out otherwise is said.
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use smallvec::SmallVec;
 
@@ -71,7 +71,7 @@ fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Times
             false
         }
         (What::Late(_, by), Some(known)) => {
-            known.late = Some(*by);
+            known.late = Some(Box::new(*by));
             false
         }
         (What::Unsaid, Some(_)) => {
@@ -167,7 +167,9 @@ pub(crate) fn rerun(
             (What::Resolved(at), before) => {
                 again.contains(&id) || before.is_none_or(|before| before.resolved != Some(*at))
             }
-            (What::Late(_, by), before) => again.contains(&id) || before.is_none_or(|before| before.late != Some(*by)),
+            (What::Late(_, by), before) => {
+                again.contains(&id) || before.is_none_or(|before| before.late.as_deref() != Some(by))
+            }
             // What is no longer among the findings has been taken back above.
             (What::Unsaid, _) => false,
         };

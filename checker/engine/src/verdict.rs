@@ -1,5 +1,5 @@
 //! What the engine says: violations with their evidence, and what becomes of them.
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt;
 use event::{Identity, Position, Timestamp, Value};
 
@@ -122,7 +122,7 @@ impl Unknown {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cited {
     /// The part it plays, as the rule names it.
-    pub role: String,
+    pub role: Arc<str>,
     /// Which event.
     pub event: EventRef,
 }
@@ -144,9 +144,9 @@ pub struct EventRef {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Missing {
     /// The part it should have played.
-    pub role: String,
+    pub role: Arc<str>,
     /// What it is called.
-    pub event: String,
+    pub event: Arc<str>,
     /// By when it should have come.
     pub by: Timestamp,
     /// The members that should have sent it, where the rule expects it from members.

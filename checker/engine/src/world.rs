@@ -1,6 +1,6 @@
 //! What all partitions share while they work: the program, facts, spans, restarts. Read only, so that partitions could
 //! work side by side.
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use event::{Timestamp, Value};
 use smallvec::SmallVec;
 
@@ -232,7 +232,7 @@ impl<'a> World<'a> {
         });
     }
 
-    fn part(&self, rule: RuleIdx, part: Part) -> String {
+    fn part(&self, rule: RuleIdx, part: Part) -> Arc<str> {
         let name =
             |role: u8| self.rule(rule).roles.get(role as usize).map(|role| role.name.clone()).unwrap_or_default();
         match part {

@@ -80,7 +80,7 @@ pub(crate) fn compile(name: &str, node: &Node, cx: &Context<'_>, report: &mut Re
         name: name.to_owned(),
         key,
         row,
-        set_by: Role { name: "set_by".into(), alternatives: Vec::new(), kept: 0, label: String::new() },
+        set_by: Role { name: "set_by".into(), alternatives: Vec::new(), kept: 0, label: "".into() },
         value: Expr::Const(Value::Bool(true)),
         unset_by: None,
         keep,

@@ -62,7 +62,7 @@ pub fn freeze(program: &Program, violation: &Violation, from: &mut dyn Evidence)
             event = derived;
         }
         event.source.component = program.component(&event.source.component).to_owned();
-        events.push((cited.role.clone(), event));
+        events.push((cited.role.to_string(), event));
     }
     let mut key: Map<String, Json> = rule
         .key
@@ -104,7 +104,7 @@ fn group(rule: &Rule, key: &Map<String, Json>, network: &str) -> String {
 
 /// The event that was judged, where it was made out of the one that was reported.
 fn derived(program: &Program, rule: &Rule, cited: &Cited, origin: &Event) -> Option<Event> {
-    let roles = rule.roles.iter().filter(|role| role.name == cited.role || cited.role == "dissent");
+    let roles = rule.roles.iter().filter(|role| role.name == cited.role || *cited.role == *"dissent");
     let patterns: Vec<_> = roles.flat_map(|role| &role.alternatives).collect();
     if patterns.is_empty() || patterns.iter().any(|pattern| pattern.name.matches(&origin.name)) {
         return None;
@@ -200,7 +200,7 @@ impl Told<'_> {
     fn candidates(&self, role: Option<RoleIdx>) -> impl Iterator<Item = &Event> {
         let name = match role {
             Some(BEFORE) => Some(BEFORE_NAME),
-            role => role.and_then(|role| self.rule.roles.get(role as usize)).map(|role| role.name.as_str()),
+            role => role.and_then(|role| self.rule.roles.get(role as usize)).map(|role| &*role.name),
         };
         self.events.iter().rev().filter(move |(role, _)| name.is_none_or(|name| name == role)).map(|(_, event)| event)
     }

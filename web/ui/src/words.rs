@@ -20,7 +20,7 @@ pub(crate) fn rule(rule: &Rule) -> String {
 }
 
 fn label(rule: &Rule, role: RoleIdx) -> String {
-    rule.roles.get(usize::from(role)).map_or_else(|| "an event".to_owned(), |role| role.label.clone())
+    rule.roles.get(usize::from(role)).map_or_else(|| "an event".to_owned(), |role| role.label.to_string())
 }
 
 /// `For each node, batch.author and batch.id: `

@@ -18,7 +18,7 @@ fn relation() -> Fact {
         name: String::from("members"),
         key: Vec::new(),
         row: vec![String::from("member")],
-        set_by: crate::pack::Role { name: String::new(), alternatives: Vec::new(), kept: 0, label: String::new() },
+        set_by: crate::pack::Role { name: "".into(), alternatives: Vec::new(), kept: 0, label: "".into() },
         value: crate::expr::Expr::Const(Value::Bool(true)),
         unset_by: None,
         keep: Keep::Last,

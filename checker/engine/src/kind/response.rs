@@ -133,7 +133,7 @@ impl Response {
             let late_enough = |open: &Obligation| !ctx.strict() || open.when.at.ts < excuse.at.ts;
             self.pending.retain(|open| !late_enough(open) || !ctx.fits(&open.when, &excuse));
         }
-        let thens: Vec<Seen> = now.of(*then).map(Touch::seen).collect();
+        let thens: SmallVec<[Seen; 1]> = now.of(*then).map(Touch::seen).collect();
         if *pair {
             self.pair(ctx, &thens);
         } else {
@@ -223,6 +223,9 @@ impl Response {
             if answers(ctx, &asleep.obligation.when, then) {
                 asleep.late = Some((then.role, then.at));
             }
+        }
+        if self.overdue.is_empty() {
+            return;
         }
         let (late, overdue) = self.overdue.drain(..).partition(|when: &Seen| answers(ctx, when, then));
         self.overdue = overdue;

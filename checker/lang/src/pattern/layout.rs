@@ -177,9 +177,9 @@ impl Layout<'_, '_> {
             }
         }
         Role {
-            name: written.name.clone(),
+            name: written.name.as_str().into(),
             kept: written.kept.len() as u16,
-            label: labels.join(" or "),
+            label: labels.join(" or ").into(),
             alternatives: written.alternatives.iter().map(|one| self.pattern(own, one, key, report)).collect(),
         }
     }

@@ -243,7 +243,7 @@ impl Subject<'_> {
             Kind::Machine(_) => violation
                 .evidence
                 .iter()
-                .find(|cited| cited.event.ts == violation.at && cited.role != "before")
+                .find(|cited| cited.event.ts == violation.at && *cited.role != *"before")
                 .map(|cited| &*cited.role),
             Kind::Response(_) | Kind::CountPer(_) => Some("when"),
             Kind::CountWindow { .. } => Some("of"),

@@ -67,7 +67,7 @@ async fn show(State(app): State<App>, visitor: Visitor, Path((pack, id)): Path<(
         sides: words::explain(found, rule),
         written: words::as_written(yaml, rule.line),
         key: key.join(", "),
-        roles: rule.roles.iter().map(|role| (role.name.clone(), role.label.clone())).collect(),
+        roles: rule.roles.iter().map(|role| (role.name.to_string(), role.label.to_string())).collect(),
         runbook: rule.runbook.clone().unwrap_or_default(),
         owner: rule.owner.clone().unwrap_or_default(),
         labels: rule.labels.clone(),
