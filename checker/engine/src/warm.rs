@@ -169,7 +169,7 @@ fn look_back(rule: &Rule) -> Duration {
         }
         Kind::Count { span: CountSpan::Window(window), .. } => Some(*window + lasts),
         Kind::Heartbeat { every, start: None, expect: None, .. } => Some(*every),
-        Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Window(_)) => {
+        Kind::Aggregate(aggregate) if !matches!(aggregate.span, AggregateSpan::Close(_)) => {
             Some(aggregate.longest() + lasts)
         }
         _ => None,

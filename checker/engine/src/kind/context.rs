@@ -236,6 +236,21 @@ impl Ctx<'_> {
         self.found.push(Found { anchor, what: What::Made { on, at, proof }, values, from: Vec::new(), member });
     }
 
+    /// The same of what no single event ended: it was so with `last`.
+    pub(super) fn make_at(
+        &mut self,
+        on: EmitOn,
+        anchor: Anchor,
+        last: EventRef,
+        values: Vec<Option<Value>>,
+        member: Option<Value>,
+    ) {
+        if self.emits(on) {
+            let what = What::Made { on, at: last.ts, proof: last };
+            self.found.push(Found { anchor, what, values, from: Vec::new(), member });
+        }
+    }
+
     /// The network of the instance.
     pub(super) fn network(&self) -> &str {
         let first = crate::key::parts(self.key).next().filter(|_| !self.rule.across_networks);

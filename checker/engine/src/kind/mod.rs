@@ -424,8 +424,8 @@ impl Automaton {
             State::Machine(state) => state.open(rule),
             State::Order(state) => state.open(),
             State::Gauge(state) => state.open(),
-            State::Aggregate(state) => state.open(),
-            State::Peers(state) => state.open(),
+            State::Aggregate(state) => state.open(rule),
+            State::Peers(state) => state.open(rule),
             State::Point
             | State::Agreement(_)
             | State::Consecutive(_)

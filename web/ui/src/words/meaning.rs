@@ -108,6 +108,11 @@ fn found(rule: &Rule) -> Vec<String> {
                     .to_owned()
             }
             AggregateSpan::Close(close) => format!("At each {}, over what came since the one before.", name(close)),
+            AggregateSpan::Tumbling(length) => format!(
+                "When a stretch of {} is over in which something happened, at the last event in it; the stretches are counted \
+                 from 1970. One whose beginning was not heard is unknown.",
+                span(length)
+            ),
         },
     }];
     if rule.report_first {
@@ -138,6 +143,9 @@ fn order(rule: &Rule) -> Vec<String> {
         }
         Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Window(_)) => {
             said.push("A window of length d at t is (t − d, t]: its beginning does not belong to it.".to_owned());
+        }
+        Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Tumbling(_)) => {
+            said.push("A stretch of length d is [k·d, (k + 1)·d): its end belongs to the next one.".to_owned());
         }
         _ => {}
     }
