@@ -66,7 +66,7 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 11;
+const CHECKPOINT_VERSION: u32 = 12;
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

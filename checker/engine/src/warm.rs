@@ -162,11 +162,10 @@ fn look_back(rule: &Rule) -> Duration {
     let bounded = match &rule.kind {
         Kind::Never { .. } => Some(Duration::ZERO),
         Kind::Always { .. } => Some(lasts),
-        Kind::Response { limit: Limit::Within(within), grace, .. } => Some(*within + *grace),
+        Kind::Response { limit: Limit::Within(within), grace, .. }
+        | Kind::Expected { limit: Limit::Within(within), grace, .. } => Some(*within + *grace),
         Kind::Sequence { within, .. } => Some(*within),
-        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } | Kind::Expected { within, .. } => {
-            *within
-        }
+        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } => *within,
         Kind::Count { span: CountSpan::Window(window), .. } => Some(*window + lasts),
         Kind::Heartbeat { every, start: None, expect: None, .. } => Some(*every),
         Kind::Aggregate(aggregate) if !matches!(aggregate.span, AggregateSpan::Close(_)) => {

@@ -18,6 +18,8 @@ mod machine;
 mod monotonic;
 mod mute;
 mod order;
+mod owed;
+mod pairing;
 mod peers;
 mod point;
 mod poll;

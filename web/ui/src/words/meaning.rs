@@ -46,31 +46,13 @@ fn found(rule: &Rule) -> Vec<String> {
             name(*of)
         ),
         Kind::Response { limit, broken_by, .. } => {
-            let end = match limit {
-                Limit::Within(within) => format!("At the deadline, {} after the event that asked", span(*within)),
-                Limit::Computed(_) => "At the deadline, which each event that asks sets itself".to_owned(),
-                Limit::Ticks(ticks) => {
-                    let clock = format!("At the deadline: when the clock first exceeds its value then by more than {}", ticks.count);
-                    let least = ticks.and.map(|and| format!(", and not before {} have passed", span(and)));
-                    let stalled = ticks.or.map(|or| format!(". After {} without that it is unknown (clock stalled)", span(or)));
-                    clock + &least.unwrap_or_default() + &stalled.unwrap_or_default()
-                }
-                Limit::By(marker) => format!("At {}, if it is still owed then", name(*marker)),
-            };
-            match broken_by {
-                Some(breaker) => format!("{end}; earlier at {}.", name(*breaker)),
-                None => format!("{end}."),
-            }
-        }
-        Kind::Expected { within, by, quorum, broken_by, .. } => {
-            let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
-            let end = match (within, by) {
-                (Some(within), _) => format!("At the deadline, {} after the event that asked", span(*within)),
-                (None, Some(marker)) => format!("At {}", name(*marker)),
-                (None, None) => "Never".to_owned(),
-            };
             let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
-            format!("{end}, {who}{earlier}.")
+            format!("{}{earlier}.", end(rule, limit))
+        }
+        Kind::Expected { limit, quorum, broken_by, .. } => {
+            let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
+            let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
+            format!("{}, {who}{earlier}.", end(rule, limit))
         }
         Kind::Precedence { event, .. } => format!("At the {} that lacks its support.", name(*event)),
         Kind::Count { span: over, .. } => match over {
@@ -122,6 +104,22 @@ fn found(rule: &Rule) -> Vec<String> {
         said.push(format!("A key that was reported is not reported again for {}.", span(quiet)));
     }
     said
+}
+
+/// When the wait for an answer ends.
+fn end(rule: &Rule, limit: &Limit) -> String {
+    match limit {
+        Limit::Within(within) => format!("At the deadline, {} after the event that asked", span(*within)),
+        Limit::Computed(_) => "At the deadline, which each event that asks sets itself".to_owned(),
+        Limit::Ticks(ticks) => {
+            let clock =
+                format!("At the deadline: when the clock first exceeds its value then by more than {}", ticks.count);
+            let least = ticks.and.map(|and| format!(", and not before {} have passed", span(and)));
+            let stalled = ticks.or.map(|or| format!(". After {} without that it is unknown (clock stalled)", span(or)));
+            clock + &least.unwrap_or_default() + &stalled.unwrap_or_default()
+        }
+        Limit::By(marker) => format!("At {}, if it is still owed then", label(rule, *marker)),
+    }
 }
 
 /// What ends, ties and clocks decide.
