@@ -350,7 +350,7 @@ impl Engine {
         source: &SourceState,
     ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let mut landings = Landings::default();
-        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, facts: None };
+        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, known: None };
         let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
         for route in routes.iter().filter(|route| route.pack == pack) {
             let literal = self.program.pattern(route).name.literal().is_some();

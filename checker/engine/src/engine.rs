@@ -395,7 +395,7 @@ impl Engine {
             return;
         }
         self.release(to);
-        self.read_facts(to);
+        let unread = self.state.readings.due(to);
         let interruptions = self.interruptions(to);
         self.turn_epoch();
         self.state.corrections = false;
@@ -404,6 +404,9 @@ impl Engine {
         let mut made = 0;
         for stratum in 0..self.strata {
             let only = (self.strata > 1).then_some(stratum);
+            self.state.tallies = core::mem::take(&mut said.tallies);
+            self.read_events(&unread, stratum);
+            said.tallies = core::mem::take(&mut self.state.tallies);
             self.judge(only, &interruptions, to, completing, &mut said);
             self.state.tallies = core::mem::take(&mut said.tallies);
             if only.is_some() {
@@ -415,6 +418,7 @@ impl Engine {
             made = said.outputs.len();
             said.tallies = core::mem::take(&mut self.state.tallies);
         }
+        self.have_read(&unread);
         self.settle(to, completing, &mut said);
         self.state.tallies = core::mem::take(&mut said.tallies);
         self.state.judged_to = to;

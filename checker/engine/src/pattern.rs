@@ -61,10 +61,10 @@ impl Pattern {
         lets.chain(self.for_each.iter().map(|each| &each.over)).chain(&self.where_own).chain(self.key.iter().flatten())
     }
 
-    /// Whether a `let` or a `for_each` asks a fact.
+    /// Whether a `let` or a `for_each` asks for more than the event: facts, clocks, breakers, who is live.
     #[must_use]
-    pub fn reads_facts(&self) -> bool {
-        self.own_expressions().any(Expr::uses_facts)
+    pub fn asks(&self) -> bool {
+        self.own_expressions().any(Expr::asks)
     }
 }
 

@@ -461,15 +461,15 @@ fn patterns_that_ask_facts_say_what_goes_not_with_them() {
     check(
         &rule("height", "        key: []\n        let:\n          o: fact.f(who)\n        where: o > 1", ""),
         expect![[r#"
-            I105 `a.asked`: a `let` or `for_each` that asks a fact goes not with a shorter key (ask the fact in `where`, or give the whole key)
+            I105 `a.asked`: a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with a shorter key (ask in `where`, or give the whole key)
         "#]],
     );
     let during = "    during:\n      after:\n        event: a.unset\n        let:\n          h: fact.f(who)\n";
     check(
         &rule("height", same, during),
         expect![[r#"
-        I105 `a.unset`: a `let` or `for_each` that asks a fact goes not with a span of `during` (begin and end it with patterns that do not)
-    "#]],
+            I105 `a.unset`: a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with a span of `during` (begin and end it with patterns that do not)
+        "#]],
     );
     check(
         "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n  g:\n    key: [o]\n    value: height\n    set_by:\n      event: a.set\n      let:\n        o: fact.f(who)\n",

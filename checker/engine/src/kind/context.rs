@@ -4,7 +4,7 @@ use event::{Timestamp, Value};
 
 use super::{Anchor, Found, Instant, Part, Tally, What};
 use crate::{
-    breaker::{BreakerState, Breakers},
+    breaker::Breakers,
     clock::Clocks,
     expr::{AsOf, Env, Expr, Val},
     fact::{Facts, Reader},
@@ -84,10 +84,11 @@ impl Ctx<'_> {
         };
         Reader {
             facts: self.facts,
+            pack: self.pack,
             base: self.fact_base,
-            declared: &self.pack.facts,
             clocks: self.clocks,
             clock_base: self.clock_base,
+            breakers: self.breakers,
             sources: self.sources,
             timing: self.timing,
             network,
@@ -321,17 +322,6 @@ impl Ctx<'_> {
         self.reader(ts).read(fact, key, as_of)
     }
 
-    /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
-    pub(super) fn breaker(&self, breaker: u16, scope: &[Val<'_>], ts: Timestamp) -> Option<Val<'_>> {
-        let id = &self.pack.breakers.get(breaker as usize)?.id;
-        let mut key = Vec::new();
-        crate::key::push(&mut key, &Val::String(self.network().into()));
-        scope.iter().for_each(|part| crate::key::push(&mut key, part));
-        let recorded = self.breakers.scopes(&self.pack.name, id).and_then(|scopes| scopes.get(&*key));
-        let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
-        Some(Val::String(state.as_str().into()))
-    }
-
     /// The late condition of a touch that asks for no other role.
     pub(super) fn admits(&self, touch: &Touch) -> bool {
         let Some(condition) = self.condition(touch.role(), touch.alternative) else { return true };
@@ -434,7 +424,7 @@ impl Env for Late<'_> {
     }
 
     fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'_>> {
-        self.ctx.breaker(breaker, scope, self.ts)
+        self.ctx.reader(self.ts).breaker(breaker, scope)
     }
 
     fn live(&self, component: &str) -> Option<Val<'_>> {

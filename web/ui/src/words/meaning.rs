@@ -157,10 +157,10 @@ fn order(rule: &Rule) -> Vec<String> {
         }
         Ties::By(_) => "Events of one time are taken in the order that `by` gives them.".to_owned(),
     });
-    if rule.roles.iter().flat_map(|role| &role.alternatives).any(engine::Pattern::reads_facts) {
+    if rule.roles.iter().flat_map(|role| &role.alternatives).any(engine::Pattern::asks) {
         said.push(
-            "What a `let` or `for_each` asks of a fact is as it holds at the event's time. If the fact turns out otherwise later, \
-             the event is taken back and judged anew."
+            "What a `let` or `for_each` asks (facts, clocks, who is live) is as it holds at the event's time. If it turns out \
+             otherwise later, the event is taken back and judged anew."
                 .to_owned(),
         );
     }
