@@ -575,3 +575,44 @@ fn mistakes_about_breakers_that_rules_ask_for_are_explained() {
     "#]],
     );
 }
+
+#[test]
+fn what_is_worked_out_of_parameters_is_explained() {
+    let never = |within: &str, max: &str| {
+        let params = "params:\n  hour: 1h\n  limit: 3\n  strict: true\n";
+        let response = format!("response:\n      when: a.asked\n      then: a.set\n      within: {within}");
+        let count = format!("count:\n      of: a.set\n      max: {max}");
+        format!("{params}rules:\n  - id: r\n    key: [who]\n    {response}\n  - id: s\n    key: [who]\n    {count}\n")
+    };
+    let choice = "'param.strict ? param.hour : 2 * param.hour'";
+    for within in ["2 * param.hour", "param.hour + duration(\"5s\")", choice] {
+        check(&never(within, "2 * param.limit - 1"), expect![[""]]);
+    }
+    check(
+        &never("2 * param.our", "3"),
+        expect![[r#"
+        I201 `param.our`: there is no parameter `our` (did you mean `param.hour`?)
+    "#]],
+    );
+    check(
+        &never("2 * param.limit", "param.hour * 2"),
+        expect![[r#"
+        I202 `2 * param.limit`: a length of time is needed here, this is an integer
+        I202 `param.hour * 2`: a whole number is needed here, this is a duration
+    "#]],
+    );
+    check(
+        &never("param.hour - 2 * param.hour", "param.limit - 4"),
+        expect![[r#"
+        I202 `param.hour - 2 * param.hour`: a length of time is needed here, this comes to less than nothing (-1h)
+        I202 `param.limit - 4`: a whole number is needed here, this comes to -1
+    "#]],
+    );
+    check(
+        &never("param.hour + ", "param.limit / 0"),
+        expect![[r#"
+        I001 ` `: expected a value, found the end
+        I202 `param.limit / 0`: this comes to nothing: it divides by zero, or is no number
+    "#]],
+    );
+}

@@ -5,7 +5,7 @@ use engine::{KeyPart, Kind, Limit, RoleIdx, Type};
 
 use super::{Draft, wrong_type};
 use crate::{
-    clock,
+    clock, constant,
     diagnostic::Code,
     expected,
     fields::{Fields, Report},
@@ -87,11 +87,14 @@ fn end<'n>(node: &'n Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<
         return Some(End::Ticks(ticks.ok()?, node));
     }
     let expression = match &node.value {
-        Yaml::Text(text) => text.contains(['*', '(']) || (text.contains('.') && !text.starts_with("param.")),
+        Yaml::Text(text) => text.contains(['*', '(', '+']) || (text.contains('.') && !text.starts_with("param.")),
         _ => false,
     };
     if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
-        return Some(End::Computed(Parsed::of(node, 0, report)?));
+        let parsed = Parsed::of(node, 0, report)?;
+        if !constant::is_constant(&parsed.tree) {
+            return Some(End::Computed(parsed));
+        }
     }
     Some(End::Within(cx.params.duration(node, report)?))
 }
