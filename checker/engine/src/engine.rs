@@ -427,7 +427,11 @@ impl Engine {
             self.emit_made(core::mem::take(&mut said.made));
         }
         self.note_trips(&said.outputs[made..]);
-        let floor = if self.offline { to } else { self.state.epochs.floor() };
+        let floor = match (self.offline, self.recalls.is_some()) {
+            (true, false) => to,
+            (true, true) => to.min(self.state.epochs.floor()),
+            (false, _) => self.state.epochs.floor(),
+        };
         self.prune(floor);
         self.say(said.outputs, arrived, out);
     }

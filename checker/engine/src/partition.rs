@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     emission::Made,
-    history::{Epoch, Log},
+    history::{Epoch, Epochs, Link, Log},
     instance::{Handle, Instance, Mark},
     key::Key,
     kind::{Automaton, Instant, Tally},
@@ -192,8 +192,10 @@ impl Partition {
             }
         }
         self.fall_due(world, &own, to, said);
-        if !world.offline {
+        if !world.offline || world.recalls {
             self.keep(world, ready.drain(..).zip(owners.drain(..)));
+        }
+        if !world.offline {
             self.wake(world, to, said);
         }
         self.forget(world);
@@ -237,7 +239,7 @@ impl Partition {
         }
         let instance = self.tables[rule as usize].get_mut(slot)?;
         let handle = Handle { rule, slot, generation: instance.generation };
-        if !world.offline {
+        if world.corrects(ts) {
             instance.mark(world.epochs, ts);
         }
         let own: SmallVec<[&Touch; 8]> = group.iter().map(|addressed| &addressed.touch).collect();
@@ -281,7 +283,7 @@ impl Partition {
             replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
         let slot = table.insert(Key::from_slice(key), hash, now);
-        if let Some(instance) = table.get_mut(slot).filter(|_| !world.offline) {
+        if let Some(instance) = table.get_mut(slot).filter(|_| world.corrects(seen.unwrap_or(Timestamp::MAX))) {
             instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
         }
         if let Some(handle) = table.handle(rule, slot) {
@@ -394,7 +396,7 @@ impl Partition {
 
     /// Keeps what was worked off, for corrections.
     fn keep(&mut self, world: &World<'_>, touches: impl Iterator<Item = (Addressed, Option<Handle>)>) {
-        for (addressed, owner) in touches {
+        for (addressed, owner) in touches.filter(|(addressed, _)| world.corrects(addressed.ts())) {
             let Some(owner) = owner else { continue };
             let epoch = world.epochs.of(addressed.ts());
             if let Some(instance) = self.tables[owner.rule as usize].resolve(owner) {
@@ -516,20 +518,28 @@ impl Partition {
         }
     }
 
-    /// Has rules that are not trusted forget what they found: what they find again is news.
-    pub(crate) fn forget_findings(&mut self, trusted: &[bool]) {
+    /// Notes that nobody was told what rules found that are not trusted: what they find again is news.
+    pub(crate) fn leave_untold(&mut self, trusted: &[bool]) {
         for (rule, table) in self.tables.iter_mut().enumerate() {
             if !trusted.get(rule).copied().unwrap_or(false) {
-                table.forget_findings();
+                table.leave_untold();
             }
         }
     }
 
-    /// Takes over what another partition knows of some rules: instances, deadlines, and what is on its way.
-    pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool]) {
+    /// Takes over what another partition knows of some rules: instances with what they did that may still be corrected,
+    /// deadlines, and what is on its way.
+    pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool], epochs: &Epochs) {
         let is_theirs = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         for (rule, table) in self.tables.iter_mut().enumerate().filter(|(rule, _)| is_theirs(*rule as RuleIdx)) {
             *table = core::mem::take(&mut from.tables[rule]);
+            for (handle, instance) in table.at_work(rule as RuleIdx) {
+                let trail = from.log.trail(core::mem::replace(&mut instance.last_touch, Link::NONE));
+                for touch in trail {
+                    self.log.append(epochs.of(touch.ts()), handle, &mut instance.last_touch, touch.clone());
+                }
+                instance.marks.iter().for_each(|mark| self.log.note(mark.epoch, handle));
+            }
         }
         for (own, theirs) in [(&mut self.timers, &mut from.timers), (&mut self.forget, &mut from.forget)] {
             while let Some((due, handle)) = theirs.pop_before(Timestamp::MAX) {
@@ -563,7 +573,7 @@ impl Partition {
 
 /// Marks what an instance is before it does something at `ts` that is no touch of its own.
 fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instance, ts: Timestamp) {
-    if !world.offline
+    if world.corrects(ts)
         && let Some(epoch) = instance.mark(world.epochs, ts)
     {
         log.note(epoch, handle);
