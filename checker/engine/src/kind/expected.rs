@@ -62,7 +62,7 @@ impl Expected {
         }
         for touch in now.of_some(*unless) {
             let excuse = touch.seen();
-            self.pending.retain(|open| !owed::excuses(ctx, &open.when, &excuse));
+            self.pending.retain(|open| open.asleep_until.is_some() || !owed::excuses(ctx, &open.when, &excuse));
         }
         let whose = |then: Seen| {
             let env = Late { ctx, role: then.role, slots: &then.slots, ts: then.at.ts, others: &[] };
@@ -78,7 +78,7 @@ impl Expected {
         let forgiving = matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
         if forgiving && now.restart.is_some() {
             // What a start event itself asks for, the new process owes.
-            self.pending.retain(|open| now.is_start(&open.when.at));
+            self.pending.retain(|open| open.asleep_until.is_some() || now.is_start(&open.when.at));
         }
         for touch in now.of_some(*broken_by) {
             self.break_all(ctx, &touch.seen(), *grace);
@@ -281,7 +281,7 @@ impl Expected {
     /// Breaks what the dead process owed.
     fn restart(&mut self, ctx: &mut Ctx<'_>, restart: EventRef) {
         let (owed, open): (VecDeque<Obligation>, VecDeque<Obligation>) =
-            self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < restart.ts);
+            self.pending.drain(..).partition(|open| open.asleep_until.is_none() && open.when.at.ts < restart.ts);
         self.pending = open;
         for open in owed {
             if open.broken.is_some() {
