@@ -99,8 +99,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) traits: &'a [Traits],
     pub(crate) row: &'a Row<'a>,
     pub(crate) source: &'a SourceState,
-    /// What facts say as of the event's time, where patterns ask them.
-    pub(crate) facts: Option<Reader<'a>>,
+    /// What is known beside events as of the event's time, where patterns ask for it.
+    pub(crate) known: Option<Reader<'a>>,
 }
 
 impl Arrival<'_> {
@@ -121,7 +121,7 @@ impl Arrival<'_> {
         number: &mut u32,
         landings: &mut Landings,
     ) {
-        let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: bound, facts: self.facts };
+        let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: bound, known: self.known };
         let Some(each) = pattern.for_each.get(depth) else {
             if env.matches() {
                 let landing = self.landing(route, pattern, &env, *number, landings);

@@ -48,10 +48,10 @@ pub enum Kind {
         when: RoleIdx,
         /// Answers it, for one member.
         then: RoleIdx,
-        /// So long; the end belongs to it. `None`: until the marker.
-        within: Option<Duration>,
-        /// Before this marker, or with it.
-        by: Option<RoleIdx>,
+        /// Until when.
+        limit: Limit,
+        /// Each `then` answers one `when` only.
+        pair: bool,
         /// Who is expected: a list, over the `when`'s kept slots.
         of: Expr,
         /// Whose answer a `then` is, over its kept slots.
@@ -66,6 +66,8 @@ pub enum Kind {
         unless: Option<RoleIdx>,
         /// Breaks it at once.
         broken_by: Option<RoleIdx>,
+        /// How long after `broken_by` an `unless` still discharges.
+        grace: Duration,
     },
     /// Each `event` has its support before it.
     Precedence {
@@ -322,6 +324,7 @@ impl Kind {
     pub fn ticks(&self) -> Option<&Ticks> {
         match self {
             Kind::Response { limit: Limit::Ticks(ticks), .. }
+            | Kind::Expected { limit: Limit::Ticks(ticks), .. }
             | Kind::Precedence { ticks: Some(ticks), .. }
             | Kind::Count { span: CountSpan::Per { ticks: Some(ticks), .. }, .. } => Some(ticks),
             _ => None,
@@ -343,8 +346,10 @@ impl Kind {
     pub fn expressions(&self) -> Vec<&Expr> {
         match self {
             Kind::Always { assert, .. } => alloc::vec![assert],
-            Kind::Response { limit: Limit::Computed(limit), .. } => alloc::vec![limit],
-            Kind::Expected { of, member, except, .. } => [of, member].into_iter().chain(except).collect(),
+            Kind::Response { limit, .. } => limit.expressions(),
+            Kind::Expected { limit, of, member, except, .. } => {
+                [of, member].into_iter().chain(except).chain(limit.expressions()).collect()
+            }
             Kind::Agreement { value, among, voters, assert, .. } => {
                 core::iter::once(value).chain(among).chain(voters).chain(assert).collect()
             }
@@ -360,7 +365,6 @@ impl Kind {
             Kind::StateMachine { .. }
             | Kind::Sequence { .. }
             | Kind::Never { .. }
-            | Kind::Response { .. }
             | Kind::Precedence { .. }
             | Kind::Count { .. }
             | Kind::Consecutive { .. }
@@ -380,6 +384,17 @@ pub enum Limit {
     By(RoleIdx),
     /// So many ticks of a clock.
     Ticks(Ticks),
+}
+
+impl Limit {
+    /// What it evaluates over the `when`'s kept slots.
+    fn expressions(&self) -> Vec<&Expr> {
+        match self {
+            Limit::Computed(limit) => alloc::vec![limit],
+            Limit::Ticks(ticks) => ticks.key.iter().collect(),
+            Limit::Within(_) | Limit::By(_) => Vec::new(),
+        }
+    }
 }
 
 /// Over what a `count` counts.

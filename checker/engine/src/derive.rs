@@ -117,7 +117,7 @@ impl Program {
             process: None,
             columns: &columns,
         };
-        let arrival = Arrival { program: self, traits, row: &row, source: &source, facts: None };
+        let arrival = Arrival { program: self, traits, row: &row, source: &source, known: None };
         let mut landings = Landings::default();
         for route in wanted.routes.iter().filter(|route| matches!(route.target, Target::Derive { .. })) {
             arrival.route(route, &mut landings);

@@ -109,6 +109,24 @@ pub(crate) fn prune(emissions: &mut Emissions, floor: Timestamp) {
     emissions.retain(|_, emitted| emitted.open || emitted.at >= floor);
 }
 
+/// Takes over what was made of verdicts for rules that are new, while these were shown the past: of verdicts of their own, and of
+/// those of rules that are known.
+pub(crate) fn take_over(
+    (own, own_unmade): (&mut Emissions, &mut Vec<(ViolationId, Emitted)>),
+    (past, past_unmade): (Emissions, Vec<(ViolationId, Emitted)>),
+    is_new: impl Fn(RuleIdx) -> bool,
+) {
+    for (id, mut emitted) in past {
+        emitted.touches.retain(|sent| is_new(sent.rule));
+        match own.get_mut(&id) {
+            Some(known) => known.touches.append(&mut emitted.touches),
+            None if is_new(emitted.rule) || !emitted.touches.is_empty() => drop(own.insert(id, emitted)),
+            None => {}
+        }
+    }
+    own_unmade.extend(past_unmade.into_iter().filter(|(_, emitted)| is_new(emitted.rule)));
+}
+
 /// Makes room: half at once, so that a storm pays for it once in so many verdicts.
 fn forget_older_half(emissions: &mut Emissions) {
     let mut times: Vec<Timestamp> = emissions.values().map(|emitted| emitted.at).collect();
@@ -122,20 +140,29 @@ fn forget_older_half(emissions: &mut Emissions) {
     });
 }
 
+/// The rules on whose verdicts a rule builds: they stand above it in its pack.
+pub(crate) fn upstream(program: &Program, number: RuleIdx) -> impl Iterator<Item = RuleIdx> {
+    let (pack, rule) = program.rule(number);
+    let named = |event: &str| {
+        let mut patterns = rule.roles.iter().flat_map(|role| &role.alternatives);
+        patterns.any(|pattern| pattern.name.literal() == Some(event))
+    };
+    program
+        .rules()
+        .filter(move |(other, of, makes)| {
+            *other < number && of.name == pack.name && makes.emits.iter().any(|emit| named(&emit.event))
+        })
+        .map(|(other, ..)| other)
+}
+
 /// The stratum of each rule: above those whose verdicts it builds on, and offline above those that trip the breakers it
 /// asks for. (Live, what it asks for was so before anything of that time is judged.)
 pub(crate) fn strata(program: &Program, traits: &mut [Traits], input: Input) -> u8 {
     let mut highest = 0;
     // Rules rest on those above them, so one pass sees all.
-    for (number, pack, rule) in program.rules() {
-        let mut own = 0;
-        for name in rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|pattern| pattern.name.literal()) {
-            for (other, of, makes) in program.rules() {
-                if other < number && of.name == pack.name && makes.emits.iter().any(|emit| emit.event == name) {
-                    own = own.max(traits[other as usize].stratum.saturating_add(1));
-                }
-            }
-        }
+    for number in 0..traits.len() as RuleIdx {
+        let above = upstream(program, number);
+        let mut own = above.map(|other| traits[other as usize].stratum.saturating_add(1)).max().unwrap_or(0);
         if input == Input::Offline {
             for breaker in &traits[number as usize].asks_breakers {
                 let tripping = traits[..number as usize].iter().filter(|other| other.trips.contains(breaker));
@@ -351,7 +378,7 @@ impl Engine {
         source: &SourceState,
     ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let mut landings = Landings::default();
-        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, facts: None };
+        let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, known: None };
         let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
         for route in routes.iter().filter(|route| route.pack == pack) {
             let literal = self.program.pattern(route).name.literal().is_some();

@@ -403,7 +403,7 @@ impl Engine {
             return;
         }
         self.release(to);
-        self.read_facts(to);
+        let unread = self.state.readings.due(to);
         let interruptions = self.interruptions(to);
         self.turn_epoch();
         self.state.corrections = false;
@@ -413,6 +413,9 @@ impl Engine {
         let mut made = 0;
         for stratum in 0..self.strata {
             let only = (self.strata > 1).then_some(stratum);
+            self.state.tallies = core::mem::take(&mut said.tallies);
+            self.read_events(&unread, stratum);
+            said.tallies = core::mem::take(&mut self.state.tallies);
             self.judge(only, &interruptions, to, completing, &mut said);
             self.state.tallies = core::mem::take(&mut said.tallies);
             if only.is_some() {
@@ -424,6 +427,7 @@ impl Engine {
             made = said.outputs.len();
             said.tallies = core::mem::take(&mut self.state.tallies);
         }
+        self.have_read(&unread);
         self.settle(to, completing, &mut said);
         self.state.tallies = core::mem::take(&mut said.tallies);
         self.state.agenda = core::mem::take(&mut said.agenda);
@@ -433,7 +437,11 @@ impl Engine {
             self.emit_made(core::mem::take(&mut said.made));
         }
         self.note_trips(&said.outputs[made..]);
-        let floor = if self.offline { to } else { self.state.epochs.floor() };
+        let floor = match (self.offline, self.recalls.is_some()) {
+            (true, false) => to,
+            (true, true) => to.min(self.state.epochs.floor()),
+            (false, _) => self.state.epochs.floor(),
+        };
         self.prune(floor);
         self.say(said.outputs, arrived, out);
     }

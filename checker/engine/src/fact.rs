@@ -8,10 +8,11 @@ use core::{cmp::Ordering, ops::Bound, time::Duration};
 use event::{Int, Timestamp, Value};
 
 use crate::{
+    breaker::{BreakerState, Breakers},
     clock::Clocks,
     expr::{AsOf, Env, Val},
     key::{self, PartialKey},
-    pack::{Fact, Keep, RoleIdx},
+    pack::{Fact, Keep, Pack, RoleIdx},
     source::{Sources, Timing},
     verdict::EventRef,
 };
@@ -357,16 +358,17 @@ impl Table {
     }
 }
 
-/// Reads a pack's facts for one rule instance, as of one time.
+/// Reads what a pack knows beside events (facts, clocks, breakers, who is live), as of one time.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'f> {
     pub(crate) facts: &'f Facts,
-    /// Number of the pack's first fact, and its facts' declarations.
+    pub(crate) pack: &'f Pack,
+    /// Number of the pack's first fact.
     pub(crate) base: u32,
-    pub(crate) declared: &'f [Fact],
     pub(crate) clocks: &'f Clocks,
     /// Number of the pack's first clock.
     pub(crate) clock_base: u32,
+    pub(crate) breakers: &'f Breakers,
     pub(crate) sources: &'f Sources,
     pub(crate) timing: &'f Timing,
     /// The network, as a key begins with it.
@@ -388,7 +390,16 @@ impl<'f> Reader<'f> {
         Some(Val::Int(value.clone()))
     }
 
-    /// A key as rows and dials have it.
+    /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
+    pub(crate) fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'f>> {
+        let id = &self.pack.breakers.get(breaker as usize)?.id;
+        let scopes = self.breakers.scopes(&self.pack.name, id);
+        let recorded = scopes.and_then(|scopes| scopes.get(&*self.key(scope)));
+        let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(self.ts));
+        Some(Val::String(state.as_str().into()))
+    }
+
+    /// A key as rows, dials and breakers have it.
     pub(crate) fn key(&self, parts: &[Val<'_>]) -> Vec<u8> {
         let mut encoded = Vec::with_capacity(64);
         encoded.extend_from_slice(self.network);
@@ -398,7 +409,7 @@ impl<'f> Reader<'f> {
 
     /// Answers an expression's question; `args` are the key's parts, and for questions about a span its two ends.
     pub(crate) fn read(&self, fact: u16, args: &[Val<'_>], as_of: AsOf) -> Option<Val<'f>> {
-        let declared = self.declared.get(fact as usize)?;
+        let declared = self.pack.facts.get(fact as usize)?;
         let (key, moment) = match (as_of, args) {
             (AsOf::At, key) => (key, Moment::At(self.ts)),
             (AsOf::Before, key) => (key, Moment::Before(self.ts)),

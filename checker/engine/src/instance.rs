@@ -138,6 +138,8 @@ pub(crate) struct Finding {
     pub(crate) late: Option<Box<EventRef>>,
     /// Only those who build on it learn of it.
     pub(crate) made: bool,
+    /// It was found in what was shown of the past, and nobody was told: those who build on it alone know of it.
+    pub(crate) untold: bool,
 }
 
 impl Finding {

@@ -73,7 +73,7 @@ impl Engine {
         // What comes in order needs no waiting for those who come before it.
         let waits = wanted.waits && !self.offline && row.ts >= self.state.judged_to;
         let (reads_body, reads_trace_id) = (wanted.reads_body, wanted.reads_trace_id);
-        let reads_facts = wanted.reads_facts;
+        let asks = wanted.asks;
         if wanted.at_once || !waits {
             self.play(row, depth, |route| !waits || route.at_once);
         }
@@ -82,7 +82,7 @@ impl Engine {
             let trace_id = if reads_trace_id { row.trace_id } else { "" };
             self.state.held.push(&Row { body, trace_id, ..*row });
         }
-        if reads_facts {
+        if asks {
             self.keep_for_reading(row);
         }
     }
@@ -123,7 +123,7 @@ impl Engine {
     fn play(&mut self, row: &Row<'_>, depth: usize, plays: impl Fn(&Route) -> bool) {
         let mut landings = core::mem::take(&mut self.landings);
         if let Some(source) = self.state.sources.states.get(row.source as usize) {
-            let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, facts: None };
+            let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, known: None };
             let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
             for route in routes.iter().filter(|route| plays(route) && !route.reads) {
                 arrival.route(route, &mut landings);

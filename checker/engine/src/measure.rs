@@ -21,12 +21,12 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// How far a term's own window reaches; `None`: since the last closing event.
+    /// How far a term's own window reaches; `None`: since the last closing event, or the beginning of the tumbling window.
     #[must_use]
     pub fn window(&self, term: &Term) -> Option<Duration> {
         match self.span {
             AggregateSpan::Window(window) => Some(term.window.unwrap_or(window)),
-            AggregateSpan::Close(_) => term.window,
+            AggregateSpan::Close(_) | AggregateSpan::Tumbling(_) => term.window,
         }
     }
 
@@ -45,7 +45,11 @@ impl Aggregate {
     #[must_use]
     pub fn longest(&self) -> Duration {
         let reach = |term: &Term| self.window(term).unwrap_or_default() + term.offset;
-        self.terms.iter().map(reach).max().unwrap_or_default()
+        let whole = match self.span {
+            AggregateSpan::Tumbling(length) => length,
+            AggregateSpan::Window(_) | AggregateSpan::Close(_) => Duration::ZERO,
+        };
+        self.terms.iter().map(reach).fold(whole, Duration::max)
     }
 }
 
@@ -56,6 +60,9 @@ pub enum AggregateSpan {
     Window(Duration),
     /// Since the last of these; judged once, when the next arrives.
     Close(RoleIdx),
+    /// The windows [k·d, (k+1)·d) since the Unix epoch, which do not overlap; each in which something happens is judged
+    /// once, when it is over.
+    Tumbling(Duration),
 }
 
 /// One measured figure.

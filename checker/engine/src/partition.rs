@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::{
     agenda::Agenda,
     emission::Made,
-    history::{Epoch, Log},
+    history::{Epoch, Epochs, Link, Log},
     instance::{Handle, Instance, Mark},
     key::Key,
     kind::{Automaton, Instant, Tally},
@@ -103,7 +103,7 @@ impl Partition {
         }
         let instance = self.tables[rule as usize].get_mut(slot)?;
         let handle = Handle { partition: self.number, rule, slot, generation: instance.generation };
-        if !world.offline {
+        if world.corrects(ts) {
             instance.mark(epoch, ts);
         }
         let own: SmallVec<[&Touch; 8]> = group.iter().map(|addressed| &addressed.touch).collect();
@@ -116,7 +116,7 @@ impl Partition {
             step(world, rule, instance, &around.instant(ts, &touches), said);
         }
         instance.last = instance.last.max(ts);
-        if !world.offline {
+        if world.corrects(ts) {
             for addressed in group {
                 let slots = core::mem::take(&mut addressed.touch.slots);
                 let touch = Touch { slots, ..addressed.touch };
@@ -156,7 +156,7 @@ impl Partition {
             replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
         let slot = table.insert(Key::from_slice(key), hash, now);
-        if let Some(instance) = table.get_mut(slot).filter(|_| !world.offline) {
+        if let Some(instance) = table.get_mut(slot).filter(|_| world.corrects(seen.unwrap_or(Timestamp::MAX))) {
             instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
         }
         if let Some(handle) = table.handle(self.number, rule, slot) {
@@ -367,20 +367,27 @@ impl Partition {
         Some(due.max(world.judged_to.plus(world.timing.margin)))
     }
 
-    /// Has rules that are not trusted forget what they found: what they find again is news.
-    pub(crate) fn forget_findings(&mut self, trusted: &[bool]) {
+    /// Notes that nobody was told what rules found that are not trusted: what they find again is news.
+    pub(crate) fn leave_untold(&mut self, trusted: &[bool]) {
         for (rule, table) in self.tables.iter_mut().enumerate() {
             if !trusted.get(rule).copied().unwrap_or(false) {
-                table.forget_findings();
+                table.leave_untold();
             }
         }
     }
 
-    /// Takes over the instances of some rules from another partition.
-    pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool]) {
+    /// Takes over the instances of some rules from another partition, with what they did that may still be corrected.
+    pub(crate) fn take_over(&mut self, from: &mut Partition, rules: &[bool], epochs: &Epochs) {
         let is_theirs = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         for (rule, table) in self.tables.iter_mut().enumerate().filter(|(rule, _)| is_theirs(*rule as RuleIdx)) {
             *table = core::mem::take(&mut from.tables[rule]);
+            for (handle, instance) in table.at_work(self.number, rule as RuleIdx) {
+                let trail = from.log.trail(core::mem::replace(&mut instance.last_touch, Link::NONE));
+                for touch in trail {
+                    self.log.append(epochs.of(touch.ts()), handle, &mut instance.last_touch, touch.clone());
+                }
+                instance.marks.iter().for_each(|mark| self.log.note(mark.epoch, handle));
+            }
         }
     }
 
@@ -398,7 +405,7 @@ impl Partition {
 
 /// Marks what an instance is before it does something at `ts` that is no touch of its own.
 fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instance, ts: Timestamp) {
-    if !world.offline
+    if world.corrects(ts)
         && let Some(epoch) = instance.mark(world.epochs.of(ts), ts)
     {
         log.note(epoch, handle);

@@ -67,10 +67,10 @@ impl Pattern {
         self.component.is_none() && self.severity.is_none() && self.body.is_none() && self.where_own.is_none()
     }
 
-    /// Whether a `let` or a `for_each` asks a fact.
+    /// Whether a `let` or a `for_each` asks for more than the event: facts, clocks, breakers, who is live.
     #[must_use]
-    pub fn reads_facts(&self) -> bool {
-        self.own_expressions().any(Expr::uses_facts)
+    pub fn asks(&self) -> bool {
+        self.own_expressions().any(Expr::asks)
     }
 }
 

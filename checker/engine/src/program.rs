@@ -238,6 +238,8 @@ pub(crate) struct Traits {
     pub(crate) trips: Vec<u32>,
     /// The breakers whose state it asks for, or whose changes it builds on.
     pub(crate) asks_breakers: Vec<u32>,
+    /// Its patterns ask for more than their events.
+    pub(crate) asks: bool,
 }
 
 impl Traits {
@@ -259,7 +261,7 @@ impl Traits {
         let mut asked: Vec<(u16, bool)> = Vec::new();
         let mut late = false;
         for pattern in rule.roles.iter().flat_map(|role| &role.alternatives) {
-            late |= pattern.where_late.is_some() || pattern.reads_facts();
+            late |= pattern.where_late.is_some() || pattern.asks();
             for expression in pattern.own_expressions() {
                 pack.facts_read(expression, &mut |fact, back| asked.push((fact, back)));
             }
@@ -283,8 +285,12 @@ impl Traits {
         let reads_live = conditions.chain(rule.kind.expressions()).any(asks);
         let clock_base = program.clock_base(program.pack_of(number));
         let mut clocks: Vec<u32> = Vec::new();
-        let conditions = rule.roles.iter().flat_map(|role| &role.alternatives).filter_map(|p| p.where_late.as_ref());
-        for expression in conditions.chain(rule.kind.expressions()) {
+        let patterns = || rule.roles.iter().flat_map(|role| &role.alternatives);
+        let asking = || {
+            let of_patterns = patterns().flat_map(|pattern| pattern.own_expressions().chain(&pattern.where_late));
+            of_patterns.chain(rule.kind.expressions())
+        };
+        for expression in asking() {
             expression.visit_clocks(&mut |clock| clocks.push(clock_base + u32::from(clock)));
             pack.facts_read(expression, &mut |fact, _| {
                 if let Some(is) = pack.facts.get(fact as usize).and_then(|fact| fact.is.as_ref()) {
@@ -295,8 +301,7 @@ impl Traits {
         let breaker_base =
             program.breakers.iter().position(|&(owner, _)| owner == program.pack_of(number)).unwrap_or(0);
         let mut asks_breakers: Vec<u32> = Vec::new();
-        let patterns = || rule.roles.iter().flat_map(|role| &role.alternatives);
-        for expression in patterns().filter_map(|pattern| pattern.where_late.as_ref()).chain(rule.kind.expressions()) {
+        for expression in asking() {
             expression.visit_breakers(&mut |breaker| asks_breakers.push(breaker_base as u32 + u32::from(breaker)));
         }
         // What is told of first events can be taken back.
@@ -359,6 +364,7 @@ impl Traits {
                 .map(|(breaker, _, _)| breaker)
                 .collect(),
             asks_breakers,
+            asks: patterns().any(Pattern::asks),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Events whose parts depend on facts: what their patterns' `let` and `for_each` ask is known only when everything of their
-//! time has been heard, and a fact that turns out otherwise later gives them other keys.
+//! Events whose parts depend on what is known beside them: what their patterns' `let` and `for_each` ask (facts, clocks, breakers,
+//! who is live) can be said only when everything of their time has been heard, and what turns out otherwise later gives them
+//! other keys.
 //!
 //! Such an event is kept for as long as late evidence counts. What rules were told of it is taken back and told anew when it
 //! comes to something else.
@@ -27,11 +28,11 @@ const READ_MAX: usize = 1 << 18;
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Readings {
     rows: BTreeMap<(Timestamp, Identity), Reading>,
-    /// From here on facts are otherwise than they were when the events were read.
+    /// From here on things are otherwise than they were when the events were read.
     changed: Option<Timestamp>,
 }
 
-/// An event that asks facts.
+/// An event that is read.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Reading {
     name: String,
@@ -46,17 +47,26 @@ struct Reading {
     told: Option<Vec<Sent>>,
 }
 
+/// One that is to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    at: (Timestamp, Identity),
+    /// It has not been read yet.
+    is_new: bool,
+}
+
 impl Readings {
-    /// Facts are otherwise from then on.
+    /// Things are otherwise from then on.
     pub(crate) fn changed(&mut self, from: Timestamp) {
         self.changed = Some(self.changed.map_or(from, |known| known.min(from)));
     }
 
-    /// The events before `to` that are to be read, or read again.
-    fn due(&mut self, to: Timestamp) -> Vec<(Timestamp, Identity)> {
+    /// The events before `to` that are to be read for the first time, or again.
+    pub(crate) fn due(&mut self, to: Timestamp) -> Vec<Due> {
         let changed = self.changed.take().unwrap_or(Timestamp::MAX);
         let before = self.rows.range(..(to, Identity(0)));
-        before.filter(|((ts, _), row)| row.told.is_none() || *ts >= changed).map(|(at, _)| *at).collect()
+        let due = before.filter(|((ts, _), row)| row.told.is_none() || *ts >= changed);
+        due.map(|(at, row)| Due { at: *at, is_new: row.told.is_none() }).collect()
     }
 
     /// Forgets what nothing can correct any more.
@@ -90,7 +100,7 @@ impl Readings {
 }
 
 impl Engine {
-    /// Keeps an event until the facts of its time are known.
+    /// Keeps an event until all of its time is known.
     pub(crate) fn keep_for_reading(&mut self, row: &Row<'_>) {
         let columns = self.columns(row.event).iter().zip(row.columns);
         let columns = columns.filter_map(|(column, value)| Some((column.clone(), value.as_ref()?.to_value())));
@@ -109,27 +119,43 @@ impl Engine {
         self.state.readings.rows.entry((row.ts, row.identity)).or_insert(reading);
     }
 
-    /// Reads the events before `to` whose facts are known by now, and those again whose facts are otherwise.
-    pub(crate) fn read_facts(&mut self, to: Timestamp) {
-        for at in self.state.readings.due(to) {
-            let Some(mut reading) = self.state.readings.rows.remove(&at) else { continue };
-            let old = reading.told.take();
-            let made = self.read(at, &reading, old.is_none());
-            let told = self.replace(old.unwrap_or_default(), made.into_iter().map(Sent::once).collect());
-            self.state.readings.rows.insert(at, Reading { told: Some(told), ..reading });
+    /// Reads events, for the first time or again, for the rules of one stratum: what these ask of breakers is so when the strata
+    /// before have been judged.
+    pub(crate) fn read_events(&mut self, due: &[Due], stratum: u8) {
+        if !self.traits.iter().any(|traits| traits.asks && traits.stratum == stratum) {
+            return;
         }
+        for Due { at, is_new } in due {
+            let Some(mut reading) = self.state.readings.rows.remove(at) else { continue };
+            let mut told = reading.told.take().unwrap_or_default();
+            let of_stratum = |sent: &mut Sent| self.traits[sent.rule() as usize].stratum == stratum;
+            let old: Vec<Sent> = told.extract_if(.., of_stratum).collect();
+            let made = self.read(*at, &reading, stratum, *is_new);
+            told.append(&mut self.replace(old, made.into_iter().map(Sent::once).collect()));
+            self.state.readings.rows.insert(*at, Reading { told: Some(told), ..reading });
+        }
+    }
+
+    /// All strata have read these events; forgets the oldest of too many.
+    pub(crate) fn have_read(&mut self, due: &[Due]) {
         let rows = &mut self.state.readings.rows;
+        for Due { at, .. } in due {
+            if let Some(reading) = rows.get_mut(at) {
+                reading.told.get_or_insert_default();
+            }
+        }
         while rows.len() > READ_MAX && rows.first_key_value().is_some_and(|(_, row)| row.told.is_some()) {
             rows.pop_first();
         }
     }
 
-    /// What rules are to be told of an event.
+    /// What the rules of one stratum are to be told of an event.
     fn read(
         &mut self,
         (ts, identity): (Timestamp, Identity),
         reading: &Reading,
-        counts: bool,
+        stratum: u8,
+        is_new: bool,
     ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
         let event = self.event(&reading.name);
         let value = |column: &Column| {
@@ -154,13 +180,17 @@ impl Engine {
         let Some(source) = self.state.sources.states.get(reading.source as usize) else { return Vec::new() };
         let mut landings = Landings::default();
         let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
-        for route in routes.iter().filter(|route| route.reads) {
+        let own = |route: &&Route| match route.target {
+            Target::Role { rule, .. } => route.reads && self.traits[rule as usize].stratum == stratum,
+            _ => false,
+        };
+        for route in routes.iter().filter(own) {
             let network = self.network(route, source);
-            let facts = Some(self.reader(route, &network, ts));
-            let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source, facts };
+            let known = Some(self.reader(route, &network, ts));
+            let arrival = Arrival { program: &self.program, traits: &self.traits, row: &row, source, known };
             arrival.route(route, &mut landings);
         }
-        if counts {
+        if is_new {
             for rule in landings.keyless() {
                 self.state.tallies[rule as usize].keyless += 1;
             }
@@ -180,14 +210,15 @@ impl Engine {
         }
     }
 
-    /// A pack's facts as of a time.
+    /// What a pack knows as of a time.
     fn reader<'a>(&'a self, route: &Route, network: &'a [u8], ts: Timestamp) -> Reader<'a> {
         Reader {
             facts: &self.state.facts,
+            pack: &self.program.packs()[route.pack as usize],
             base: self.program.fact_base(route.pack),
-            declared: &self.program.packs()[route.pack as usize].facts,
             clocks: &self.state.clocks,
             clock_base: self.program.clock_base(route.pack),
+            breakers: &self.state.breakers,
             sources: &self.state.sources,
             timing: &self.timing,
             network,

@@ -55,7 +55,7 @@ fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Times
     match (&found.what, known) {
         (What::Violated { .. } | What::Made { .. }, Some(known)) => {
             known.evidence = Finding::digest(found);
-            false
+            core::mem::take(&mut known.untold)
         }
         (What::Violated { .. } | What::Made { .. }, None) => {
             let (evidence, made) = (Finding::digest(found), !found.is_violation());
@@ -63,7 +63,7 @@ fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Times
             if findings.capacity() == 0 {
                 findings.reserve_exact(1);
             }
-            findings.push(Finding { id, found: when, evidence, resolved: None, late: None, made });
+            findings.push(Finding { id, found: when, evidence, resolved: None, late: None, made, untold: false });
             true
         }
         (What::Resolved(at), Some(known)) => {
@@ -140,7 +140,7 @@ pub(crate) fn rerun(
         if findings.iter().any(|new| new.id == finding.id) {
             continue;
         }
-        if finding.made {
+        if finding.made || finding.untold {
             said.made.push(Made::Never(finding.id));
         } else {
             said.tallies[rule as usize].retracted += 1;
@@ -150,7 +150,7 @@ pub(crate) fn rerun(
     let mut again: Vec<ViolationId> = Vec::new();
     for (id, found) in &latest {
         let id = *id;
-        let before = old.iter().find(|finding| finding.id == id);
+        let before = old.iter().find(|finding| finding.id == id && !finding.untold);
         let after = findings.iter().find(|finding| finding.id == id);
         // A level that was said to have recovered and has not is said again.
         let relapsed =

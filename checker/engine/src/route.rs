@@ -50,7 +50,8 @@ pub(crate) struct Route {
     pub(crate) key: Option<u16>,
     /// It has its effect when it arrives, not when the frontier has passed it.
     pub(crate) at_once: bool,
-    /// Its pattern asks facts: it has its effect when all of its time is known, and another one when that turns out otherwise.
+    /// Its pattern asks for more than the event (facts, clocks, breakers, who is live): it has its effect when all of its time is
+    /// known, and another one when that turns out otherwise.
     pub(crate) reads: bool,
     /// Every event of the name matches its pattern.
     pub(crate) unconditional: bool,
@@ -150,8 +151,8 @@ pub struct Wanted {
     pub(crate) at_once: bool,
     /// Whether some part waits for the frontier.
     pub(crate) waits: bool,
-    /// Whether some part asks facts.
-    pub(crate) reads_facts: bool,
+    /// Whether some part asks for more than the event.
+    pub(crate) asks: bool,
     pub(crate) reads_body: bool,
     pub(crate) reads_trace_id: bool,
 }
@@ -178,8 +179,8 @@ impl Program {
                     });
                     let alternative = number as u8;
                     let kept = role.kept;
-                    let reads = matches!(target, Target::Role { .. }) && pattern.reads_facts();
-                    wanted.reads_facts |= reads;
+                    let reads = matches!(target, Target::Role { .. }) && pattern.asks();
+                    wanted.asks |= reads;
                     wanted.routes.push(Route {
                         target,
                         pack,

@@ -56,8 +56,8 @@ pub(crate) struct RowEnv<'a> {
     pub(crate) route: &'a Route,
     /// The current elements, by slot.
     pub(crate) elements: &'a [(u16, Value)],
-    /// The facts as of the row's time, where the pattern asks them.
-    pub(crate) facts: Option<Reader<'a>>,
+    /// What is known beside events as of the row's time, where the pattern asks for it.
+    pub(crate) known: Option<Reader<'a>>,
 }
 
 impl Env for RowEnv<'_> {
@@ -96,7 +96,19 @@ impl Env for RowEnv<'_> {
     }
 
     fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
-        self.facts.as_ref()?.read(fact, key, as_of)
+        self.known.as_ref()?.read(fact, key, as_of)
+    }
+
+    fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {
+        self.known.as_ref()?.clock(clock, key)
+    }
+
+    fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'_>> {
+        self.known.as_ref()?.breaker(breaker, scope)
+    }
+
+    fn live(&self, component: &str) -> Option<Val<'_>> {
+        self.known.as_ref()?.live(component)
     }
 }
 

@@ -46,13 +46,22 @@ impl DerefMut for Table {
 }
 
 impl Table {
-    /// Has all instances at work forget what they found.
-    pub(crate) fn forget_findings(&mut self) {
-        for slot in self.0.iter_mut().flat_map(|instances| &mut instances.slots) {
-            if let Slot::AtWork(instance) = slot {
-                instance.findings.clear();
-            }
+    /// Notes that nobody was told what the instances at work found.
+    pub(crate) fn leave_untold(&mut self) {
+        for (_, instance) in self.at_work(0, 0) {
+            instance.findings.iter_mut().for_each(|finding| finding.untold = !finding.made);
         }
+    }
+
+    /// The instances at work, which are a rule's.
+    pub(crate) fn at_work(&mut self, partition: u8, rule: RuleIdx) -> impl Iterator<Item = (Handle, &mut Instance)> {
+        let slots = self.0.iter_mut().flat_map(|instances| instances.slots.iter_mut().enumerate());
+        slots.filter_map(move |(slot, of)| match of {
+            Slot::AtWork(instance) => {
+                Some((Handle { partition, rule, slot: slot as u32, generation: instance.generation }, &mut **instance))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -399,6 +408,7 @@ mod tests {
             resolved: Some(Timestamp(6)),
             late: None,
             made: false,
+            untold: false,
         };
         let instance = table.get_mut(slot).unwrap();
         (instance.last, instance.armed) = (Timestamp(11), Timestamp(12));

@@ -5,6 +5,7 @@ use core::time::Duration;
 use event::Timestamp;
 
 use crate::{
+    emission,
     engine::Engine,
     first,
     kind::Automaton,
@@ -68,14 +69,22 @@ impl Engine {
             let traits = &engine.traits[number];
             !traits.reads.is_empty() || !traits.clocks.is_empty() || !traits.asks_breakers.is_empty()
         };
-        let of_rule = |number: usize| match reads(number) {
-            true => WARM_UP_MAX,
-            false => look_back(program.rule(number as RuleIdx).1),
-        };
-        let of_rules = (0..rules.len()).filter(|number| rules[*number]).map(of_rule).max().unwrap_or_default();
+        // How far back each looks, and whether it rests on nothing but that: rules rest on those above them.
+        let mut reaches: Vec<(Duration, bool)> = Vec::new();
+        for number in 0..rules.len() {
+            let own = if reads(number) { WARM_UP_MAX } else { look_back(program.rule(number as RuleIdx).1) };
+            let above = emission::upstream(program, number as RuleIdx).map(|above| reaches[above as usize]);
+            let (farthest, known) =
+                above.fold((Duration::ZERO, true), |(far, all), (reach, known)| (far.max(reach), all && known));
+            reaches.push(((own + farthest).min(WARM_UP_MAX), known && !reads(number)));
+        }
+        let new_ones = || reaches.iter().zip(&rules).filter(|(_, new)| **new).map(|(reach, _)| reach);
+        let of_rules = new_ones().map(|(reach, _)| *reach).max().unwrap_or_default();
         let reach = if facts.is_empty() && clocks.is_empty() { of_rules } else { WARM_UP_MAX };
-        let trusted = (0..rules.len()).map(|number| rules[number] && !reads(number)).collect();
+        let trusted = reaches.iter().zip(&rules).map(|((_, known), new)| *new && *known).collect();
         let from = until.minus(reach);
+        // What can still be corrected is what the running engine can correct.
+        engine.state.epochs = self.state.epochs.clone();
         // Those that were the first before are still.
         engine.state.firsts = first::untold(&self.state.firsts);
         engine.state.since.fill(from);
@@ -96,8 +105,8 @@ impl Engine {
             state.since[rule] = from;
         }
         for (own, past) in state.partitions.iter_mut().zip(&mut past.partitions) {
-            past.forget_findings(&trusted);
-            own.take_over(past, &rules);
+            past.leave_untold(&trusted);
+            own.take_over(past, &rules, &state.epochs);
         }
         let is_new = |rule: RuleIdx| rules.get(rule as usize).copied().unwrap_or(false);
         state.mail.take_over(&mut past.mail, is_new);
@@ -107,6 +116,11 @@ impl Engine {
         state.restarts.append(&mut past.restarts);
         state.restarts.sort();
         state.restarts.dedup();
+        emission::take_over(
+            (&mut state.emitted, &mut state.unmade),
+            (core::mem::take(&mut past.emitted), core::mem::take(&mut past.unmade)),
+            is_new,
+        );
         first::take_over(&mut state.firsts, core::mem::take(&mut past.firsts), is_new);
         state.readings.take_over(core::mem::take(&mut past.readings), is_new);
         for fact in facts {
@@ -164,14 +178,13 @@ fn look_back(rule: &Rule) -> Duration {
     let bounded = match &rule.kind {
         Kind::Never { .. } => Some(Duration::ZERO),
         Kind::Always { .. } => Some(lasts),
-        Kind::Response { limit: Limit::Within(within), grace, .. } => Some(*within + *grace),
+        Kind::Response { limit: Limit::Within(within), grace, .. }
+        | Kind::Expected { limit: Limit::Within(within), grace, .. } => Some(*within + *grace),
         Kind::Sequence { within, .. } => Some(*within),
-        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } | Kind::Expected { within, .. } => {
-            *within
-        }
+        Kind::Precedence { within, since: None, .. } | Kind::Order { within, .. } => *within,
         Kind::Count { span: CountSpan::Window(window), .. } => Some(*window + lasts),
         Kind::Heartbeat { every, start: None, expect: None, .. } => Some(*every),
-        Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Window(_)) => {
+        Kind::Aggregate(aggregate) if !matches!(aggregate.span, AggregateSpan::Close(_)) => {
             Some(aggregate.longest() + lasts)
         }
         _ => None,

@@ -95,6 +95,12 @@ impl Interruption {
 }
 
 impl<'a> World<'a> {
+    /// Whether late evidence may yet correct what happened at a time. What comes in order is not corrected, but what is shown
+    /// of the past may be when it has been taken over.
+    pub(crate) fn corrects(&self, ts: Timestamp) -> bool {
+        !self.offline || (self.recalls && ts >= self.epochs.floor())
+    }
+
     pub(crate) fn rule(&self, rule: RuleIdx) -> &'a Rule {
         self.program.rule(rule).1
     }

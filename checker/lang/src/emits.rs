@@ -245,16 +245,17 @@ pub(crate) fn compile(
 /// The roles whose events are at hand when that becomes of a rule; why it never does, and what to do, where it does not.
 fn at_hand(on: EmitOn, kind: &Kind, is_gauge: bool) -> Result<Vec<RoleIdx>, (String, &'static str)> {
     let span = match kind {
-        Kind::Count { span: CountSpan::Per { when, .. }, .. } => Some(*when),
+        Kind::Count { span: CountSpan::Per { when, .. }, .. } => Some(vec![*when]),
         Kind::Aggregate(aggregate) => match aggregate.span {
-            AggregateSpan::Close(close) => Some(close),
+            AggregateSpan::Close(close) => Some(vec![close]),
+            AggregateSpan::Tumbling(_) => Some(Vec::new()),
             AggregateSpan::Window(_) => None,
         },
         _ => None,
     };
     match (on, kind) {
         (EmitOn::Violated | EmitOn::Resolved | EmitOn::Retracted, _) => Ok(Vec::new()),
-        (EmitOn::Held | EmitOn::Closed, _) if span.is_some() => Ok(span.into_iter().collect()),
+        (EmitOn::Held | EmitOn::Closed, _) if span.is_some() => Ok(span.unwrap_or_default()),
         (EmitOn::Held, Kind::Always { of, .. }) if !is_gauge => Ok(vec![*of]),
         (EmitOn::Held, Kind::Agreement { of, assert: Some(_), .. }) => Ok(vec![*of]),
         (EmitOn::Held, Kind::Response { when, then, .. }) => Ok(vec![*when, *then]),
@@ -267,11 +268,11 @@ fn at_hand(on: EmitOn, kind: &Kind, is_gauge: bool) -> Result<Vec<RoleIdx>, (Str
         (EmitOn::Held, _) => Err((
             format!("this `{}` has no event at which it is known to have held", kind.name()),
             "`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and \
-             `aggregate` with `close`",
+             `aggregate` with `close` or `tumbling`",
         )),
         (EmitOn::Closed, _) => Err((
             format!("this `{}` measures over nothing that ends", kind.name()),
-            "`on: close` goes with `count` with `per`, and with `aggregate` with `close`",
+            "`on: close` goes with `count` with `per`, and with `aggregate` with `close` or `tumbling`",
         )),
     }
 }

@@ -1,7 +1,5 @@
 //! `from` of a response: who is expected to answer, and how many of them are enough.
-use std::time::Duration;
-
-use engine::{Kind, Quorum, RoleIdx, Type, expr::Expr};
+use engine::{Quorum, RoleIdx, Type, expr::Expr};
 
 use crate::{
     diagnostic::Code,
@@ -20,14 +18,16 @@ pub(crate) struct From<'n> {
     at_deadline: bool,
 }
 
-/// The roles that `from` is about.
-pub(crate) struct Roles {
-    pub(crate) when: RoleIdx,
-    pub(crate) then: RoleIdx,
-    pub(crate) unless: Option<RoleIdx>,
-    pub(crate) broken_by: Option<RoleIdx>,
-    pub(crate) by: Option<RoleIdx>,
-    pub(crate) within: Option<Duration>,
+/// `from`, compiled.
+pub(crate) struct Group {
+    /// Who is expected, over the `when`'s kept slots.
+    pub(crate) of: Expr,
+    /// Whose answer a `then` is, over its kept slots.
+    pub(crate) member: Expr,
+    /// Who is not expected, over the `when`'s kept slots.
+    pub(crate) except: Vec<Expr>,
+    pub(crate) quorum: Option<Quorum>,
+    pub(crate) at_deadline: bool,
 }
 
 /// Reads `from`.
@@ -115,22 +115,28 @@ fn quorum(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<Quor
 
 impl From<'_> {
     /// Marks what it reads of the roles' events.
-    pub(crate) fn mark(&self, roles: &Roles, layout: &mut Layout<'_, '_>) {
-        layout.mark(roles.when as usize, &self.of.tree);
-        self.except.iter().for_each(|one| layout.mark(roles.when as usize, &one.tree));
+    pub(crate) fn mark(&self, when: RoleIdx, then: RoleIdx, layout: &mut Layout<'_, '_>) {
+        layout.mark(when as usize, &self.of.tree);
+        self.except.iter().for_each(|one| layout.mark(when as usize, &one.tree));
         match &self.member {
-            Some(member) => layout.mark(roles.then as usize, &member.tree),
-            None => layout.keep(roles.then as usize, names::Variable::Builtin("node")),
+            Some(member) => layout.mark(then as usize, &member.tree),
+            None => layout.keep(then as usize, names::Variable::Builtin("node")),
         }
     }
 
     /// Compiles it.
-    pub(crate) fn finish(self, roles: &Roles, layout: &Layout<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
-        let of = list(roles.when, &self.of, layout, report)?;
+    pub(crate) fn finish(
+        self,
+        when: RoleIdx,
+        then: RoleIdx,
+        layout: &Layout<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Option<Group> {
+        let of = list(when, &self.of, layout, report)?;
         let member = match &self.member {
-            Some(member) => layout.late(roles.then as usize, member, report)?.0,
+            Some(member) => layout.late(then as usize, member, report)?.0,
             None => {
-                let kept = &layout.roles[roles.then as usize].kept;
+                let kept = &layout.roles[then as usize].kept;
                 let place = kept.iter().position(|kept| *kept == names::Variable::Builtin("node"))?;
                 Expr::Slot(place as u16)
             }
@@ -138,22 +144,10 @@ impl From<'_> {
         let except = self
             .except
             .iter()
-            .filter_map(|one| layout.late(roles.when as usize, one, report))
+            .filter_map(|one| layout.late(when as usize, one, report))
             .map(|(expr, _)| expr)
             .collect();
-        Some(Kind::Expected {
-            when: roles.when,
-            then: roles.then,
-            within: roles.within,
-            by: roles.by,
-            of,
-            member,
-            except,
-            quorum: self.quorum,
-            at_deadline: self.at_deadline,
-            unless: roles.unless,
-            broken_by: roles.broken_by,
-        })
+        Some(Group { of, member, except, quorum: self.quorum, at_deadline: self.at_deadline })
     }
 }
 

@@ -5,7 +5,7 @@ use engine::Type;
 use event::Value;
 
 use crate::{
-    bites,
+    bites, constant,
     diagnostic::{Code, Diagnostic},
     duration,
     names::{self, Problem},
@@ -225,7 +225,11 @@ impl Params {
         }
     }
 
+    /// A length of time, a parameter, or what is worked out of parameters.
     pub(crate) fn duration(&self, node: &Node, report: &mut Report<'_>) -> Option<Duration> {
+        if constant::is_written(node, self) {
+            return constant::duration(node, self, report);
+        }
         let followed = self.follow(node, report)?;
         let text = followed.scalar().unwrap_or_default();
         let found = engine::expr::parse_duration(&text).and_then(|nanos| u64::try_from(nanos).ok());
@@ -236,7 +240,11 @@ impl Params {
         found.map(Duration::from_nanos)
     }
 
+    /// A whole number, a parameter, or what is worked out of parameters.
     pub(crate) fn number(&self, node: &Node, report: &mut Report<'_>) -> Option<u64> {
+        if constant::is_written(node, self) {
+            return constant::number(node, self, report);
+        }
         let followed = self.follow(node, report)?;
         let found = followed.scalar().and_then(|text| text.parse().ok());
         if found.is_none() {

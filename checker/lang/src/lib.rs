@@ -6,6 +6,7 @@ mod breaker;
 mod choice;
 mod clock;
 mod compile;
+mod constant;
 mod derive;
 pub mod diagnostic;
 mod duration;

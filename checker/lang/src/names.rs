@@ -29,16 +29,21 @@ pub(crate) trait Names {
     fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem>;
     /// A clock: its number and its key's parts.
     fn clock(&mut self, _name: &str) -> Result<(u16, Vec<String>), Problem> {
-        Err(Problem::new(Code::Unsupported, "clocks can be read in `where` and `assert` of rules only"))
+        only_in_rules("clocks can be read")
     }
     /// A breaker: its number and its scope's parts.
     fn breaker(&mut self, _name: &str) -> Result<(u16, Vec<String>), Problem> {
-        Err(Problem::new(Code::Unsupported, "`breaker(…)` can be asked in `where` and `assert` of rules only"))
+        only_in_rules("`breaker(…)` can be asked")
     }
     /// Whether one may ask here which nodes' components of that name are live.
     fn live(&mut self, _component: &str) -> Result<(), Problem> {
-        Err(Problem::new(Code::Unsupported, "`live(…)` can be asked in `where` and `assert` of rules only"))
+        only_in_rules("`live(…)` can be asked")
     }
+}
+
+/// What is said of something that stands outside of rules and cannot.
+pub(crate) fn only_in_rules<T>(what: &str) -> Result<T, Problem> {
+    Err(Problem::new(Code::Unsupported, format!("{what} in rules only: in `where`, `let`, `for_each` and `assert`")))
 }
 
 /// A variable of an event.

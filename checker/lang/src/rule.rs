@@ -212,8 +212,8 @@ pub(crate) fn compile<'n>(
     }
     for (place, (role, written)) in compiled.iter().zip(layout.roles.iter()).enumerate() {
         for (pattern, span) in role.alternatives.iter().zip(written.spans()) {
-            if pattern.reads_facts() {
-                fact_readers(pattern, &span, scopes.contains(&Some(place as RoleIdx)), cx, report);
+            if pattern.asks() {
+                askers(pattern, &span, scopes.contains(&Some(place as RoleIdx)), cx, report);
             }
             let Some(name) = pattern.name.literal().filter(|name| cx.verdicts.can_be_taken_back(name)) else {
                 continue;
@@ -324,8 +324,8 @@ pub(crate) fn compile<'n>(
     Some((rule, declared))
 }
 
-/// Reports what cannot be had of a pattern whose `let` or `for_each` asks facts.
-fn fact_readers(
+/// Reports what cannot be had of a pattern whose `let` or `for_each` asks for more than its event.
+fn askers(
     pattern: &engine::Pattern,
     span: &std::ops::Range<usize>,
     is_scope: bool,
@@ -335,13 +335,14 @@ fn fact_readers(
     let (what, help) = if is_scope {
         ("a span of `during`", "begin and end it with patterns that do not")
     } else if pattern.key.iter().any(Option::is_none) {
-        ("a shorter key", "ask the fact in `where`, or give the whole key")
+        ("a shorter key", "ask in `where`, or give the whole key")
     } else if pattern.name.literal().is_some_and(|name| cx.verdicts.can_be_taken_back(name)) {
-        ("an event that may be taken back", "ask the fact in `where`")
+        ("an event that may be taken back", "ask in `where`")
     } else {
         return;
     };
-    let message = format!("a `let` or `for_each` that asks a fact goes not with {what}");
+    let message =
+        format!("a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with {what}");
     report.error_help(Code::Unsupported, span, message, help);
 }
 

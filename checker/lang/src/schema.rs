@@ -27,9 +27,10 @@ pub fn schema() -> Value {
     definitions.insert(
         "duration".to_owned(),
         json!({
-            "description": "A length of time such as `500ms`, `30s`, `2m` or `24h`, or `param.NAME`.",
+            "description":
+                "A length of time such as `500ms`, `30s`, `2m` or `24h`, `param.NAME`, or an expression over parameters.",
             "type": "string",
-            "examples": ["30s", "500ms", "param.deadline"],
+            "examples": ["30s", "500ms", "param.deadline", "2 * param.deadline"],
         }),
     );
     definitions.insert(

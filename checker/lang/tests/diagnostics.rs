@@ -431,18 +431,9 @@ fn mistakes_in_answers_of_members_are_explained() {
         I103 `when: a.asked`: `within` and `by` are alternatives: give one of them
     "#]],
     );
-    check(
-        &from("      within: 5s\n      pair: true\n"),
-        expect![[r#"
-        I103 `each: fact.f()`: with `from` a response has neither `pair` nor `grace` (make a rule of its own of the rest)
-    "#]],
-    );
-    check(
-        &from("      within: 5s\n      broken_by: a.unset\n      grace: 1s\n"),
-        expect![[r#"
-        I103 `each: fact.f()`: with `from` a response has neither `pair` nor `grace` (make a rule of its own of the rest)
-    "#]],
-    );
+    for whole in ["within: 5s\n      pair: true", "within: 5s\n      broken_by: a.unset\n      grace: 1s"] {
+        check(&from(&format!("      {whole}\n")), expect![[""]]);
+    }
 }
 
 #[test]
@@ -470,15 +461,15 @@ fn patterns_that_ask_facts_say_what_goes_not_with_them() {
     check(
         &rule("height", "        key: []\n        let:\n          o: fact.f(who)\n        where: o > 1", ""),
         expect![[r#"
-            I105 `a.asked`: a `let` or `for_each` that asks a fact goes not with a shorter key (ask the fact in `where`, or give the whole key)
+            I105 `a.asked`: a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with a shorter key (ask in `where`, or give the whole key)
         "#]],
     );
     let during = "    during:\n      after:\n        event: a.unset\n        let:\n          h: fact.f(who)\n";
     check(
         &rule("height", same, during),
         expect![[r#"
-        I105 `a.unset`: a `let` or `for_each` that asks a fact goes not with a span of `during` (begin and end it with patterns that do not)
-    "#]],
+            I105 `a.unset`: a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with a span of `during` (begin and end it with patterns that do not)
+        "#]],
     );
     check(
         "facts:\n  f:\n    key: [who]\n    set_by: a.set\n    value: height\n  g:\n    key: [o]\n    value: height\n    set_by:\n      event: a.set\n      let:\n        o: fact.f(who)\n",
@@ -581,6 +572,47 @@ fn mistakes_about_breakers_that_rules_ask_for_are_explained() {
         &changed("      event: a.set\n      breaker: early\n"),
         expect![[r#"
         I103 `early`: `breaker` says whose changes are meant, and this event is none (it belongs to `invar.breaker.changed`)
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_worked_out_of_parameters_is_explained() {
+    let never = |within: &str, max: &str| {
+        let params = "params:\n  hour: 1h\n  limit: 3\n  strict: true\n";
+        let response = format!("response:\n      when: a.asked\n      then: a.set\n      within: {within}");
+        let count = format!("count:\n      of: a.set\n      max: {max}");
+        format!("{params}rules:\n  - id: r\n    key: [who]\n    {response}\n  - id: s\n    key: [who]\n    {count}\n")
+    };
+    let choice = "'param.strict ? param.hour : 2 * param.hour'";
+    for within in ["2 * param.hour", "param.hour + duration(\"5s\")", choice] {
+        check(&never(within, "2 * param.limit - 1"), expect![[""]]);
+    }
+    check(
+        &never("2 * param.our", "3"),
+        expect![[r#"
+        I201 `param.our`: there is no parameter `our` (did you mean `param.hour`?)
+    "#]],
+    );
+    check(
+        &never("2 * param.limit", "param.hour * 2"),
+        expect![[r#"
+        I202 `2 * param.limit`: a length of time is needed here, this is an integer
+        I202 `param.hour * 2`: a whole number is needed here, this is a duration
+    "#]],
+    );
+    check(
+        &never("param.hour - 2 * param.hour", "param.limit - 4"),
+        expect![[r#"
+        I202 `param.hour - 2 * param.hour`: a length of time is needed here, this comes to less than nothing (-1h)
+        I202 `param.limit - 4`: a whole number is needed here, this comes to -1
+    "#]],
+    );
+    check(
+        &never("param.hour + ", "param.limit / 0"),
+        expect![[r#"
+        I001 ` `: expected a value, found the end
+        I202 `param.limit / 0`: this comes to nothing: it divides by zero, or is no number
     "#]],
     );
 }

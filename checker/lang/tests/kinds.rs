@@ -292,20 +292,20 @@ fn mistakes_in_emits_are_explained() {
     check(
         &met("never: job.done", "at"),
         expect![[r#"
-        I105 19:11 `held`: this `never` has no event at which it is known to have held (`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and `aggregate` with `close`)
-    "#]],
+            I105 19:11 `held`: this `never` has no event at which it is known to have held (`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and `aggregate` with `close` or `tumbling`)
+        "#]],
     );
     check(
         &met("count: {of: job.done, max: 3}", "at"),
         expect![[r#"
-        I105 19:11 `held`: this `count` has no event at which it is known to have held (`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and `aggregate` with `close`)
-    "#]],
+            I105 19:11 `held`: this `count` has no event at which it is known to have held (`on: held` goes with `always`, `response`, `precedence`, `count` with `per`, `agreement` with `assert`, and `aggregate` with `close` or `tumbling`)
+        "#]],
     );
     check(&met("count: {of: job.done, max: 3, per: {when: job.started, within: 5s}}", "count * 2"), expect![[""]]);
     check(
         &met(response, "then.ts").replace("held", "close"),
         expect![[r#"
-            I105 19:11 `close`: this `response` measures over nothing that ends (`on: close` goes with `count` with `per`, and with `aggregate` with `close`)
+            I105 19:11 `close`: this `response` measures over nothing that ends (`on: close` goes with `count` with `per`, and with `aggregate` with `close` or `tumbling`)
         "#]],
     );
     check(
@@ -377,13 +377,26 @@ fn mistakes_in_aggregates_are_explained() {
     check(
         &over(n, "  assert: n < 3"),
         expect![[r#"
-        I102 18:7 `t`: this aggregate is over no time (give `window: 1m` for a level, or `close:` with the event at which it is judged)
-    "#]],
+            I102 18:7 `t`: this aggregate is over no time (give `window: 1m` for a level, `tumbling: 1m` for one verdict a minute, or `close:` with the event at which it is judged)
+        "#]],
     );
     check(
         &over(n, "  window: 1m\n  close: job.done\n  assert: n < 3"),
         expect![[r#"
-        I103 21:15 `1m`: `window` and `close` are alternatives: give one of them
+            I103 21:15 `1m`: `window`, `tumbling` and `close` are alternatives: give one of them
+        "#]],
+    );
+    check(&over(n, "  tumbling: 1m\n  assert: n < 3"), expect![[""]]);
+    check(
+        &over(n, "  tumbling: 1m\n  every: 1s\n  assert: n < 3"),
+        expect![[r#"
+        I103 22:14 `1s`: `every` is for sliding windows: what ends with a `close` or as a `tumbling` window is judged then
+    "#]],
+    );
+    check(
+        &over(&format!("{n}\n      offset: 1m"), "  tumbling: 1m\n  assert: n < 3"),
+        expect![[r#"
+        I103 18:7 `t`: `n` has a `window` or an `offset` of its own, and the window tumbles (a sliding `window` can have terms with their own)
     "#]],
     );
     check(

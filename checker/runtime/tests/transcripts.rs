@@ -9,6 +9,7 @@
 //! 2s: 1s n1 told k=1; 1s n2 told two events in one request
 //! 9s: tick                       time alone
 //! 9s: checkpoint                 the engine is written down and taken up again
+//! 9s: adopt                      rules that `set without RULE` left out take force, and are shown what came before
 //!      > answered n1/1: violated at 5s ...
 //! ```
 //!
@@ -42,10 +43,12 @@ fn replay(text: &str, file: &str) -> String {
     let mut out = String::new();
     let mut timing = Timing::default();
     let mut yaml = String::new();
+    let mut without: Vec<String> = Vec::new();
     while let Some(line) = lines.next_if(|line| *line != "---") {
         let _ = writeln!(out, "{line}");
         match line.strip_prefix("set ").map(|set| set.split_once(' ').expect("`set NAME TIME`")) {
             Some(("correction_memory", bytes)) => timing.correction_memory = bytes.parse().expect("a number of bytes"),
+            Some(("without", rule)) => without.push(rule.to_owned()),
             Some((name, value)) => set(&mut timing, name, duration(value)),
             None => {
                 yaml.push_str(line);
@@ -56,9 +59,14 @@ fn replay(text: &str, file: &str) -> String {
     let _ = writeln!(out, "{}", lines.next().expect("a line of dashes after the pack"));
     let (pack, diagnostics) = lang::compile(&yaml, file, &lang::Options::default());
     let pack = Arc::new(pack.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, &yaml))));
+    let mut first = engine::Pack::clone(&pack);
+    first.rules.retain(|rule| !without.contains(&rule.id));
+    let first = Arc::new(first);
     let mut stage = Stage {
-        engine: Engine::new(Program::link([pack.clone()]), timing, Input::Live),
-        pack,
+        engine: Engine::new(Program::link([first.clone()]), timing, Input::Live),
+        pack: first,
+        whole: pack,
+        past: Vec::new(),
         timing,
         feeder: Feeder::default(),
         frame: 0,
@@ -116,7 +124,12 @@ fn relative(ts: Timestamp) -> String {
 
 struct Stage {
     engine: Engine,
+    /// What is in force.
     pack: Arc<engine::Pack>,
+    /// What is in force after `adopt`.
+    whole: Arc<engine::Pack>,
+    /// The requests so far.
+    past: Vec<(Vec<u8>, Timestamp, Position)>,
     timing: Timing,
     feeder: Feeder,
     frame: u64,
@@ -129,6 +142,7 @@ impl Stage {
     fn line(&mut self, line: &str) -> Vec<String> {
         let (arrived, what) = line.split_once(": ").unwrap_or_else(|| panic!("`{line}` is not `TIME: WHAT`"));
         let arrived = instant(arrived.trim());
+        let mut adopted = Vec::new();
         match what.trim() {
             "tick" => {}
             "checkpoint" => {
@@ -137,9 +151,10 @@ impl Stage {
                 self.engine = Engine::restore(program, self.timing, &written).unwrap();
                 self.feeder.reset();
             }
+            "adopt" => adopted = self.adopt(),
             events => self.request(events, arrived),
         }
-        let mut outputs = Vec::new();
+        let mut outputs = adopted;
         self.engine.tick(arrived, &mut outputs);
         let mut said: Vec<String> = outputs.iter().map(|output| self.say(output)).collect();
         self.account(&mut said);
@@ -152,6 +167,20 @@ impl Stage {
         self.frame += 1;
         let at = Position { partition: 0, frame: self.frame, record: 0 };
         self.feeder.request(&mut self.engine, Signal::Logs, &body, &Refused::default(), arrived, at, 0);
+        self.past.push((body, arrived, at));
+    }
+
+    fn adopt(&mut self) -> Vec<Output> {
+        let program = Program::link([self.whole.clone()]);
+        let mut warm = self.engine.warm_up(&program).expect("something is new, and something came before");
+        let (from, mut feeder) = (warm.from(), Feeder::default());
+        for (body, arrived, at) in self.past.iter().filter(|(_, arrived, _)| *arrived >= from) {
+            feeder.request(warm.engine(), Signal::Logs, body, &Refused::default(), *arrived, *at, 0);
+            warm.shown(*arrived);
+        }
+        self.pack = self.whole.clone();
+        self.feeder.reset();
+        self.engine.adopt_warm(warm)
     }
 
     fn json(&self, event: &str) -> String {

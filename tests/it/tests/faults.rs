@@ -82,12 +82,7 @@ fn overlay(fault: Fault) -> Option<&'static str> {
 /// An hour of POK-33 is ten seconds long.
 const MEMORY_IN_SECONDS: &str = "extends: pocket-relay-miner
 params:
-  memory_hour_1: 10s
-  memory_hour_2: 20s
-  memory_hour_3: 30s
-  memory_hour_4: 40s
-  memory_hour_5: 50s
-  memory_hour_6: 60s
+  memory_hour: 10s
   memory_judged_every: 5s
 ";
 

@@ -5,6 +5,8 @@ mod meaning;
 
 pub use meaning::{Side, explain};
 
+use std::time::Duration;
+
 use engine::{CountSpan, Kind, Limit, OnRestart, RoleIdx, Rule};
 
 use crate::text::span;
@@ -51,6 +53,31 @@ fn during(rule: &Rule) -> String {
     said + ", "
 }
 
+/// Until when an answer is in time.
+fn until(rule: &Rule, limit: &Limit) -> String {
+    match limit {
+        Limit::Within(within) => format!("within {}", span(*within)),
+        Limit::By(marker) => format!("before {}", label(rule, *marker)),
+        Limit::Ticks(ticks) => format!("within {} ticks of a clock", ticks.count),
+        Limit::Computed(_) => "within a time that the rule works out".to_owned(),
+    }
+}
+
+/// What excuses and what breaks an obligation.
+fn but(rule: &Rule, unless: Option<RoleIdx>, broken_by: Option<RoleIdx>, grace: Duration) -> String {
+    let mut said = String::new();
+    if let Some(unless) = unless {
+        said.push_str(&format!(", unless {} comes", label(rule, unless)));
+    }
+    if let Some(broken_by) = broken_by {
+        said.push_str(&format!("; {} breaks it at once", label(rule, broken_by)));
+        if !grace.is_zero() {
+            said.push_str(&format!(" (after {})", span(grace)));
+        }
+    }
+    said
+}
+
 fn body(rule: &Rule) -> String {
     let name = |role: RoleIdx| label(rule, role);
     if let Kind::Never { of, .. } = &rule.kind {
@@ -60,38 +87,16 @@ fn body(rule: &Rule) -> String {
         return format!("every {} must satisfy what the rule asserts", name(*of));
     }
     if let Kind::Response { when, then, limit, unless, broken_by, grace, pair, .. } = &rule.kind {
-        let until = match limit {
-            Limit::Within(within) => format!("within {}", span(*within)),
-            Limit::By(marker) => format!("before {}", name(*marker)),
-            Limit::Ticks(ticks) => format!("within {} ticks of a clock", ticks.count),
-            Limit::Computed(_) => "within a time that the rule works out".to_owned(),
-        };
-        let mut said = format!("each {} must be followed by {} {until}", name(*when), name(*then));
-        if *pair {
-            said.push_str(", one for each");
-        }
-        if let Some(unless) = unless {
-            said.push_str(&format!(", unless {} comes", name(*unless)));
-        }
-        if let Some(broken_by) = broken_by {
-            said.push_str(&format!("; {} breaks it at once", name(*broken_by)));
-            if !grace.is_zero() {
-                said.push_str(&format!(" (after {})", span(*grace)));
-            }
-        }
-        return said;
+        let who = if *pair { ", one for each" } else { "" };
+        let said = format!("each {} must be followed by {} {}{who}", name(*when), name(*then), until(rule, limit));
+        return said + &but(rule, *unless, *broken_by, *grace);
     }
-    if let Kind::Expected { when, then, within, by, quorum, unless, broken_by, .. } = &rule.kind {
+    if let Kind::Expected { when, then, limit, quorum, unless, broken_by, grace, pair, .. } = &rule.kind {
         let who = if quorum.is_some() { "by enough of those expected" } else { "by each that is expected" };
-        let unless = unless.map(|unless| format!(", unless {} comes", name(unless))).unwrap_or_default();
-        let broken = broken_by.map(|breaker| format!("; {} breaks it at once", name(breaker))).unwrap_or_default();
-        let (when, then) = (name(*when), name(*then));
-        let end = match (within, by) {
-            (Some(within), _) => format!(" within {}", span(*within)),
-            (None, Some(marker)) => format!(" before the next {}", name(*marker)),
-            (None, None) => String::new(),
-        };
-        return format!("each {when} must be followed by {then}{end}, {who}{unless}{broken}");
+        let one = if *pair { ", one answer of each for each" } else { "" };
+        let said =
+            format!("each {} must be followed by {} {}, {who}{one}", name(*when), name(*then), until(rule, limit));
+        return said + &but(rule, *unless, *broken_by, *grace);
     }
     if let Kind::Precedence { event, requires, all, within, ticks, since, unless } = &rule.kind {
         let supports: Vec<String> = requires.iter().map(|role| name(*role)).collect();

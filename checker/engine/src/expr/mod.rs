@@ -271,11 +271,13 @@ impl Expr {
         });
     }
 
-    /// Whether it asks a fact.
+    /// Whether it asks for more than events: facts, clocks, breakers, who is live.
     #[must_use]
-    pub fn uses_facts(&self) -> bool {
+    pub fn asks(&self) -> bool {
         let mut found = false;
-        self.visit_facts(&mut |_| found = true);
+        self.visit(&mut |expr| {
+            found |= matches!(expr, Expr::Fact { .. } | Expr::Clock { .. } | Expr::Breaker { .. } | Expr::Live(_));
+        });
         found
     }
 

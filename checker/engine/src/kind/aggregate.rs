@@ -1,5 +1,7 @@
-//! `aggregate`: an assertion over what many events come to, in sliding windows (a level) or at a closing event.
+//! `aggregate`: an assertion over what many events come to, in sliding windows (a level), at a closing event, or in windows
+//! that do not overlap.
 use alloc::vec::Vec;
+use core::time::Duration;
 use event::{Timestamp, Value};
 
 use super::{
@@ -29,11 +31,11 @@ pub(crate) struct Aggregate {
     span: Option<Span>,
     /// The assertion is false.
     level: Level,
-    /// The next tick of `every` that may find something new.
+    /// The next tick of `every` that may find something new; the end of a tumbling window in which something has happened.
     tick: Option<Timestamp>,
     /// Something has happened since the last tick.
     stirred: bool,
-    /// The last closing event.
+    /// The last closing event; in a tumbling window the last event of all.
     closed: Option<EventRef>,
 }
 
@@ -78,6 +80,34 @@ impl Aggregate {
                 }
             }
             AggregateSpan::Close(close) => self.close(ctx, definition, now, close),
+            AggregateSpan::Tumbling(length) => {
+                self.advance(definition, now.ts);
+                if self.take(ctx, definition, now) {
+                    self.tick = Some(last_of(now.ts, length));
+                    self.closed = now.touches.last().map(|touch| touch.at);
+                }
+            }
+        }
+    }
+
+    /// Judges once a tumbling window that is over, all of it at its last instant.
+    fn tumble(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, due: Timestamp, length: Duration) {
+        let Some(last) = self.closed else { return };
+        let anchor = Anchor::Time(first_of(due, length));
+        match self.evaluate(ctx, definition, due) {
+            Judged::Unknown(why) => ctx.unknown(why),
+            Judged::Fails(_) if !ctx.has_heard_since(first_of(due, length)) => ctx.unknown(Unknown::BeforeStart),
+            Judged::Fails(values) => {
+                let evidence = cite(definition, &self.terms);
+                let what = What::Violated { at: last.ts, evidence, missing: None, level: false };
+                ctx.find_with(anchor, what, values.clone());
+                ctx.make_at(EmitOn::Closed, anchor, last, values, None);
+            }
+            Judged::Holds(values) => {
+                ctx.tally.held += 1;
+                ctx.make_at(EmitOn::Held, anchor, last, values.clone(), None);
+                ctx.make_at(EmitOn::Closed, anchor, last, values, None);
+            }
         }
     }
 
@@ -259,6 +289,7 @@ impl Aggregate {
         let lasts = self.level.lasts(hold);
         let next = match definition.every {
             Some(_) => self.tick,
+            None if matches!(definition.span, AggregateSpan::Tumbling(_)) => self.tick,
             None => definition
                 .terms
                 .iter()
@@ -278,6 +309,11 @@ impl Aggregate {
             return;
         }
         self.advance(definition, due);
+        if let AggregateSpan::Tumbling(length) = definition.span {
+            self.tumble(ctx, definition, due, length);
+            *self = Aggregate { span: self.span, ..Aggregate::new(definition) };
+            return;
+        }
         let mut stirred = false;
         if let Some(every) = definition.every {
             if self.tick.is_some_and(|tick| tick <= due) {
@@ -310,8 +346,10 @@ impl Aggregate {
         }
     }
 
-    pub(super) fn open(&self) -> u64 {
-        u64::from(self.level.is_open())
+    pub(super) fn open(&self, rule: &Rule) -> u64 {
+        let tumbles =
+            matches!(&rule.kind, Kind::Aggregate(definition) if matches!(definition.span, AggregateSpan::Tumbling(_)));
+        u64::from(self.level.is_open() || (tumbles && self.tick.is_some()))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -337,9 +375,20 @@ pub(super) fn cite(definition: &Definition, terms: &[Term]) -> Vec<(Part, EventR
 }
 
 /// The first tick at or after `ts`.
-pub(super) fn tick_from(ts: Timestamp, every: core::time::Duration) -> Timestamp {
+pub(super) fn tick_from(ts: Timestamp, every: Duration) -> Timestamp {
     let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1);
     Timestamp(ts.0.div_ceil(every).saturating_mul(every))
+}
+
+/// The first instant of the tumbling window that `ts` lies in.
+pub(super) fn first_of(ts: Timestamp, length: Duration) -> Timestamp {
+    let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Timestamp(ts.0 - ts.0 % length)
+}
+
+/// The last instant of the tumbling window that `ts` lies in.
+pub(super) fn last_of(ts: Timestamp, length: Duration) -> Timestamp {
+    Timestamp(first_of(ts, length).plus(length).0.saturating_sub(1))
 }
 
 /// What a term takes of an event: `None` where its value is absent, `Some(None)` where the event does not count.

@@ -4,7 +4,6 @@ use event::{Timestamp, Value};
 
 use super::{Anchor, Found, Instant, Part, Tally, What};
 use crate::{
-    breaker::BreakerState,
     expr::{AsOf, Env, Expr, Val},
     fact::Reader,
     gap,
@@ -73,10 +72,11 @@ impl Ctx<'_> {
         };
         Reader {
             facts: self.world.facts,
+            pack: self.pack,
             base: self.traits.fact_base,
-            declared: &self.pack.facts,
             clocks: self.world.clocks,
             clock_base: self.traits.clock_base,
+            breakers: self.world.breakers,
             sources: self.world.sources,
             timing: self.world.timing,
             network,
@@ -228,6 +228,21 @@ impl Ctx<'_> {
         self.found.push(Found { anchor, what: What::Made { on, at, proof }, values, from: Vec::new(), member });
     }
 
+    /// The same of what no single event ended: it was so with `last`.
+    pub(super) fn make_at(
+        &mut self,
+        on: EmitOn,
+        anchor: Anchor,
+        last: EventRef,
+        values: Vec<Option<Value>>,
+        member: Option<Value>,
+    ) {
+        if self.emits(on) {
+            let what = What::Made { on, at: last.ts, proof: last };
+            self.found.push(Found { anchor, what, values, from: Vec::new(), member });
+        }
+    }
+
     /// The network of the instance.
     pub(super) fn network(&self) -> &str {
         let first = crate::key::parts(self.key).next().filter(|_| !self.rule.across_networks);
@@ -298,17 +313,6 @@ impl Ctx<'_> {
     /// What a fact says as of a time.
     pub(super) fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Option<Val<'_>> {
         self.reader(ts).read(fact, key, as_of)
-    }
-
-    /// What a breaker of the pack was when the instant began; one that nothing ever moved is closed.
-    pub(super) fn breaker(&self, breaker: u16, scope: &[Val<'_>], ts: Timestamp) -> Option<Val<'_>> {
-        let id = &self.pack.breakers.get(breaker as usize)?.id;
-        let mut key = Vec::new();
-        crate::key::push(&mut key, &Val::String(self.network().into()));
-        scope.iter().for_each(|part| crate::key::push(&mut key, part));
-        let recorded = self.world.breakers.scopes(&self.pack.name, id).and_then(|scopes| scopes.get(&*key));
-        let state = recorded.map_or(BreakerState::Closed, |recorded| recorded.before(ts));
-        Some(Val::String(state.as_str().into()))
     }
 
     /// The late condition of a touch that asks for no other role.
@@ -416,7 +420,7 @@ impl Env for Late<'_> {
     }
 
     fn breaker(&self, breaker: u16, scope: &[Val<'_>]) -> Option<Val<'_>> {
-        self.ctx.breaker(breaker, scope, self.ts)
+        self.ctx.reader(self.ts).breaker(breaker, scope)
     }
 
     fn live(&self, component: &str) -> Option<Val<'_>> {

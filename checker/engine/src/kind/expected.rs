@@ -1,19 +1,32 @@
-//! `response` with `from`: each `when` is answered by every expected member, or by enough of them, within a time.
+//! `response` with `from`: each `when` is answered by every expected member, or by enough of them, within a time or before a
+//! marker.
 //!
 //! Who is expected is a list that an expression yields (rows of a fact, live nodes); whose answer a `then` is, another
 //! says. What a member did not send is unknown while its node is silent, like every absence.
-use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
+mod obligation;
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec,
+    vec::Vec,
+};
+use core::time::Duration;
 use event::{Timestamp, Value};
 
-use super::{Anchor, Ctx, Instant, Late, Part, What, encode, is_silent};
+use super::{
+    Anchor, Ctx, Instant, Late, Part, What, encode, is_silent,
+    owed::{self, answers},
+    pairing::Pairing,
+};
 use crate::{
-    expr::Expr,
     key,
-    pack::{EmitOn, Kind, OnRestart, Quorum, RoleIdx},
+    pack::{EmitOn, Kind, Limit, OnRestart, Quorum, RoleIdx, Ticks},
     scope::Span,
-    touch::{Seen, same_event},
+    touch::{Seen, Touch, same_event},
     verdict::{EventRef, Unknown},
 };
+use obligation::{Obligation, enough, members};
 
 /// How many members that owe an answer are remembered per key, to say by how much it was late.
 const OVERDUE_MAX: usize = 64;
@@ -21,114 +34,118 @@ const OVERDUE_MAX: usize = 64;
 /// How many answers are cited where there were too few.
 const CITED_MAX: usize = 8;
 
+/// How many answers are kept for questions that `slack` lets come after them.
+const EARLY_MAX: usize = 1_024;
+
 /// The obligations of one key, by deadline.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Expected {
     pending: VecDeque<Obligation>,
     overdue: VecDeque<(Seen, Box<[u8]>)>,
-}
-
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct Obligation {
-    when: Seen,
-    span: Span,
-    /// The last time that is in time.
-    deadline: Timestamp,
-    /// Who is expected, ascending; none: whoever is a member at the deadline.
-    members: Option<Vec<Box<[u8]>>>,
-    /// Who has answered, ascending, with the answer.
-    answers: Vec<(Box<[u8]>, EventRef)>,
-    /// Nodes of members were silent at the deadline: looked at again when time has moved on to this.
-    asleep_until: Option<Timestamp>,
-}
-
-impl Obligation {
-    fn due(&self) -> Timestamp {
-        self.asleep_until.unwrap_or(self.deadline)
-    }
-
-    fn has(&self, member: &[u8]) -> bool {
-        self.answers.binary_search_by(|(known, _)| (**known).cmp(member)).is_ok()
-    }
-
-    fn missing(&self, members: &[Box<[u8]>]) -> Vec<Box<[u8]>> {
-        members.iter().filter(|member| !self.has(member)).cloned().collect()
-    }
-}
-
-/// The members expected for a `when`, ascending; none when that cannot be said.
-fn members(ctx: &Ctx<'_>, when: &Seen, ts: Timestamp) -> Option<Vec<Box<[u8]>>> {
-    let Kind::Expected { of, except, .. } = &ctx.rule.kind else { return None };
-    let env = Late { ctx, role: when.role, slots: &when.slots, ts, others: &[] };
-    let excepted: Vec<Box<[u8]>> = except.iter().filter_map(|one| ctx.eval(one, &env)).map(|v| encode(&v)).collect();
-    let mut members = super::members(of, &env)?;
-    members.retain(|member| !excepted.contains(member));
-    Some(members)
-}
-
-/// Whether so many of so many are enough.
-fn enough(quorum: Option<Quorum>, answered: usize, expected: usize) -> bool {
-    match quorum {
-        None => answered >= expected,
-        Some(quorum) => quorum.reached(answered as u64, expected as u64),
-    }
+    /// Answers of the last `slack` with whose they are, which a question may still come for.
+    early: VecDeque<(Seen, Box<[u8]>)>,
 }
 
 impl Expected {
+    /// What one time brings is taken in the order that suits the rule: excuses, answers, forgiving restarts, then what
+    /// breaks, what marks an end, and the restart that leaves things undone.
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
-        let Kind::Expected { when, then, within, by, member, quorum, at_deadline, unless, broken_by, .. } =
-            &ctx.rule.kind
+        let Kind::Expected { when, then, limit, pair, member, quorum, unless, broken_by, grace, .. } = &ctx.rule.kind
         else {
             return;
         };
         for touch in now.of(*when) {
-            let Some(span) = ctx.span(now.ts) else { continue };
-            ctx.exercise(now.ts);
-            let when = touch.seen();
-            let expected = if *at_deadline {
-                None
-            } else {
-                match members(ctx, &when, now.ts) {
-                    Some(members) if members.is_empty() => {
-                        ctx.tally.held += 1;
-                        continue;
-                    }
-                    Some(members) => Some(members),
-                    None => {
-                        ctx.unknown(Unknown::Absent);
-                        continue;
-                    }
-                }
-            };
-            let deadline = within.map_or(Timestamp::MAX, |within| now.ts.plus(within));
-            let open = Obligation { when, span, deadline, members: expected, answers: Vec::new(), asleep_until: None };
-            self.push(open);
+            if let Some(span) = ctx.span(now.ts) {
+                ctx.exercise(now.ts);
+                self.ask(ctx, touch.seen(), span);
+            }
         }
         for touch in now.of_some(*unless) {
             let excuse = touch.seen();
-            self.pending.retain(|open| !ctx.fits(&open.when, &excuse));
+            self.pending.retain(|open| open.asleep_until.is_some() || !owed::excuses(ctx, &open.when, &excuse));
         }
-        for touch in now.of(*then) {
-            self.answer(ctx, &touch.seen(), member, *quorum);
+        let whose = |then: Seen| {
+            let env = Late { ctx, role: then.role, slots: &then.slots, ts: then.at.ts, others: &[] };
+            let member = ctx.eval(member, &env).map(|value| encode(&value))?;
+            Some((then, member))
+        };
+        let thens: Vec<(Seen, Box<[u8]>)> = now.of(*then).map(Touch::seen).filter_map(whose).collect();
+        if *pair {
+            self.pair(ctx, thens, *quorum);
+        } else {
+            thens.into_iter().for_each(|(then, member)| self.answer(ctx, then, member, *quorum));
         }
-        for touch in now.of_some(*broken_by).chain(now.of_some(*by)) {
-            self.end_all(ctx, &touch.seen());
+        let forgiving = matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
+        if forgiving && now.restart.is_some() {
+            // What a start event itself asks for, the new process owes.
+            self.pending.retain(|open| open.asleep_until.is_some() || now.is_start(&open.when.at));
         }
-        if let Some(restart) = now.restart {
-            match ctx.rule.on_restart {
-                OnRestart::Keep => {}
-                OnRestart::Ended | OnRestart::Reset => self.pending.clear(),
-                OnRestart::Broken => {
-                    let (owed, open) =
-                        self.pending.drain(..).partition(|open: &Obligation| open.when.at.ts < restart.ts);
-                    self.pending = open;
-                    let owed: VecDeque<Obligation> = owed;
-                    for open in owed {
-                        self.conclude(ctx, open, restart.ts, Some((Part::Restart, restart)));
-                    }
-                }
+        for touch in now.of_some(*broken_by) {
+            self.break_all(ctx, &touch.seen(), *grace);
+        }
+        match limit {
+            Limit::By(marker) => now.of(*marker).for_each(|touch| self.end_all(ctx, &touch.seen())),
+            Limit::Ticks(ticks) => self.tick(ctx, ticks, now.ts),
+            Limit::Within(_) | Limit::Computed(_) => {}
+        }
+        if let Some(restart) = now.restart.filter(|_| ctx.rule.on_restart == OnRestart::Broken) {
+            self.restart(ctx, restart);
+        }
+    }
+
+    /// Opens an obligation, unless nobody owes anything.
+    fn ask(&mut self, ctx: &mut Ctx<'_>, when: Seen, span: Span) {
+        let Kind::Expected { limit, pair, quorum, at_deadline, .. } = &ctx.rule.kind else { return };
+        let expected = if *at_deadline { Some(None) } else { members(ctx, &when, when.at.ts).map(Some) };
+        let (Some(members), Some((deadline, ticking))) = (expected, owed::until(ctx, limit, &when)) else {
+            ctx.unknown(Unknown::Absent);
+            return;
+        };
+        let mut open = Obligation {
+            when,
+            span,
+            deadline,
+            broken: None,
+            ticking,
+            members,
+            answers: Vec::new(),
+            asleep_until: None,
+        };
+        self.take_early(ctx, &mut open, *pair, *quorum);
+        if open.is_met(*quorum) {
+            ctx.tally.held += 1;
+        } else {
+            self.push(open);
+        }
+    }
+
+    /// Takes the answers of the last `slack`.
+    fn take_early(&mut self, ctx: &mut Ctx<'_>, open: &mut Obligation, pair: bool, quorum: Option<Quorum>) {
+        let oldest = open.when.at.ts.minus(ctx.rule.slack);
+        let passed = self.early.iter().take_while(|(then, _)| then.at.ts < oldest).count();
+        self.early.drain(..passed);
+        let mut kept = VecDeque::new();
+        for (then, member) in core::mem::take(&mut self.early) {
+            let takes = !open.is_met(quorum) && open.lacks(&member) && owed::answers_early(ctx, &open.when, &then);
+            if takes {
+                open.note(ctx, quorum, &member, &then);
+            }
+            if !(takes && pair) {
+                kept.push_back((then, member));
             }
         }
+        self.early = kept;
+    }
+
+    /// Keeps an answer for questions that `slack` lets come after it.
+    fn keep_early(&mut self, ctx: &Ctx<'_>, then: Seen, member: Box<[u8]>) {
+        if ctx.rule.slack.is_zero() {
+            return;
+        }
+        if self.early.len() == EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back((then, member));
     }
 
     /// Keeps the obligations in order of deadline.
@@ -140,61 +157,158 @@ impl Expected {
         self.pending.insert(place, open);
     }
 
-    fn answer(&mut self, ctx: &mut Ctx<'_>, then: &Seen, member: &Expr, quorum: Option<Quorum>) {
-        let env = Late { ctx, role: then.role, slots: &then.slots, ts: then.at.ts, others: &[] };
-        let Some(member) = ctx.eval(member, &env).map(|value| encode(&value)) else { return };
-        let meant = |ctx: &Ctx<'_>, when: &Seen| {
-            when.at.ts <= then.at.ts && !same_event(&when.at, &then.at) && ctx.fits(when, then)
-        };
-        let told = ctx.emits(EmitOn::Held);
-        let mut met: Vec<(Anchor, Seen)> = Vec::new();
+    /// Takes an answer that may answer many.
+    fn answer(&mut self, ctx: &mut Ctx<'_>, then: Seen, member: Box<[u8]>, quorum: Option<Quorum>) {
         for open in &mut self.pending {
-            if then.at.ts <= open.deadline
-                && meant(ctx, &open.when)
-                && let Err(place) = open.answers.binary_search_by(|(known, _)| known.cmp(&member))
-            {
-                open.answers.insert(place, (member.clone(), then.at));
-                // Of each, every member owes its own answer.
-                let owed = open.members.as_ref().is_some_and(|members| members.binary_search(&member).is_ok());
-                if told && quorum.is_none() && owed && !ctx.span_ended(&open.span, then.at.ts) {
-                    met.push((Anchor::Member(open.when.at, key::hash(&member)), open.when.clone()));
-                }
+            if open.answered_by(ctx, &then) {
+                open.note(ctx, quorum, &member, &then);
             }
         }
-        let before = self.pending.len();
-        self.pending.retain(|open| {
-            let Some(members) = &open.members else { return true };
-            let missing = open.missing(members).len();
-            let is_met = enough(quorum, members.len() - missing, members.len());
-            if told && is_met && quorum.is_some() && !ctx.span_ended(&open.span, then.at.ts) {
-                met.push((Anchor::Event(open.when.at), open.when.clone()));
-            }
-            !is_met
-        });
-        ctx.tally.held += (before - self.pending.len()) as u64;
-        for (anchor, when) in met {
-            ctx.make(EmitOn::Held, anchor, then.at.ts, &[&when, then], Vec::new());
-        }
+        self.let_go_of_met(ctx, quorum);
         let (late, overdue) =
-            self.overdue.drain(..).partition(|(when, owing): &(Seen, _)| *owing == member && meant(ctx, when));
+            self.overdue.drain(..).partition(|(when, owing): &(Seen, _)| *owing == member && answers(ctx, when, &then));
         self.overdue = overdue;
         let late: VecDeque<(Seen, Box<[u8]>)> = late;
         for (when, member) in late {
             ctx.find(Anchor::Member(when.at, key::hash(&member)), What::Late(then.role, then.at));
+        }
+        self.keep_early(ctx, then, member);
+    }
+
+    fn let_go_of_met(&mut self, ctx: &mut Ctx<'_>, quorum: Option<Quorum>) {
+        let before = self.pending.len();
+        self.pending.retain(|open| !open.is_met(quorum));
+        ctx.tally.held += (before - self.pending.len()) as u64;
+    }
+
+    /// Gives each answer of one time to one obligation: of each member's to those with the earliest deadlines that can be
+    /// answered together. One that needs no more than some of those who answer takes the answers that later ones want least.
+    fn pair(&mut self, ctx: &mut Ctx<'_>, thens: Vec<(Seen, Box<[u8]>)>, quorum: Option<Quorum>) {
+        // An event that several alternatives match answers once.
+        let mut given: BTreeMap<Box<[u8]>, Vec<Vec<Seen>>> = BTreeMap::new();
+        for (then, member) in thens {
+            let of_member = given.entry(member).or_default();
+            match of_member.last_mut().filter(|last| {
+                last.iter().any(|known| same_event(&known.at, &then.at) && known.at.element == then.at.element)
+            }) {
+                Some(same) => same.push(then),
+                None => of_member.push(vec![then]),
+            }
+        }
+        let mut pairings: Vec<Pairing> = given.values().map(|answers| Pairing::of(answers.len())).collect();
+        let of_members: Vec<(&Box<[u8]>, &Vec<Vec<Seen>>)> = given.iter().collect();
+        let serving = |of: usize, place: usize, number: usize| {
+            let (member, answers) = of_members[of];
+            let open = &self.pending[place];
+            answers[number].iter().find(|then| open.lacks(member) && open.answered_by(ctx, then))
+        };
+        for place in 0..self.pending.len() {
+            let mut needed = self.pending[place].needs(quorum);
+            let wanted_later = |of: usize| {
+                let wants =
+                    |later: &usize| (0..of_members[of].1.len()).any(|number| serving(of, *later, number).is_some());
+                (place + 1..self.pending.len()).filter(wants).count()
+            };
+            let mut members: Vec<usize> = (0..of_members.len()).collect();
+            if needed < members.len() {
+                members.sort_by_key(|of| wanted_later(*of).saturating_sub(pairings[*of].free().saturating_sub(1)));
+            }
+            for of in members {
+                if needed > 0 && pairings[of].assign(place, &|place, number| serving(of, place, number).is_some()) {
+                    needed -= 1;
+                }
+            }
+        }
+        let mut served: Vec<(usize, &Box<[u8]>, Seen)> = Vec::new();
+        let mut left: Vec<(Seen, Box<[u8]>)> = Vec::new();
+        for (of, pairing) in pairings.iter().enumerate() {
+            for (number, owner) in pairing.owners().iter().enumerate() {
+                match owner.and_then(|place| Some((place, serving(of, place, number)?))) {
+                    Some((place, then)) => served.push((place, of_members[of].0, then.clone())),
+                    None => left
+                        .extend(of_members[of].1[number].first().map(|then| (then.clone(), of_members[of].0.clone()))),
+                }
+            }
+        }
+        for (place, member, then) in served {
+            self.pending[place].note(ctx, quorum, member, &then);
+        }
+        self.let_go_of_met(ctx, quorum);
+        for (then, member) in left {
+            let late = |(when, owing): &(Seen, Box<[u8]>)| *owing == member && answers(ctx, when, &then);
+            if let Some((when, member)) =
+                self.overdue.iter().position(late).and_then(|place| self.overdue.remove(place))
+            {
+                ctx.find(Anchor::Member(when.at, key::hash(&member)), What::Late(then.role, then.at));
+            } else {
+                self.keep_early(ctx, then, member);
+            }
+        }
+    }
+
+    /// Looks which deadlines their clock has passed by now.
+    fn tick(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) {
+        let mut passed = false;
+        for open in &mut self.pending {
+            let at = open.ticking.as_mut().and_then(|ticking| ticking.passed(ctx, ticks, now));
+            if let Some(at) = at {
+                open.deadline = at;
+                open.ticking = None;
+                passed = true;
+            }
+        }
+        if passed {
+            core::mem::take(&mut self.pending).into_iter().for_each(|open| self.push(open));
+        }
+    }
+
+    /// Breaks what was open strictly before: at once, or when the grace is over.
+    fn break_all(&mut self, ctx: &mut Ctx<'_>, breaker: &Seen, grace: Duration) {
+        if grace.is_zero() {
+            self.end_all(ctx, breaker);
+            return;
+        }
+        for mut open in core::mem::take(&mut self.pending) {
+            if open.is_ended_by(ctx, breaker) && !ctx.span_ended(&open.span, breaker.at.ts) {
+                open.broken = Some(Box::new((breaker.role, breaker.at)));
+                open.deadline = breaker.at.ts.plus(grace);
+                open.ticking = None;
+            }
+            self.push(open);
+        }
+    }
+
+    /// Breaks what the dead process owed.
+    fn restart(&mut self, ctx: &mut Ctx<'_>, restart: EventRef) {
+        let (owed, open): (VecDeque<Obligation>, VecDeque<Obligation>) =
+            self.pending.drain(..).partition(|open| open.asleep_until.is_none() && open.when.at.ts < restart.ts);
+        self.pending = open;
+        for open in owed {
+            if open.broken.is_some() {
+                self.conclude_broken(ctx, open);
+            } else if !ctx.span_ended(&open.span, open.deadline.min(restart.ts)) {
+                self.conclude(ctx, open, restart.ts, Some((Part::Restart, restart)));
+            }
         }
     }
 
     /// Judges what was open strictly before what breaks it or marks its end.
     fn end_all(&mut self, ctx: &mut Ctx<'_>, ender: &Seen) {
         let at = ender.at.ts;
-        let ends =
-            |open: &Obligation| open.when.at.ts < at && open.asleep_until.is_none() && ctx.fits(&open.when, ender);
-        let (ended, open): (VecDeque<Obligation>, VecDeque<Obligation>) = self.pending.drain(..).partition(ends);
+        let (ended, open): (VecDeque<Obligation>, VecDeque<Obligation>) =
+            self.pending.drain(..).partition(|open| open.is_ended_by(ctx, ender));
         self.pending = open;
         for open in ended {
             if !ctx.span_ended(&open.span, at) {
                 self.conclude(ctx, open, at, Some((Part::Role(ender.role), ender.at)));
             }
+        }
+    }
+
+    /// Judges an obligation whose grace is over, or will never be.
+    fn conclude_broken(&mut self, ctx: &mut Ctx<'_>, open: Obligation) {
+        if let Some((role, breaker)) = open.broken.as_deref().copied() {
+            self.conclude(ctx, open, breaker.ts, Some((Part::Role(role), breaker)));
         }
     }
 
@@ -293,7 +407,13 @@ impl Expected {
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         while self.pending.front().is_some_and(|open| open.due() <= due) {
             let Some(open) = self.pending.pop_front() else { return };
-            if !ctx.span_ended(&open.span, open.deadline) {
+            if open.broken.is_some() {
+                self.conclude_broken(ctx, open);
+            } else if ctx.span_ended(&open.span, open.deadline.min(open.due())) {
+                // What is owed inside a span is owed no more when that is over.
+            } else if open.ticking.is_some() {
+                ctx.unknown(Unknown::ClockStalled);
+            } else {
                 let at = open.deadline;
                 self.conclude(ctx, open, at, None);
             }
@@ -305,7 +425,7 @@ impl Expected {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.overdue.is_empty()
+        self.pending.is_empty() && self.overdue.is_empty() && self.early.is_empty()
     }
 }
 

@@ -18,6 +18,8 @@ mod machine;
 mod monotonic;
 mod mute;
 mod order;
+mod owed;
+mod pairing;
 mod peers;
 mod point;
 mod poll;
@@ -414,8 +416,8 @@ impl Automaton {
             State::Machine(state) => state.open(rule),
             State::Order(state) => state.open(),
             State::Gauge(state) => state.open(),
-            State::Aggregate(state) => state.open(),
-            State::Peers(state) => state.open(),
+            State::Aggregate(state) => state.open(rule),
+            State::Peers(state) => state.open(rule),
             State::Point
             | State::Agreement(_)
             | State::Consecutive(_)

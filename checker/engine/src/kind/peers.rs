@@ -6,7 +6,7 @@ use event::{Timestamp, Value};
 
 use super::{
     Anchor, Ctx, Instant, Part, What,
-    aggregate::{Terms, cite, key_parts, sample, tick_from},
+    aggregate::{Terms, cite, first_of, key_parts, last_of, sample, tick_from},
     encode,
     level::Level,
     statistic,
@@ -29,11 +29,11 @@ pub(crate) struct Peers {
     /// Whoever something is known of, by name as a key's part is written.
     peers: BTreeMap<Box<[u8]>, Peer>,
     span: Option<Span>,
-    /// The next tick of `every` that may find something new.
+    /// The next tick of `every` that may find something new; the end of a tumbling window in which something has happened.
     tick: Option<Timestamp>,
     /// Something has happened since the last tick.
     stirred: bool,
-    /// The last closing event.
+    /// The last closing event; in a tumbling window the last event of all.
     closed: Option<EventRef>,
 }
 
@@ -110,6 +110,13 @@ impl Peers {
             return;
         }
         let touched = self.take(ctx, definition, each, now);
+        if let AggregateSpan::Tumbling(length) = definition.span {
+            if touched {
+                self.tick = Some(last_of(now.ts, length));
+                self.closed = now.touches.last().map(|touch| touch.at);
+            }
+            return;
+        }
         match definition.every {
             None => self.judge(ctx, definition, each, now.ts, touched, touched),
             // The first tick that counts what happened at this instant.
@@ -306,6 +313,43 @@ impl Peers {
         self.closed = Some(closer.at);
     }
 
+    /// Judges every member once when a tumbling window is over, all of it at its last instant.
+    fn tumble(&mut self, ctx: &mut Ctx<'_>, definition: &Definition, each: &Each, due: Timestamp, length: Duration) {
+        let Some(last) = self.closed else { return };
+        let Some(measured) = self.measure(ctx, definition, each, due) else {
+            ctx.unknown(Unknown::Absent);
+            return;
+        };
+        let begun = first_of(due, length);
+        let (overflowed, seen_enough) = (self.overflowed(), ctx.has_heard_since(begun));
+        for (place, member) in measured.members.iter().enumerate() {
+            let (name, verdict) = measured.judge(ctx, definition, place, due);
+            let (anchor, values) = (anchor(member, begun), measured.values(place));
+            match verdict.filter(|_| !overflowed) {
+                None => {
+                    ctx.unknown(if overflowed { Unknown::TooMany } else { Unknown::Absent });
+                    continue;
+                }
+                Some(false) if !seen_enough => {
+                    ctx.unknown(Unknown::BeforeStart);
+                    continue;
+                }
+                Some(false) => {
+                    let evidence = self.peers.get(member).map_or(Vec::new(), |peer| cite(definition, &peer.terms));
+                    let what = What::Violated { at: last.ts, evidence, missing: None, level: false };
+                    if let Some(name) = name.clone() {
+                        ctx.find_of(anchor, what, values.clone(), name);
+                    }
+                }
+                Some(true) => {
+                    ctx.tally.held += 1;
+                    ctx.make_at(EmitOn::Held, anchor, last, values.clone(), name.clone());
+                }
+            }
+            ctx.make_at(EmitOn::Closed, anchor, last, values, name);
+        }
+    }
+
     /// Begins to measure anew; terms with windows of their own do not end at a close.
     fn begin(&mut self, definition: &Definition) {
         for peer in self.peers.values_mut() {
@@ -373,6 +417,7 @@ impl Peers {
         };
         let next = match definition.every {
             Some(_) => self.tick,
+            None if matches!(definition.span, AggregateSpan::Tumbling(_)) => self.tick,
             None => self.peers.values().filter_map(change).min(),
         };
         next.into_iter().chain(lasts).min()
@@ -386,6 +431,11 @@ impl Peers {
             return;
         }
         self.advance(definition, due);
+        if let AggregateSpan::Tumbling(length) = definition.span {
+            self.tumble(ctx, definition, each, due, length);
+            *self = Peers { span: self.span, ..Peers::default() };
+            return;
+        }
         let mut stirred = false;
         if let Some(every) = definition.every
             && self.tick.is_some_and(|tick| tick <= due)
@@ -398,7 +448,12 @@ impl Peers {
         self.judge(ctx, definition, each, due, false, stirred);
     }
 
-    pub(super) fn open(&self) -> u64 {
+    pub(super) fn open(&self, rule: &Rule) -> u64 {
+        let tumbles =
+            matches!(&rule.kind, Kind::Aggregate(definition) if matches!(definition.span, AggregateSpan::Tumbling(_)));
+        if tumbles {
+            return u64::from(self.tick.is_some());
+        }
         self.peers.values().filter(|peer| peer.level.is_open()).count() as u64
     }
 

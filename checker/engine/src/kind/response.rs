@@ -5,9 +5,13 @@ use event::Timestamp;
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use super::{Anchor, Ctx, Instant, Late, Part, What, Withheld, ticking::Ticking};
+use super::{
+    Anchor, Ctx, Instant, Part, What, Withheld,
+    owed::{self, answers},
+    pairing::Pairing,
+    ticking::Ticking,
+};
 use crate::{
-    expr::Val,
     pack::{EmitOn, Kind, Limit, OnRestart, RoleIdx, Ticks},
     scope::Span,
     touch::{Seen, Touch, same_event},
@@ -16,9 +20,6 @@ use crate::{
 
 /// How many violated obligations are remembered per key, to say by how much their answer was late.
 const OVERDUE_MAX: usize = 16;
-
-/// Beyond so many answers at one time, `pair` takes them one after the other without trading.
-const TRADED_MAX: usize = 64;
 
 /// How many answers are kept for questions that `slack` lets come after them.
 const EARLY_MAX: usize = 1_024;
@@ -67,12 +68,6 @@ impl Obligation {
     }
 }
 
-/// Whether it is an answer: not before the question, with `strict` not even with it.
-fn answers(ctx: &Ctx<'_>, when: &Seen, then: &Seen) -> bool {
-    let follows = if ctx.strict() { when.at.ts < then.at.ts } else { when.at.ts <= then.at.ts };
-    follows && !same_event(&when.at, &then.at) && ctx.fits(when, then)
-}
-
 /// Tells those who build on it that a question was answered, inside its span.
 fn held(ctx: &mut Ctx<'_>, when: &Seen, span: &Span, then: &Seen) {
     let at = when.at.ts.max(then.at.ts);
@@ -94,31 +89,9 @@ impl Response {
             if let Some(span) = ctx.span(now.ts) {
                 ctx.exercise(now.ts);
                 let when = touch.seen();
-                let deadline = match limit {
-                    Limit::Within(within) => now.ts.plus(*within),
-                    Limit::Computed(expression) => {
-                        let env = Late { ctx, role: when.role, slots: &when.slots, ts: now.ts, others: &[] };
-                        match ctx.eval(expression, &env) {
-                            Some(Val::Duration(nanos)) => {
-                                now.ts.plus(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
-                            }
-                            _ => {
-                                ctx.unknown(Unknown::Absent);
-                                continue;
-                            }
-                        }
-                    }
-                    Limit::By(_) | Limit::Ticks(_) => Timestamp::MAX,
-                };
-                let ticking = match limit {
-                    Limit::Ticks(ticks) => match Ticking::new(ctx, ticks, &when) {
-                        Some(ticking) => Some(Box::new(ticking)),
-                        None => {
-                            ctx.unknown(Unknown::Absent);
-                            continue;
-                        }
-                    },
-                    _ => None,
+                let Some((deadline, ticking)) = owed::until(ctx, limit, &when) else {
+                    ctx.unknown(Unknown::Absent);
+                    continue;
                 };
                 if let Some(then) = self.answered_early(ctx, &when, *pair) {
                     ctx.tally.held += 1;
@@ -130,8 +103,7 @@ impl Response {
         }
         for touch in now.of_some(*unless) {
             let excuse = touch.seen();
-            let late_enough = |open: &Obligation| !ctx.strict() || open.when.at.ts < excuse.at.ts;
-            self.pending.retain(|open| !late_enough(open) || !ctx.fits(&open.when, &excuse));
+            self.pending.retain(|open| !owed::excuses(ctx, &open.when, &excuse));
         }
         let thens: SmallVec<[Seen; 1]> = now.of(*then).map(Touch::seen).collect();
         if *pair {
@@ -189,8 +161,7 @@ impl Response {
         let oldest = when.at.ts.minus(ctx.rule.slack);
         let passed = self.early.iter().take_while(|then| then.at.ts < oldest).count();
         self.early.drain(..passed);
-        let fits = |then: &Seen| !same_event(&when.at, &then.at) && ctx.fits(when, then);
-        let place = self.early.iter().position(fits)?;
+        let place = self.early.iter().position(|then| owed::answers_early(ctx, when, then))?;
         if pair { Some(self.early.remove(place)) } else { self.early.get(place).cloned() }
     }
 
@@ -239,14 +210,16 @@ impl Response {
         // An event that several alternatives match answers once.
         let groups: Vec<&[Seen]> =
             thens.chunk_by(|a, b| same_event(&a.at, &b.at) && a.at.element == b.at.element).collect();
-        let mut owners: Vec<Option<usize>> = vec![None; groups.len()];
+        let mut pairing = Pairing::of(groups.len());
+        let fits =
+            |place: usize, group: usize| groups[group].iter().any(|then| self.pending[place].answered_by(ctx, then));
         for place in 0..self.pending.len() {
-            if owners.iter().all(Option::is_some) {
+            if pairing.free() == 0 {
                 break;
             }
-            let mut tried = vec![false; groups.len()];
-            self.assign(ctx, place, &groups, &mut owners, &mut tried);
+            pairing.assign(place, &fits);
         }
+        let owners = pairing.owners();
         let mut answered: Vec<usize> = owners.iter().copied().flatten().collect();
         answered.sort_unstable();
         ctx.tally.held += answered.len() as u64;
@@ -274,32 +247,6 @@ impl Response {
                 ctx.find(Anchor::Event(when.at), What::Late(then.role, then.at));
             }
         }
-    }
-
-    /// Finds an answer for one more obligation, moving those that have one to others where that helps.
-    fn assign(
-        &self,
-        ctx: &Ctx<'_>,
-        place: usize,
-        groups: &[&[Seen]],
-        owners: &mut [Option<usize>],
-        tried: &mut [bool],
-    ) -> bool {
-        for number in 0..groups.len() {
-            if tried[number] || !groups[number].iter().any(|then| self.pending[place].answered_by(ctx, then)) {
-                continue;
-            }
-            tried[number] = true;
-            let free = match owners[number] {
-                None => true,
-                Some(owner) => groups.len() <= TRADED_MAX && self.assign(ctx, owner, groups, owners, tried),
-            };
-            if free {
-                owners[number] = Some(place);
-                return true;
-            }
-        }
-        false
     }
 
     /// Breaks what was open strictly before.

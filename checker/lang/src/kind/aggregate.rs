@@ -1,4 +1,4 @@
-//! `aggregate: {terms, window, close, assert, every, each}`.
+//! `aggregate: {terms, window | close | tumbling, assert, every, each}`.
 use std::time::Duration;
 
 use engine::{Aggregate, AggregateSpan, KeyPart, Kind, Measure, RoleIdx, Term, Type};
@@ -73,6 +73,7 @@ pub(super) fn read<'n>(
     let span = fields.span().clone();
     let window = fields.take("window");
     let close = roles.take(&mut fields, "close", cx, report);
+    let tumbling = fields.take("tumbling");
     let mut terms: Vec<WrittenTerm<'n>> = Vec::new();
     let mut declared = 0;
     match fields.need("terms", report).map(|node| (&node.value, node)) {
@@ -107,31 +108,38 @@ pub(super) fn read<'n>(
     let every_node = fields.take("every");
     let every = every_node.and_then(|node| cx.params.duration(node, report));
     fields.finish(report);
-    let window_length = window.and_then(|node| cx.params.duration(node, report));
-    let measured = match (window, close) {
-        (Some(node), Some(_)) => {
-            report.error(Code::Shape, &node.span, "`window` and `close` are alternatives: give one of them");
-            None
+    let mut length = |node: &Node| {
+        let length = cx.params.duration(node, report);
+        if length.is_some_and(|length| length.is_zero()) {
+            report.error(Code::Shape, &node.span, "a window of no length holds nothing");
         }
-        (None, None) => {
+        length
+    };
+    let measured = match (window, tumbling, close) {
+        (None, None, None) => {
             report.error_help(
                 Code::MissingField,
                 &start(&span),
                 "this aggregate is over no time",
-                "give `window: 1m` for a level, or `close:` with the event at which it is judged",
+                "give `window: 1m` for a level, `tumbling: 1m` for one verdict a minute, or `close:` with the event at which \
+                 it is judged",
             );
             None
         }
-        (Some(node), None) => {
-            if window_length.is_some_and(|length| length.is_zero()) {
-                report.error(Code::Shape, &node.span, "a window of no length holds nothing");
-            }
-            window_length.map(AggregateSpan::Window)
+        (Some(node), None, None) => length(node).map(AggregateSpan::Window),
+        (None, Some(node), None) => length(node).map(AggregateSpan::Tumbling),
+        (None, None, Some(close)) => Some(AggregateSpan::Close(close)),
+        (window, tumbling, _) => {
+            let node = window.or(tumbling).unwrap_or(node);
+            let message = "`window`, `tumbling` and `close` are alternatives: give one of them";
+            report.error(Code::Shape, &node.span, message);
+            None
         }
-        (None, Some(close)) => Some(AggregateSpan::Close(close)),
     };
-    if let (Some(node), Some(_)) = (every_node, close) {
-        report.error(Code::Shape, &node.span, "`every` is for windows: a `close` is judged when it arrives");
+    if let (Some(node), true) = (every_node, close.is_some() || tumbling.is_some()) {
+        let message =
+            "`every` is for sliding windows: what ends with a `close` or as a `tumbling` window is judged then";
+        report.error(Code::Shape, &node.span, message);
     }
     if let (Some(node), Some(Duration::ZERO)) = (every_node, every) {
         report.error(Code::Shape, &node.span, "`every` needs a length of time");
@@ -145,7 +153,11 @@ pub(super) fn read<'n>(
                 "with `each` measure what has one value: count, sum, avg, min, max, distinct, p50, …",
             );
         }
-        let sliding = close.is_none() || term.window.is_some();
+        if tumbling.is_some() && (term.window.is_some() || !term.offset.is_zero()) {
+            let message = format!("`{}` has a `window` or an `offset` of its own, and the window tumbles", term.name);
+            report.error_help(Code::Shape, &start(&span), message, "a sliding `window` can have terms with their own");
+        }
+        let sliding = window.is_some() || term.window.is_some();
         if term.measure == Measure::Duration && close.is_none() && every.is_none() {
             report.error_help(
                 Code::MissingField,
@@ -154,7 +166,7 @@ pub(super) fn read<'n>(
                 "give `every: 10s`, how often it is judged",
             );
         }
-        if !sliding && !term.offset.is_zero() {
+        if close.is_some() && !sliding && !term.offset.is_zero() {
             report.error(Code::Shape, &start(&span), format!("`{}` has an `offset` and no window", term.name));
         }
         if terms[..place].iter().any(|known| known.name == term.name) {

@@ -19,6 +19,7 @@ pub(super) fn read<'n>(
 ) -> Option<Box<dyn Draft<'n> + 'n>> {
     let mut fields = Fields::of(node, "count", report)?;
     let of = roles.need(&mut fields, "of", cx, report);
+    let bounded = fields.has("min") || fields.has("max");
     let min = fields.take("min").and_then(|node| cx.params.number(node, report));
     let max = fields.take("max").and_then(|node| cx.params.number(node, report));
     let window = fields.take("window").and_then(|node| cx.params.duration(node, report));
@@ -53,7 +54,7 @@ pub(super) fn read<'n>(
         }
     };
     let place = fields.span().clone();
-    if min.is_none() && max.is_none() {
+    if !bounded {
         report.error(Code::MissingField, &(place.start..place.start + 1), "a count has `min`, `max` or both");
     }
     if min.is_some() && !matches!(span, CountSpan::Per { .. }) {

@@ -18,7 +18,7 @@ mod state_machine;
 
 use std::ops::Range;
 
-use engine::{CountSpan, KeyPart, Kind, Limit, RoleIdx, Type, expr::Expr};
+use engine::{CountSpan, KeyPart, Kind, RoleIdx, Type, expr::Expr};
 
 use crate::{
     clock,
@@ -68,7 +68,6 @@ impl<'n> Draft<'n> for Ticking<'n> {
         let Ticking { mut kind, of, ticks: written, node } = *self;
         let ticking = written.finish(of, node, layout, report)?;
         match &mut kind {
-            Kind::Response { limit, .. } => *limit = Limit::Ticks(ticking),
             Kind::Precedence { ticks, .. } | Kind::Count { span: CountSpan::Per { ticks, .. }, .. } => {
                 *ticks = Some(ticking);
             }

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use engine::{KeyPart, Kind, Limit, RoleIdx, Type};
 
-use super::{Complete, Draft, Ticking, wrong_type};
+use super::{Draft, wrong_type};
 use crate::{
-    clock,
+    clock, constant,
     diagnostic::Code,
     expected,
     fields::{Fields, Report},
@@ -17,21 +17,25 @@ use crate::{
 
 /// What ends the wait for an answer.
 enum End<'n> {
-    Within(&'n Node),
+    Within(Duration),
     /// A marker, by its role.
     By(RoleIdx),
+    /// So many ticks of a clock.
+    Ticks(clock::Written, &'n Node),
+    /// An expression over the `when`.
+    Computed(Parsed<'n>),
 }
 
-/// With an end that is an expression over the `when`.
-struct Computed<'n> {
-    kind: Kind,
-    limit: Parsed<'n>,
-}
-
-/// With answers from members.
-struct Expected<'n> {
-    roles: expected::Roles,
-    from: expected::From<'n>,
+/// A response as written.
+struct Written<'n> {
+    when: RoleIdx,
+    then: RoleIdx,
+    end: End<'n>,
+    pair: bool,
+    unless: Option<RoleIdx>,
+    broken_by: Option<RoleIdx>,
+    grace: Duration,
+    from: Option<expected::From<'n>>,
 }
 
 pub(super) fn read<'n>(
@@ -47,10 +51,9 @@ pub(super) fn read<'n>(
     let by = roles.take(&mut fields, "by", cx, report);
     let unless = roles.take(&mut fields, "unless", cx, report);
     let broken_by = roles.take(&mut fields, "broken_by", cx, report);
-    let has_grace = fields.has("grace");
     let grace = fields.take("grace").and_then(|node| cx.params.duration(node, report)).unwrap_or_default();
     let pair = fields.take("pair").and_then(|node| cx.params.bool(node, report)).unwrap_or(false);
-    let from_node = fields.take("from");
+    let from = fields.take("from").map(|node| expected::read(node, cx, report));
     let span = fields.span().clone();
     fields.finish(report);
     let end = match (within, by) {
@@ -67,70 +70,91 @@ pub(super) fn read<'n>(
             );
             None
         }
-        (Some(node), None) => Some(End::Within(node)),
+        (Some(node), None) => end(node, cx, report),
         (None, Some(by)) => Some(End::By(by)),
     };
-    if let Some(node) = from_node {
-        let from = expected::read(node, cx, report);
-        if pair || has_grace {
-            let message = "with `from` a response has neither `pair` nor `grace`";
-            report.error_help(Code::Shape, &node.span, message, "make a rule of its own of the rest");
-        }
-        let (within, by) = match end? {
-            End::Within(node) => (Some(cx.params.duration(node, report)?), None),
-            End::By(by) => (None, Some(by)),
-        };
-        let roles = expected::Roles { when: when?, then: then?, unless, broken_by, by, within };
-        return Some(Box::new(Expected { roles, from: from? }));
-    }
-    let kind = |limit| Some(Kind::Response { when: when?, then: then?, limit, pair, unless, broken_by, grace });
-    let node = match end? {
-        End::Within(node) => node,
-        End::By(by) => return Some(Box::new(Complete(kind(Limit::By(by))?))),
+    let from = match from {
+        Some(from) => Some(from?),
+        None => None,
     };
+    let (when, then, end) = (when?, then?, end?);
+    Some(Box::new(Written { when, then, end, pair, unless, broken_by, grace, from }))
+}
+
+/// Reads `within`: a length of time, ticks of a clock, or an expression over the `when`.
+fn end<'n>(node: &'n Node, cx: &Context<'_>, report: &mut Report<'_>) -> Option<End<'n>> {
+    if let Some(ticks) = clock::ticks(node, cx, report) {
+        return Some(End::Ticks(ticks.ok()?, node));
+    }
     let expression = match &node.value {
-        Yaml::Text(text) => text.contains(['*', '(']) || (text.contains('.') && !text.starts_with("param.")),
+        Yaml::Text(text) => text.contains(['*', '(', '+']) || (text.contains('.') && !text.starts_with("param.")),
         _ => false,
     };
-    if let Some(ticks) = clock::ticks(node, cx, report) {
-        let kind = kind(Limit::Within(Duration::ZERO))?;
-        return Some(Box::new(Ticking { kind, of: when?, ticks: ticks.ok()?, node }));
-    }
     if expression && engine::expr::parse_duration(&node.scalar().unwrap_or_default()).is_none() {
-        let limit = Parsed::of(node, 0, report)?;
-        return Some(Box::new(Computed { kind: kind(Limit::Within(Duration::ZERO))?, limit }));
+        let parsed = Parsed::of(node, 0, report)?;
+        if !constant::is_constant(&parsed.tree) {
+            return Some(End::Computed(parsed));
+        }
     }
-    let within = cx.params.duration(node, report)?;
-    Some(Box::new(Complete(kind(Limit::Within(within))?)))
+    Some(End::Within(cx.params.duration(node, report)?))
 }
 
-impl<'n> Draft<'n> for Computed<'n> {
-    fn mark(&self, layout: &mut Layout<'_, 'n>) {
-        if let Kind::Response { when, .. } = self.kind {
-            layout.mark(when as usize, &self.limit.tree);
+impl End<'_> {
+    /// Marks what it reads of the `when`.
+    fn mark(&self, when: RoleIdx, layout: &mut Layout<'_, '_>) {
+        match self {
+            End::Ticks(ticks, _) => ticks.mark(when, layout),
+            End::Computed(limit) => layout.mark(when as usize, &limit.tree),
+            End::Within(_) | End::By(_) => {}
         }
     }
 
-    fn finish(self: Box<Self>, layout: &Layout<'_, 'n>, _: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
-        let Computed { mut kind, limit: written } = *self;
-        if let Kind::Response { when, limit, .. } = &mut kind {
-            let (expression, of) = layout.late(*when as usize, &written, report)?;
-            if !matches!(of, Type::Duration | Type::Any) {
-                let message = format!("`within` needs a duration, this is {}", names::type_name(of));
-                wrong_type(&written, message, Some("multiply by a length: `when.ttl_s * duration(\"1s\")`"), report);
+    fn finish(self, when: RoleIdx, layout: &Layout<'_, '_>, report: &mut Report<'_>) -> Option<Limit> {
+        Some(match self {
+            End::Within(within) => Limit::Within(within),
+            End::By(by) => Limit::By(by),
+            End::Ticks(ticks, node) => Limit::Ticks(ticks.finish(when, node, layout, report)?),
+            End::Computed(written) => {
+                let (expression, of) = layout.late(when as usize, &written, report)?;
+                if !matches!(of, Type::Duration | Type::Any) {
+                    let message = format!("`within` needs a duration, this is {}", names::type_name(of));
+                    let help = "multiply by a length: `when.ttl_s * duration(\"1s\")`";
+                    wrong_type(&written, message, Some(help), report);
+                }
+                Limit::Computed(expression)
             }
-            *limit = Limit::Computed(expression);
-        }
-        Some(kind)
+        })
     }
 }
 
-impl<'n> Draft<'n> for Expected<'n> {
+impl<'n> Draft<'n> for Written<'n> {
     fn mark(&self, layout: &mut Layout<'_, 'n>) {
-        self.from.mark(&self.roles, layout);
+        self.end.mark(self.when, layout);
+        if let Some(from) = &self.from {
+            from.mark(self.when, self.then, layout);
+        }
     }
 
     fn finish(self: Box<Self>, layout: &Layout<'_, 'n>, _: &[KeyPart], report: &mut Report<'_>) -> Option<Kind> {
-        self.from.finish(&self.roles, layout, report)
+        let Written { when, then, end, pair, unless, broken_by, grace, from } = *self;
+        let limit = end.finish(when, layout, report)?;
+        let Some(from) = from else {
+            return Some(Kind::Response { when, then, limit, pair, unless, broken_by, grace });
+        };
+        let expected::Group { of, member, except, quorum, at_deadline } = from.finish(when, then, layout, report)?;
+        Some(Kind::Expected {
+            when,
+            then,
+            limit,
+            pair,
+            of,
+            member,
+            except,
+            quorum,
+            at_deadline,
+            unless,
+            broken_by,
+            grace,
+        })
     }
 }

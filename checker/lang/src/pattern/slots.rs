@@ -161,10 +161,31 @@ impl Names for OwnNames<'_, '_> {
 
     fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
         if !self.cx.verdicts.in_rule {
-            let message = "facts can be asked in rules only: in `where`, `let`, `for_each` and `assert`";
-            return Err(Problem::new(Code::Unsupported, message));
+            return names::only_in_rules("facts can be asked");
         }
         fact::find(name, self.cx.facts)
+    }
+
+    fn clock(&mut self, name: &str) -> Result<(u16, Vec<String>), Problem> {
+        match self.cx.verdicts.in_rule {
+            true => clock::find(name, self.cx.clocks),
+            false => names::only_in_rules("clocks can be read"),
+        }
+    }
+
+    fn breaker(&mut self, name: &str) -> Result<(u16, Vec<String>), Problem> {
+        if !self.cx.verdicts.in_rule {
+            return names::only_in_rules("`breaker(…)` can be asked");
+        }
+        let (number, known) = breaker::find(name, self.cx.breakers, self.cx.verdicts.above)?;
+        Ok((number, known.per.clone()))
+    }
+
+    fn live(&mut self, component: &str) -> Result<(), Problem> {
+        match self.cx.verdicts.in_rule {
+            true => self.cx.component(component),
+            false => names::only_in_rules("`live(…)` can be asked"),
+        }
     }
 }
 

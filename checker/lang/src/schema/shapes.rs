@@ -488,6 +488,7 @@ pub(super) const SHAPES: &[Shape] = &[
             need("terms", What::Map(&What::Shape("term")), "What is measured, by name."),
             may("window", What::Duration, "How far back; a level."),
             may("close", What::Pattern, "Judged once, at this event."),
+            may("tumbling", What::Duration, "Judged once for each such stretch of time since 1970."),
             need("assert", What::Expression, "What holds of the terms."),
             may("each", What::Shape("each"), "Measured for each member of a group."),
             may("every", What::Duration, "How often a window is judged."),

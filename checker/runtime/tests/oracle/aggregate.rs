@@ -7,6 +7,7 @@ pub fn judge(case: &Case<'_>, rule: &Aggregate) -> Vec<Found> {
     let terms: Vec<Vec<&Event>> = rule.terms.iter().map(|(_, of)| case.all(of, None)).collect();
     match (&rule.close, rule.window) {
         (Some(close), _) => at_close(case, rule, &terms, close),
+        (None, length) if rule.tumbles => each_by_itself(case, rule, &terms, length),
         (None, window) => in_window(case, rule, &terms, window),
     }
 }
@@ -28,13 +29,28 @@ fn in_window(case: &Case<'_>, rule: &Aggregate, terms: &[Vec<&Event>], window: T
         let fails = !rule.holds(terms, |event| inside(event.ts, now));
         if fails && !on {
             let certain = (now, !events.contains(&now));
-            found.push(Found { at: now, anchor: None, anchor_ts: now, resolved: None, certain });
+            found.push(Found { at: now, anchor: None, anchor_ts: now, resolved: None, missing: 0, certain });
         } else if on && !fails {
             found.last_mut().unwrap().resolved = Some(now);
         }
         on = fails;
     }
     found
+}
+
+/// Every stretch of time in which something happens is judged when it is over.
+fn each_by_itself(case: &Case<'_>, rule: &Aggregate, terms: &[Vec<&Event>], length: Time) -> Vec<Found> {
+    let stretches: BTreeSet<Time> = terms.iter().flatten().map(|event| event.ts / length).collect();
+    let longer = case.mutant == Mutant::LongStretch;
+    let inside = |ts: Time, of: Time| ts / length == of || (longer && ts == (of + 1) * length);
+    let broken = stretches.into_iter().filter(|of| !rule.holds(terms, |event| inside(event.ts, *of)));
+    broken
+        .map(|of| {
+            let at = terms.iter().flatten().map(|event| event.ts).filter(|ts| ts / length == of).max().unwrap();
+            let certain = ((of + 1) * length - 1, true);
+            Found { at, anchor: None, anchor_ts: of * length, resolved: None, missing: 0, certain }
+        })
+        .collect()
 }
 
 /// What happens at the time of a close belongs to it or to what follows, as it suits the assertion of that close.

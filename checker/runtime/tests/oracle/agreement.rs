@@ -13,7 +13,14 @@ pub fn judge(case: &Case<'_>, event: &Pattern, within: Option<Time>) -> Vec<Foun
             let last = within.map(|within| own[0].ts + within);
             let counted = own.iter().filter(|vote| last.is_none_or(|last| !case.past(vote.ts, last)));
             let other = counted.filter(|vote| vote.x != own[0].x).map(|vote| vote.ts).min()?;
-            Some(Found { at: other, anchor: None, anchor_ts: span.from, resolved: None, certain: (other, false) })
+            Some(Found {
+                at: other,
+                anchor: None,
+                anchor_ts: span.from,
+                resolved: None,
+                missing: 0,
+                certain: (other, false),
+            })
         })
         .collect()
 }

@@ -105,8 +105,8 @@ fn fail(seed: u64, run: &str, what: &str, prepared: &Prepared) -> ! {
     let lines: Vec<String> = log
         .iter()
         .map(|event| {
-            let Event { id, ts, node, name, k, x, pid } = event;
-            format!("{ts:>6} n{node} {name} k={k} x={x} pid={pid} #{id}")
+            let Event { id, ts, node, name, k, x, h, pid } = event;
+            format!("{ts:>6} n{node} {name} k={k} x={x} h={h} pid={pid} #{id}")
         })
         .collect();
     panic!("seed {seed}, {run}: {what}\n{}\n{}\nORACLE_FROM={seed} ORACLE_SEEDS=1", prepared.yaml, lines.join("\n"));

@@ -1,5 +1,5 @@
 //! `count`, read directly: ever, in a window, and around each opener.
-use crate::model::{Case, Event, Found, Mutant, NEVER, OnRestart, Pattern, Per, Span, Time};
+use crate::model::{Case, Event, Found, Mutant, NEVER, OnRestart, Pattern, Per, Span, Ticks, Time};
 
 /// The counted events with the span and the run of the node each belongs to. Events at a start belong to the ended run
 /// as far as there is room, and else to the new one.
@@ -45,7 +45,7 @@ pub fn ever(case: &Case<'_>, of: &Pattern, max: u64) -> Vec<Found> {
             let own = counted.iter().filter(|one| (one.span, one.run) == (span, run));
             let excess = own.map(|one| one.event).nth(usize::try_from(max).unwrap())?;
             let at = excess.ts;
-            Some(Found { at, anchor: None, anchor_ts: at, resolved: None, certain: (at, false) })
+            Some(Found { at, anchor: None, anchor_ts: at, resolved: None, missing: 0, certain: (at, false) })
         })
         .collect()
 }
@@ -135,7 +135,12 @@ fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Result<Time, Foun
     };
     let restarted = restarted.unwrap_or(NEVER);
     let forgiving = matches!(case.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
-    let deadline = rule.within.map_or(NEVER, |within| when.ts + within);
+    let ticked = |ticks: &Ticks| {
+        let at = case.ticked(ticks, when.node, when.ts);
+        if at == NEVER { NEVER } else { at.max(when.ts + ticks.and.unwrap_or(0)) }
+    };
+    let within = rule.within.map(|within| when.ts + within);
+    let deadline = within.or(rule.ticks.as_ref().map(ticked)).unwrap_or(NEVER);
     let by_event = closed.min(restarted);
     let (end, at_event) = if by_event <= deadline { (by_event, true) } else { (deadline, false) };
 

@@ -2,9 +2,9 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Aggregate, Alternative, Assert, Compare, During, Event, Exclusive, Heartbeat, Kind, Limit, Machine, Measure,
+    Aggregate, Alternative, Assert, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit, Machine, Measure,
     Monotonic, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence,
-    SequenceStep, Time,
+    SequenceStep, Ticks, Time,
 };
 
 /// Kinds that every case may have.
@@ -20,6 +20,8 @@ const STEP: Time = 500;
 pub struct Options {
     pub events: usize,
     pub kind: Option<String>,
+    /// With clocks, members and facts in keys in some of the cases.
+    pub newer: bool,
 }
 
 pub struct Generated {
@@ -34,7 +36,13 @@ pub fn case(seed: u64, options: &Options) -> Generated {
     let mut rules: Vec<Rule> = (0..random.0.random_range(1..=3)).map(|_| random.rule(options, &kinds)).collect();
     rules.iter_mut().for_each(|rule| rule.watched = !seed.is_multiple_of(3));
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
-    let log = random.log(events);
+    let mut log = random.log(events);
+    if options.newer && seed % 5 < 3 {
+        // Of their own, so that what went before stays what it was.
+        let mut random = Random(StdRng::seed_from_u64(seed ^ 0xc10c));
+        rules.iter_mut().for_each(|rule| random.renew(rule));
+        random.renew_log(&mut log);
+    }
     Generated { rules, log }
 }
 
@@ -70,7 +78,7 @@ impl Random {
                 across: if across { self.some(3, Self::compare) } else { None },
             })
             .collect();
-        Pattern { alternatives, key: None }
+        Pattern { alternatives, key: None, k_of_fact: false }
     }
 
     /// A pattern with one alternative.
@@ -174,6 +182,7 @@ impl Random {
                     unless: self.some(3, |random| random.support(key, true)),
                     broken_by: self.some(3, |random| random.support(key, true)),
                     grace: if self.one_in(2) { self.duration() } else { 0 },
+                    from: None,
                 })
             }
             "precedence" => Kind::Precedence(Precedence {
@@ -187,6 +196,7 @@ impl Random {
                     .collect(),
                 all: self.one_in(2),
                 within: self.some(2, Self::duration),
+                ticks: None,
                 since: self.some(3, |random| random.support(key, false)),
                 unless: self.some(4, |random| random.support(key, true)),
             }),
@@ -214,6 +224,7 @@ impl Random {
                     when: self.pattern(false),
                     before: if self.one_in(3) { self.duration() } else { 0 },
                     within,
+                    ticks: None,
                     until,
                 })
             }
@@ -291,6 +302,7 @@ impl Random {
                         .unwrap(),
                     window: self.duration(),
                     close: self.some(2, |random| random.pattern(false)),
+                    tumbles: false,
                 })
             }
             "state_machine" => Kind::Machine(self.machine()),
@@ -331,6 +343,7 @@ impl Random {
                     .unwrap(),
                 k: u8::from(self.one_in(3)),
                 x: self.0.random_range(0..3),
+                h: 0,
                 pid: 0,
             })
             .collect();
@@ -348,5 +361,102 @@ impl Random {
             }
         }
         log
+    }
+
+    /// Gives a rule some of what came later: clocks, members, facts in keys, windows that tumble.
+    fn renew(&mut self, rule: &mut Rule) {
+        match &mut rule.kind {
+            Kind::Response(response) => {
+                if self.one_in(3) {
+                    response.limit = Limit::Ticks(self.ticks(true));
+                }
+                response.from = self.some(3, Self::from);
+                if let Some(from) = &response.from {
+                    // Left out is which questions a member's answer goes to where a quorum is paired.
+                    response.pair &= from.quorum.is_none();
+                    // One `when` may be broken by several at once, and which of them is said first is not settled.
+                    (rule.report_first, rule.quiet) = (false, None);
+                }
+            }
+            Kind::Precedence(precedence) if self.one_in(2) => {
+                (precedence.within, precedence.ticks) = (None, Some(self.ticks(false)));
+            }
+            Kind::CountPer(per) if self.one_in(3) => (per.within, per.ticks) = (None, Some(self.ticks(false))),
+            Kind::Aggregate(aggregate) if aggregate.close.is_none() => aggregate.tumbles = self.one_in(2),
+            _ => {}
+        }
+        if rule.key.contains(&Part::K) && self.one_in(3) {
+            let mut patterns: Vec<&mut Pattern> = match &mut rule.kind {
+                Kind::Never(of) | Kind::Always(of, ..) => vec![of],
+                Kind::CountEver { of, .. } | Kind::CountWindow { of, .. } => vec![of],
+                Kind::Agreement { event, .. } => vec![event],
+                Kind::Response(response) => vec![&mut response.when, &mut response.then],
+                Kind::Precedence(precedence) => {
+                    std::iter::once(&mut precedence.event).chain(&mut precedence.requires).collect()
+                }
+                Kind::CountPer(per) => vec![&mut per.of, &mut per.when],
+                Kind::Consecutive { fail, ok, .. } => vec![fail, ok],
+                _ => Vec::new(),
+            };
+            patterns.retain(|pattern| pattern.key.is_none());
+            patterns.into_iter().for_each(|pattern| pattern.k_of_fact = self.one_in(2));
+        }
+        if self.one_in(4) {
+            self.derive(rule);
+        }
+    }
+
+    /// Has a rule ask for the first events of their keys. Left out is where one event would be both.
+    fn derive(&mut self, rule: &mut Rule) {
+        let mut derived = rule.clone();
+        let main = match &mut derived.kind {
+            Kind::Never(of) | Kind::Always(of, ..) | Kind::CountEver { of, .. } => of,
+            Kind::Agreement { event, .. } => event,
+            Kind::Response(response) if !response.pair => &mut response.when,
+            Kind::Precedence(precedence) => &mut precedence.event,
+            _ => return,
+        };
+        main.alternatives.truncate(1);
+        main.alternatives[0].name = 'p';
+        main.k_of_fact = false;
+        // Which of several is said first depends on identities, and those of derived events are their own.
+        (derived.report_first, derived.quiet) = (false, None);
+        if !derived.kind.names('a') {
+            *rule = derived;
+        }
+    }
+
+    fn ticks(&mut self, waits: bool) -> Ticks {
+        let and = self.some(3, Self::duration);
+        let or = if and.is_none() && waits { self.some(2, |random| random.duration() * 2) } else { None };
+        Ticks { own: self.one_in(3), count: self.0.random_range(0..4), and, or }
+    }
+
+    fn from(&mut self) -> From {
+        let shares = [(1, 2, false), (1, 2, true), (2, 3, false), (1, 1, false)];
+        From {
+            quorum: self.some(2, |random| *shares.choose(&mut random.0).unwrap()),
+            at_end: self.one_in(3),
+            but_own: self.one_in(3),
+        }
+    }
+
+    /// Lets a third node and clocks be heard, and more come and go.
+    fn renew_log(&mut self, log: &mut [Event]) {
+        let mut height = 0;
+        for event in log {
+            if self.one_in(5) {
+                event.node = 2;
+            }
+            if self.one_in(6) {
+                event.name = if self.one_in(3) { 'g' } else { 'f' };
+            } else if self.one_in(4) {
+                event.name = 'e';
+            }
+            if event.name == 'e' {
+                height += self.0.random_range(0..3);
+                event.h = if self.one_in(6) { height - 2 } else { height };
+            }
+        }
     }
 }

@@ -48,7 +48,7 @@ pub fn judge(case: &Case<'_>, rule: &Heartbeat, end: Time) -> Vec<Found> {
             continue;
         }
         let resolved = Some(over).filter(|over| *over <= end);
-        found.push(Found { at, anchor: None, anchor_ts: onset, resolved, certain });
+        found.push(Found { at, anchor: None, anchor_ts: onset, resolved, missing: 0, certain });
     }
     found
 }

@@ -6,6 +6,9 @@ pub type Time = u64;
 
 pub const NEVER: Time = Time::MAX;
 
+/// How many nodes there are at most.
+pub const NODES: u8 = 3;
+
 /// One event. All carry the attributes `k`, `x` and the process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -17,6 +20,8 @@ pub struct Event {
     pub name: char,
     pub k: u8,
     pub x: i64,
+    /// What clocks take from an `e`.
+    pub h: i64,
     pub pid: u32,
 }
 
@@ -70,6 +75,7 @@ impl Compare {
 /// One alternative of a pattern.
 #[derive(Clone, Debug)]
 pub struct Alternative {
+    /// `p` is derived: the first `a` of each `k`.
     pub name: char,
     /// `x` against a constant.
     pub own: Option<(Compare, i64)>,
@@ -84,6 +90,8 @@ pub struct Alternative {
 pub struct Pattern {
     pub alternatives: Vec<Alternative>,
     pub key: Option<Vec<Part>>,
+    /// The fact `f` at the event's node takes the place of its `k`.
+    pub k_of_fact: bool,
 }
 
 impl Pattern {
@@ -92,12 +100,36 @@ impl Pattern {
     }
 }
 
+/// A time in ticks of a clock.
+#[derive(Clone, Debug)]
+pub struct Ticks {
+    /// The clock of the event's node, not the one of all.
+    pub own: bool,
+    pub count: i64,
+    /// Not before this, or as far back as this.
+    pub and: Option<Time>,
+    /// It is waited for no longer.
+    pub or: Option<Time>,
+}
+
+/// From whom answers are expected: the nodes that the relation `here` holds, entered by `f` and left by `g`.
+#[derive(Clone, Debug)]
+pub struct From {
+    /// So many of so many are enough, or more; none: each.
+    pub quorum: Option<(u64, u64, bool)>,
+    /// Who is expected is asked in the end.
+    pub at_end: bool,
+    /// All but the node of the `when`.
+    pub but_own: bool,
+}
+
 #[derive(Clone, Debug)]
 pub enum Limit {
     Within(Time),
     /// `when.x * duration("1s")`.
     Computed,
     By(Pattern),
+    Ticks(Ticks),
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +141,7 @@ pub struct Response {
     pub unless: Option<Pattern>,
     pub broken_by: Option<Pattern>,
     pub grace: Time,
+    pub from: Option<From>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +150,7 @@ pub struct Precedence {
     pub requires: Vec<Pattern>,
     pub all: bool,
     pub within: Option<Time>,
+    pub ticks: Option<Ticks>,
     pub since: Option<Pattern>,
     pub unless: Option<Pattern>,
 }
@@ -129,6 +163,7 @@ pub struct Per {
     pub when: Pattern,
     pub before: Time,
     pub within: Option<Time>,
+    pub ticks: Option<Ticks>,
     pub until: Option<Pattern>,
 }
 
@@ -234,6 +269,8 @@ pub struct Aggregate {
     /// How far back it looks where nothing closes it.
     pub window: Time,
     pub close: Option<Pattern>,
+    /// The windows do not overlap; each is judged once.
+    pub tumbles: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -254,6 +291,31 @@ pub enum Kind {
     Exclusive(Exclusive),
     Machine(Machine),
     Aggregate(Aggregate),
+}
+
+impl Kind {
+    /// Whether a pattern of those that may derive something names that event.
+    pub fn names(&self, name: char) -> bool {
+        let named = |pattern: &Pattern| pattern.names().any(|known| known == name);
+        match self {
+            Kind::Never(of) | Kind::Always(of, ..) | Kind::CountEver { of, .. } => named(of),
+            Kind::Agreement { event, .. } => named(event),
+            Kind::Response(response) => {
+                let mut limits = match &response.limit {
+                    Limit::By(marker) => vec![marker],
+                    _ => Vec::new(),
+                };
+                limits.extend(response.unless.iter().chain(&response.broken_by));
+                limits.extend([&response.when, &response.then]);
+                limits.into_iter().any(named)
+            }
+            Kind::Precedence(rule) => {
+                let others = rule.requires.iter().chain(&rule.since).chain(&rule.unless);
+                others.chain([&rule.event]).any(named)
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -291,7 +353,7 @@ impl Rule {
     pub fn watched_part(&self) -> Option<&'static str> {
         let part = match self.kind {
             Kind::Always(..) | Kind::Precedence(_) => "event",
-            Kind::Response(_) | Kind::CountPer(_) => "when",
+            Kind::Response(Response { from: None, .. }) | Kind::CountPer(_) => "when",
             _ => return None,
         };
         self.watched.then_some(part)
@@ -307,6 +369,8 @@ pub struct Verdict {
     /// The event judged, or the one that opened the obligation; none where it is the key or a silence.
     pub anchor: Option<u32>,
     pub resolved: Option<Time>,
+    /// The nodes that did not answer, as bits; of rules without `from` none.
+    pub missing: u32,
 }
 
 /// A violation with the moment at which it became certain, for `report: first` and `quiet`.
@@ -316,13 +380,14 @@ pub struct Found {
     pub anchor: Option<u32>,
     pub anchor_ts: Time,
     pub resolved: Option<Time>,
+    pub missing: u32,
     /// When it was certain; what time alone shows comes after the events of that time.
     pub certain: (Time, bool),
 }
 
 impl Found {
     pub fn at_event(event: &Event, at: Time) -> Self {
-        Found { at, anchor: Some(event.id), anchor_ts: event.ts, resolved: None, certain: (at, false) }
+        Found { at, anchor: Some(event.id), anchor_ts: event.ts, resolved: None, missing: 0, certain: (at, false) }
     }
 }
 
@@ -346,6 +411,18 @@ pub enum Mutant {
     OpenBetween,
     /// Who leaves at a time does so after others have entered.
     LateExit,
+    /// A deadline in ticks passes when the clock reaches it.
+    EarlyTick,
+    /// Of a quorum one member less is enough.
+    SmallQuorum,
+    /// Who is expected to answer is asked at the beginning of all.
+    EarlyMembers,
+    /// A fact gives no part of a key.
+    PlainKeys,
+    /// Not only the first event of a key makes a derived one.
+    EveryFirst,
+    /// A window that tumbles includes the beginning of the next.
+    LongStretch,
 }
 
 /// The time for which a rule is in force: opened by an event, or from the beginning.
@@ -366,7 +443,13 @@ pub struct Case<'a> {
 impl<'a> Case<'a> {
     fn agrees(&self, pattern: &Pattern, event: &Event) -> bool {
         self.rule.key.iter().zip(self.key).all(|(part, value)| {
-            pattern.key.as_ref().is_some_and(|bound| !bound.contains(part)) || part.of(event) == *value
+            let given = match part {
+                Part::K if pattern.k_of_fact && self.mutant != Mutant::PlainKeys => {
+                    u8::try_from(self.fact(event, false)).unwrap()
+                }
+                _ => part.of(event),
+            };
+            pattern.key.as_ref().is_some_and(|bound| !bound.contains(part)) || given == *value
         })
     }
 
@@ -382,15 +465,55 @@ impl<'a> Case<'a> {
         last.filter(|at| at.name == 'f').map_or(0, |at| at.x)
     }
 
+    /// Whether the event has that name, or one of that name is derived from it.
+    fn is_named(&self, event: &Event, name: char) -> bool {
+        let earlier =
+            |other: &&Event| other.name == 'a' && other.k == event.k && (other.ts, other.id) < (event.ts, event.id);
+        match name {
+            'p' if self.mutant == Mutant::EveryFirst => event.name == 'a',
+            'p' => event.name == 'a' && !self.log.iter().any(|other| earlier(&other)),
+            name => event.name == name,
+        }
+    }
+
     /// Whether the event plays the part, beside `main` in the rule's main role.
     pub fn plays(&self, pattern: &Pattern, event: &Event, main: Option<&Event>) -> bool {
         self.agrees(pattern, event)
             && pattern.alternatives.iter().any(|one| {
-                one.name == event.name
+                self.is_named(event, one.name)
                     && one.own.is_none_or(|(compare, value)| compare.holds(event.x, value))
                     && one.fact.is_none_or(|(before, value)| self.fact(event, before) == value)
                     && one.across.is_none_or(|compare| main.is_none_or(|main| compare.holds(event.x, main.x)))
             })
+    }
+
+    /// Where a clock stands: the greatest that all, or enough of all, have reported by then; of one node's clock its own alone.
+    fn clock(&self, ticks: &Ticks, node: u8, ts: Time) -> Option<i64> {
+        let reached = |of: u8| {
+            let own = self.log.iter().filter(|event| event.name == 'e' && event.node == of && event.ts <= ts);
+            own.map(|event| event.h).max()
+        };
+        if ticks.own { reached(node) } else { (0..NODES).filter_map(reached).max() }
+    }
+
+    /// When a deadline in ticks that begins with an event passes: the clock first exceeds where it stood then, or where it begins.
+    pub fn ticked(&self, ticks: &Ticks, node: u8, from: Time) -> Time {
+        let mut times: Vec<Time> = self.log.iter().filter(|event| event.name == 'e').map(|event| event.ts).collect();
+        times.sort_unstable();
+        let begins = || times.iter().find_map(|ts| self.clock(ticks, node, *ts));
+        let Some(stood) = self.clock(ticks, node, from).or_else(begins) else { return NEVER };
+        let over = stood + ticks.count - i64::from(self.mutant == Mutant::EarlyTick);
+        let exceeds = |ts: &&Time| self.clock(ticks, node, **ts).is_some_and(|now| now > over);
+        times.iter().find(exceeds).copied().unwrap_or(NEVER)
+    }
+
+    /// The nodes that the relation `here` holds.
+    pub fn here(&self, ts: Time) -> Vec<u8> {
+        let last = |node: u8| {
+            let own = self.log.iter().filter(|at| at.node == node && at.ts <= ts && matches!(at.name, 'f' | 'g'));
+            own.max_by_key(|at| (at.ts, at.name == 'f', at.id))
+        };
+        (0..NODES).filter(|node| last(*node).is_some_and(|last| last.name == 'f')).collect()
     }
 
     /// The events that play the part, in order of time, then of identity.
@@ -463,12 +586,17 @@ impl<'a> Case<'a> {
     }
 }
 
+/// The keys that an event may have in a rule: a fact may give it any `k`.
+fn keys_of(rule: &Rule, event: &Event) -> Vec<Key> {
+    let with = |k: u8| rule.key.iter().map(|part| if *part == Part::K { k } else { part.of(event) }).collect();
+    [event.k, 0, 1, 2].into_iter().map(with).collect()
+}
+
 /// All verdicts over a log, up to `end`.
 pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTreeSet<Verdict> {
     let mut verdicts = BTreeSet::new();
     for (number, rule) in rules.iter().enumerate() {
-        let keys: BTreeSet<Key> =
-            log.iter().map(|event| rule.key.iter().map(|part| part.of(event)).collect()).collect();
+        let keys: BTreeSet<Key> = log.iter().flat_map(|event| keys_of(rule, event)).collect();
         for key in keys {
             let case = Case { rule, key: &key, log, mutant };
             let mut found = match &rule.kind {
@@ -504,6 +632,7 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                     at,
                     anchor: Some(event.id),
                     resolved: None,
+                    missing: 0,
                 }));
             }
             found.sort_by_key(|found| (found.certain, found.at, found.anchor_ts, found.anchor));
@@ -515,8 +644,8 @@ pub fn verdicts(rules: &[Rule], log: &[Event], end: Time, mutant: Mutant) -> BTr
                     continue;
                 }
                 reported = Some(found.at);
-                let Found { at, anchor, resolved, .. } = found;
-                verdicts.insert(Verdict { rule: number, key: key.clone(), at, anchor, resolved });
+                let Found { at, anchor, resolved, missing, .. } = found;
+                verdicts.insert(Verdict { rule: number, key: key.clone(), at, anchor, resolved, missing });
             }
         }
     }

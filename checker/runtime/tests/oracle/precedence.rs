@@ -1,11 +1,20 @@
 //! `precedence`, read directly: for each event a search for its support.
-use crate::model::{Case, Event, Found, Mutant, OnRestart, Pattern, Precedence, Time};
+use crate::model::{Case, Event, Found, Mutant, OnRestart, Pattern, Precedence, Ticks, Time};
 
 /// The events that must have support, with whether they have it.
 fn judged<'a>(case: &Case<'a>, rule: &Precedence) -> Vec<(&'a Event, bool)> {
     let supported = |event: &Event| {
         let span = case.span(event.ts)?;
-        let oldest = rule.within.map_or(0, |within| event.ts.saturating_sub(within));
+        let oldest = match &rule.ticks {
+            // Of two ends the one that reaches farther back.
+            Some(ticks) => ticks.and.map_or(event.ts + 1, |and| event.ts.saturating_sub(and)),
+            None => rule.within.map_or(0, |within| event.ts.saturating_sub(within)),
+        };
+        // A deadline in ticks that begins with the support has not passed before the event.
+        let in_ticks = |support: &Event| {
+            let lasts = |ticks: &Ticks| case.ticked(ticks, event.node, support.ts) >= event.ts;
+            rule.ticks.as_ref().is_some_and(lasts)
+        };
         let opened = case.some(&rule.since, None).into_iter().map(|opener| opener.ts);
         let mut starts: Vec<Time> = opened.filter(|ts| *ts < event.ts).collect();
         if case.rule.on_restart == OnRestart::Reset {
@@ -18,7 +27,10 @@ fn judged<'a>(case: &Case<'a>, rule: &Precedence) -> Vec<(&'a Event, bool)> {
                     Mutant::OrderedTies => (support.ts, support.id) <= (event.ts, event.id),
                     _ => support.ts <= event.ts,
                 };
-                support.id != event.id && not_after && support.ts >= start && !case.too_old(support.ts, oldest)
+                support.id != event.id
+                    && not_after
+                    && support.ts >= start
+                    && (in_ticks(support) || !case.too_old(support.ts, oldest))
             })
         };
         let enough = if rule.all { rule.requires.iter().all(supported) } else { rule.requires.iter().any(supported) };

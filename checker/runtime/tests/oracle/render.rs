@@ -2,13 +2,20 @@
 use std::fmt::Write;
 
 use crate::model::{
-    Alternative, Assert, Compare, During, Kind, Limit, Machine, Measure, OnRestart, Part, Pattern, Read, Rule, Time,
+    Alternative, Assert, Compare, During, From, Kind, Limit, Machine, Measure, OnRestart, Part, Pattern, Read, Rule,
+    Ticks, Time,
 };
 
 pub fn pack(rules: &[Rule]) -> String {
+    let derives = rules.iter().any(|rule| rule.kind.names('p'));
+    let derive = "derive:\n  p: {from: a, first_per: [k], set: {k: k, x: x, id: id}}\n";
     let mut out = String::from(
-        "pack: random\nlifecycle:\n  - of: [node]\n    started: S\n    instance: process.pid\nfacts:\n  f:\n    set_by: f\n    unset_by: g\n    key: [node]\n    value: x\n    default: 0\nrules:\n",
+        "pack: random\nlifecycle:\n  - of: [node]\n    started: S\n    instance: process.pid\nfacts:\n  f:\n    set_by: f\n    unset_by: g\n    key: [node]\n    value: x\n    default: 0\n  here:\n    row: [who]\n    set_by: {event: f, let: {who: node}}\n    unset_by: {event: g, let: {who: node}}\nclocks:\n  all: {event: e, value: h}\n  own: {event: e, value: h, key: [node]}\nrules:\n",
     );
+    if derives {
+        let place = out.find("facts:").unwrap();
+        out.insert_str(place, derive);
+    }
     for (number, rule) in rules.iter().enumerate() {
         let mut text = Text { out: &mut out, indent: 4, main: "" };
         let _ = writeln!(text.out, "  - id: r{number}");
@@ -94,22 +101,25 @@ impl Text<'_> {
 
     fn alternatives(&mut self, pattern: &Pattern) {
         for one in &pattern.alternatives {
-            self.alternative(one, &pattern.key);
+            self.alternative(one, pattern);
         }
     }
 
     /// The only alternative of a pattern, as an item of a list.
     fn item(&mut self, pattern: &Pattern) {
-        self.alternative(&pattern.alternatives[0], &pattern.key);
+        self.alternative(&pattern.alternatives[0], pattern);
     }
 
-    fn alternative(&mut self, one: &Alternative, bound: &Option<Vec<Part>>) {
+    fn alternative(&mut self, one: &Alternative, pattern: &Pattern) {
         self.line(&format!("  - event: {}", one.name));
         let condition = condition(one, self.main);
         if !condition.is_empty() {
             self.line(&format!("    where: {condition:?}"));
         }
-        if let Some(bound) = bound {
+        if pattern.k_of_fact {
+            self.line("    let: {k: fact.f(node)}");
+        }
+        if let Some(bound) = &pattern.key {
             self.line(&format!("    key: {}", key(bound)));
         }
     }
@@ -129,6 +139,34 @@ impl Text<'_> {
             }
             if let Some(within) = during.within {
                 text.time("within", within);
+            }
+        });
+    }
+
+    fn ticks(&mut self, ticks: &Ticks) {
+        let clock = if ticks.own { "own" } else { "all" };
+        let count = ticks.count;
+        match (ticks.and, ticks.or) {
+            (Some(and), _) => self.field("within", &format!("[{count} {clock}, {and}ms]")),
+            (None, Some(or)) => self.field("within", &format!("{{{clock}: {count}, or: {or}ms}}")),
+            (None, None) => self.field("within", &format!("{count} {clock}")),
+        }
+    }
+
+    fn from(&mut self, from: &From) {
+        self.nest("from", |text| {
+            match from.quorum {
+                None => text.field("each", "fact.here()"),
+                Some((part, whole, more)) => {
+                    text.field("quorum", &format!("\"{}{part}/{whole}\"", if more { "> " } else { "" }));
+                    text.field("of", "fact.here()");
+                }
+            }
+            if from.at_end {
+                text.field("as_of", "now");
+            }
+            if from.but_own {
+                text.field("except", "[when.node]");
             }
         });
     }
@@ -186,12 +224,16 @@ impl Text<'_> {
                     Limit::Within(within) => text.time("within", *within),
                     Limit::Computed => text.field("within", "\"when.x * duration('1s')\""),
                     Limit::By(marker) => text.pattern("by", marker),
+                    Limit::Ticks(ticks) => text.ticks(ticks),
                 }
                 text.field("pair", &response.pair.to_string());
                 text.some("unless", &response.unless);
                 text.some("broken_by", &response.broken_by);
                 if response.broken_by.is_some() {
                     text.time("grace", response.grace);
+                }
+                if let Some(from) = &response.from {
+                    text.from(from);
                 }
             }),
             Kind::Precedence(precedence) => self.nest("precedence", |text| {
@@ -205,6 +247,9 @@ impl Text<'_> {
                 });
                 if let Some(within) = precedence.within {
                     text.time("within", within);
+                }
+                if let Some(ticks) = &precedence.ticks {
+                    text.ticks(ticks);
                 }
                 text.some("since", &precedence.since);
                 text.some("unless", &precedence.unless);
@@ -230,6 +275,9 @@ impl Text<'_> {
                     }
                     if let Some(within) = per.within {
                         text.time("within", within);
+                    }
+                    if let Some(ticks) = &per.ticks {
+                        text.ticks(ticks);
                     }
                     text.some("until", &per.until);
                 });
@@ -331,6 +379,7 @@ impl Text<'_> {
                 });
                 match &aggregate.close {
                     Some(close) => text.pattern("close", close),
+                    None if aggregate.tumbles => text.time("tumbling", aggregate.window),
                     None => text.time("window", aggregate.window),
                 }
                 let assert = match aggregate.assert {

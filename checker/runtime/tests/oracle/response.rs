@@ -1,5 +1,5 @@
-//! `response`, read directly: for each `when` the first thing that ends it.
-use crate::model::{Case, Event, Found, Limit, Mutant, NEVER, OnRestart, Response, Span, Time};
+//! `response`, read directly: for each `when`, and each who is to answer it, the first thing that ends it.
+use crate::model::{Case, Event, Found, From, Limit, Mutant, NEVER, NODES, OnRestart, Response, Span, Time};
 
 /// What ends an obligation; at one time the first of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,35 +11,123 @@ enum End {
     Marked,
     Restarted,
     Deadline,
+    /// The clock stood for too long.
+    Stalled,
 }
 
 struct Obligation<'a> {
     when: &'a Event,
     span: Span,
     deadline: Time,
+    /// When its clock is waited for no longer.
+    stalled: Time,
+}
+
+/// What is owed.
+fn asked<'a>(case: &Case<'a>, rule: &Response) -> Vec<Obligation<'a>> {
+    case.all(&rule.when, None)
+        .into_iter()
+        .filter_map(|when| {
+            let span = case.span(when.ts)?;
+            let mut stalled = NEVER;
+            let deadline = match &rule.limit {
+                Limit::Within(within) => when.ts + within,
+                Limit::Computed => when.ts + Time::try_from(when.x).unwrap() * 1_000,
+                Limit::By(_) => NEVER,
+                Limit::Ticks(ticks) => {
+                    let at = case.ticked(ticks, when.node, when.ts);
+                    let waits = ticks.or.map_or(NEVER, |or| when.ts + or);
+                    if at > waits {
+                        stalled = waits;
+                    }
+                    if at == NEVER { NEVER } else { at.max(when.ts + ticks.and.unwrap_or(0)) }
+                }
+            };
+            Some(Obligation { when, span, deadline, stalled })
+        })
+        .collect()
 }
 
 /// What is owed, and when each of it is answered.
 fn owed<'a>(case: &Case<'a>, rule: &Response) -> Vec<(Obligation<'a>, Time)> {
-    let open: Vec<Obligation<'a>> = case
-        .all(&rule.when, None)
-        .into_iter()
-        .filter_map(|when| {
-            let span = case.span(when.ts)?;
-            let deadline = match rule.limit {
-                Limit::Within(within) => when.ts + within,
-                Limit::Computed => when.ts + Time::try_from(when.x).unwrap() * 1_000,
-                Limit::By(_) => NEVER,
-            };
-            Some(Obligation { when, span, deadline })
-        })
-        .collect();
-    let answers = if rule.pair { pair(case, rule, &open) } else { any(case, rule, &open) };
+    let open = asked(case, rule);
+    let answers = answered(case, rule, &open.iter().collect::<Vec<_>>(), None);
     open.into_iter().zip(answers).collect()
 }
 
+/// When each obligation is answered, by anybody or by one node.
+fn answered(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
+    if rule.pair { pair(case, rule, open, by) } else { any(case, rule, open, by) }
+}
+
 pub fn judge(case: &Case<'_>, rule: &Response) -> Vec<Found> {
-    owed(case, rule).iter().filter_map(|(open, answered)| violation(case, rule, open, *answered)).collect()
+    match &rule.from {
+        None => owed(case, rule).iter().filter_map(|(open, at)| violation(case, rule, open, *at)).collect(),
+        Some(from) => from_members(case, rule, from),
+    }
+}
+
+/// From each of those expected, or from enough of them.
+fn from_members(case: &Case<'_>, rule: &Response, from: &From) -> Vec<Found> {
+    let open = asked(case, rule);
+    let expected = |open: &Obligation<'_>, ts: Time| {
+        let mut nodes = case.here(if case.mutant == Mutant::EarlyMembers { 0 } else { ts });
+        nodes.retain(|node| !(from.but_own && *node == open.when.node));
+        nodes
+    };
+    let owes = |open: &Obligation<'_>, node: u8| from.at_end || expected(open, open.when.ts).contains(&node);
+    // By node, when each obligation is answered by it.
+    let by_node: Vec<Vec<Time>> = (0..NODES)
+        .map(|node| {
+            let own: Vec<usize> = (0..open.len()).filter(|place| owes(&open[*place], node)).collect();
+            let asked: Vec<&Obligation<'_>> = own.iter().map(|place| &open[*place]).collect();
+            let mut times = vec![NEVER; open.len()];
+            own.iter().zip(answered(case, rule, &asked, Some(node))).for_each(|(place, at)| times[*place] = at);
+            times
+        })
+        .collect();
+    let enough = |answered: usize, of: usize| match from.quorum {
+        None => answered == of,
+        Some((part, whole, more)) => {
+            let answered = answered as u64 + u64::from(case.mutant == Mutant::SmallQuorum);
+            let (have, need) = (answered * whole, of as u64 * part);
+            of == 0 || if more { have > need } else { have >= need }
+        }
+    };
+    let mut found = Vec::new();
+    for (place, open) in open.iter().enumerate() {
+        let at_node = |node: &u8| by_node[*node as usize][place];
+        // When it is over, unless those answer in time who must: each for itself, or enough of all.
+        let over = |nodes: &[u8]| match from.quorum {
+            None => nodes.iter().filter_map(|node| violation(case, rule, open, at_node(node))).collect(),
+            Some(_) => {
+                let mut times: Vec<Time> = nodes.iter().map(at_node).collect();
+                times.sort_unstable();
+                let needed = (0..=nodes.len()).find(|count| enough(*count, nodes.len())).unwrap();
+                let last = needed.checked_sub(1).map_or(open.when.ts, |last| times[last]);
+                Vec::from_iter(violation(case, rule, open, last))
+            }
+        };
+        let (nodes, over): (Vec<u8>, Vec<Found>) = if from.at_end {
+            let over = violation(case, rule, open, NEVER);
+            (over.as_ref().map_or_else(Vec::new, |over| expected(open, over.at)), Vec::from_iter(over))
+        } else {
+            let nodes = expected(open, open.when.ts);
+            let over = over(&nodes);
+            (nodes, over)
+        };
+        let Some(end) = over.first().cloned() else { continue };
+        let missing: Vec<u8> = nodes.iter().copied().filter(|node| at_node(node) > end.at).collect();
+        if enough(nodes.len() - missing.len(), nodes.len()) {
+            continue;
+        }
+        let bit = |node: &u8| 1 << node;
+        match from.quorum {
+            None => found.extend(missing.iter().map(|node| Found { missing: bit(node), ..end.clone() })),
+            Some(_) => found.push(Found { missing: missing.iter().map(bit).sum(), ..end }),
+        }
+    }
+    found
 }
 
 /// What was answered, inside its span.
@@ -51,13 +139,17 @@ pub fn held<'a>(case: &Case<'a>, rule: &Response) -> Vec<(&'a Event, Time)> {
 }
 
 /// When each obligation is first answered.
-fn any(case: &Case<'_>, rule: &Response, open: &[Obligation<'_>]) -> Vec<Time> {
+fn any(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
     open.iter()
         .map(|open| {
-            let thens = case.all(&rule.then, Some(open.when));
-            thens.into_iter().filter(|then| answers(case, open, then)).map(|then| then.ts).min().unwrap_or(NEVER)
+            let thens = case.all(&rule.then, Some(open.when)).into_iter().filter(|then| is_by(then, by));
+            thens.filter(|then| answers(case, open, then)).map(|then| then.ts).min().unwrap_or(NEVER)
         })
         .collect()
+}
+
+fn is_by(then: &Event, by: Option<u8>) -> bool {
+    by.is_none_or(|node| then.node == node)
 }
 
 fn answers(case: &Case<'_>, open: &Obligation<'_>, then: &Event) -> bool {
@@ -70,16 +162,24 @@ fn answers(case: &Case<'_>, open: &Obligation<'_>, then: &Event) -> bool {
 
 /// The same where each `then` answers one `when`: at every time those with the earliest deadlines that can all be
 /// answered together.
-fn pair(case: &Case<'_>, rule: &Response, open: &[Obligation<'_>]) -> Vec<Time> {
+fn pair(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
     let mut answered = vec![NEVER; open.len()];
     let mut times: Vec<Time> = case.all(&rule.then, None).iter().map(|then| then.ts).collect();
     times.dedup();
     for now in times {
-        let thens: Vec<&Event> = case.all(&rule.then, None).into_iter().filter(|then| then.ts == now).collect();
+        let thens = case.all(&rule.then, None).into_iter().filter(|then| then.ts == now && is_by(then, by));
+        let thens: Vec<&Event> = thens.collect();
         let mut waiting: Vec<usize> = (0..open.len())
-            .filter(|&place| answered[place] == NEVER && end(case, rule, &open[place], now) >= (now, End::Answered))
+            .filter(|&place| answered[place] == NEVER && end(case, rule, open[place], now) >= (now, End::Answered))
             .collect();
-        waiting.sort_by_key(|&place| (open[place].deadline, open[place].when.ts, open[place].when.id));
+        // A deadline in ticks is known when the clock has passed it; what ends the wait for the clock stands for it before.
+        let known = |open: &Obligation<'_>| match &rule.limit {
+            Limit::Ticks(ticks) if case.ticked(ticks, open.when.node, open.when.ts) >= now => {
+                ticks.or.map_or(NEVER, |or| open.when.ts + or)
+            }
+            _ => open.deadline,
+        };
+        waiting.sort_by_key(|&place| (known(open[place]), open[place].when.ts, open[place].when.id));
         let mut chosen: Vec<usize> = Vec::new();
         for place in waiting {
             chosen.push(place);
@@ -98,14 +198,14 @@ fn pair(case: &Case<'_>, rule: &Response, open: &[Obligation<'_>]) -> Vec<Time> 
 fn assignable(
     case: &Case<'_>,
     rule: &Response,
-    open: &[Obligation<'_>],
+    open: &[&Obligation<'_>],
     chosen: &[usize],
     thens: &[&Event],
     taken: &mut Vec<u32>,
 ) -> bool {
     let Some((&first, rest)) = chosen.split_first() else { return true };
     thens.iter().any(|then| {
-        let fits = case.plays(&rule.then, then, Some(open[first].when)) && answers(case, &open[first], then);
+        let fits = case.plays(&rule.then, then, Some(open[first].when)) && answers(case, open[first], then);
         if !fits || taken.contains(&then.id) {
             return false;
         }
@@ -123,7 +223,7 @@ fn end(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) 
         events.into_iter().map(|event| event.ts).filter(|ts| *ts >= from).min().unwrap_or(NEVER)
     };
     let begun = open.when.ts;
-    let mut ends = vec![(answered, End::Answered), (open.deadline, End::Deadline)];
+    let mut ends = vec![(answered, End::Answered), (open.deadline, End::Deadline), (open.stalled, End::Stalled)];
     ends.push((first(case.some(&rule.unless, main), begun), End::Excused));
     ends.push((first(case.some(&rule.broken_by, main), begun + 1), End::Broken));
     if let Limit::By(marker) = &rule.limit {
@@ -146,7 +246,7 @@ fn end(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) 
 
 fn violation(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) -> Option<Found> {
     let (at, end) = end(case, rule, open, answered);
-    if at == NEVER || end <= End::Forgiven || case.ended(&open.span, at) {
+    if at == NEVER || end <= End::Forgiven || end == End::Stalled || case.ended(&open.span, at) {
         return None;
     }
     let mut found = Found::at_event(open.when, at);

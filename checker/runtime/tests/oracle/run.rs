@@ -6,7 +6,7 @@ use event::{Identity, Position, Source, Timestamp, Value};
 use rand::{Rng, rngs::StdRng, seq::SliceRandom};
 use runtime::feed;
 
-use crate::model::{Event, Kind, Rule, Time, Verdict};
+use crate::model::{Event, Kind, NODES, Rule, Time, Verdict};
 
 /// When every log begins.
 const BEGINNING: Timestamp = Timestamp(1_795_500_000_000_000_000);
@@ -35,7 +35,8 @@ fn instant(ts: Time) -> Timestamp {
 
 fn event(event: &Event, arrived: Timestamp) -> event::Event {
     let attr = |name: &str, value: i64| (name.to_owned(), Value::from(value));
-    let mut attrs = vec![attr("k", event.k.into()), attr("x", event.x), attr("id", event.id.into())];
+    let mut attrs =
+        vec![attr("k", event.k.into()), attr("x", event.x), attr("h", event.h), attr("id", event.id.into())];
     if event.pid > 0 {
         attrs.push(attr("process.pid", event.pid.into()));
     }
@@ -53,9 +54,9 @@ fn event(event: &Event, arrived: Timestamp) -> event::Event {
 
 /// Signs of life before and after the log.
 fn bounds(end: Time) -> Vec<Event> {
-    let sign = |node: u8, ts: Timestamp, id: u32| Event { id, ts: ts.0, node, name: HELLO, k: 0, x: 0, pid: 0 };
+    let sign = |node: u8, ts: Timestamp, id: u32| Event { id, ts: ts.0, node, name: HELLO, k: 0, x: 0, h: 0, pid: 0 };
     let before = BEGINNING.minus(Duration::from_secs(30));
-    (0..2)
+    (0..NODES)
         .flat_map(|node| [sign(node, before, u32::from(node)), sign(node, instant(end), 10 + u32::from(node))])
         .collect()
 }
@@ -229,7 +230,7 @@ impl Subject<'_> {
             let rule = self.rules.len() + watched.nth(rule - self.rules.len()).unwrap();
             let anchor = key.pop();
             let key = key.into_iter().map(|part| u8::try_from(part).unwrap()).collect();
-            return Verdict { rule, key, at: since(violation.at), anchor, resolved: None };
+            return Verdict { rule, key, at: since(violation.at), anchor, resolved: None, missing: 0 };
         }
         let key = key.into_iter().map(|part| u8::try_from(part).unwrap());
         let main = match &self.rules[rule].kind {
@@ -253,9 +254,13 @@ impl Subject<'_> {
         let anchor = main.map(|main| {
             let cited = violation.evidence.iter().filter(|cited| cited.role.starts_with(main));
             let last = cited.map(|cited| cited.event).max_by_key(|event| (event.ts, event.identity));
-            last.expect("a violation cites its main event").identity.0 as u32
+            last.expect("a violation cites its main event").position.record
         });
-        Verdict { rule, key: key.collect(), at: since(violation.at), anchor, resolved: resolved.map(since) }
+        let from = violation.missing.iter().flat_map(|missing| &missing.from);
+        let missing =
+            from.map(|node| 1_u32 << runtime::json::text(node).trim_start_matches('n').parse::<u32>().unwrap());
+        let (at, resolved) = (since(violation.at), resolved.map(since));
+        Verdict { rule, key: key.collect(), at, anchor, resolved, missing: missing.sum() }
     }
 }
 

@@ -157,7 +157,7 @@ fn expire(
         }
         stands[place].overdue = true;
         if !span.is_some_and(|span| case.ended(&span, at)) {
-            found.push(Found { at, anchor: None, anchor_ts: at, resolved: None, certain: (at, true) });
+            found.push(Found { at, anchor: None, anchor_ts: at, resolved: None, missing: 0, certain: (at, true) });
         }
     }
 }

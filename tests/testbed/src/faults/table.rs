@@ -330,7 +330,7 @@ faults! {
     PocketEntitiesKept = "pocket.entities-kept",
         "entities that are gone are never evicted",
         breaks ["POK-8"], within 65;
-    /// A pool of buffers never gives them back. That the memory keeps growing shows after six hours (`memory_hour_6`).
+    /// A pool of buffers never gives them back. That the memory keeps growing shows after six hours (`memory_hour`).
     PocketMemoryLeaks = "pocket.memory-leaks",
         "a process's memory grows and grows",
         breaks ["POK-33"], within 80;

@@ -79,6 +79,7 @@ pub(super) fn body(rule: &Rule) -> Option<String> {
         let over = match aggregate.span {
             AggregateSpan::Window(window) => format!("in any {}", span(window)),
             AggregateSpan::Close(close) => format!("at each {}", name(close)),
+            AggregateSpan::Tumbling(length) => format!("in each {} on its own", span(length)),
         };
         return Some(format!("{over}, {} must be as the rule asserts", terms.join(" and ")));
     }

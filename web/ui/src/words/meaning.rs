@@ -46,31 +46,13 @@ fn found(rule: &Rule) -> Vec<String> {
             name(*of)
         ),
         Kind::Response { limit, broken_by, .. } => {
-            let end = match limit {
-                Limit::Within(within) => format!("At the deadline, {} after the event that asked", span(*within)),
-                Limit::Computed(_) => "At the deadline, which each event that asks sets itself".to_owned(),
-                Limit::Ticks(ticks) => {
-                    let clock = format!("At the deadline: when the clock first exceeds its value then by more than {}", ticks.count);
-                    let least = ticks.and.map(|and| format!(", and not before {} have passed", span(and)));
-                    let stalled = ticks.or.map(|or| format!(". After {} without that it is unknown (clock stalled)", span(or)));
-                    clock + &least.unwrap_or_default() + &stalled.unwrap_or_default()
-                }
-                Limit::By(marker) => format!("At {}, if it is still owed then", name(*marker)),
-            };
-            match broken_by {
-                Some(breaker) => format!("{end}; earlier at {}.", name(*breaker)),
-                None => format!("{end}."),
-            }
-        }
-        Kind::Expected { within, by, quorum, broken_by, .. } => {
-            let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
-            let end = match (within, by) {
-                (Some(within), _) => format!("At the deadline, {} after the event that asked", span(*within)),
-                (None, Some(marker)) => format!("At {}", name(*marker)),
-                (None, None) => "Never".to_owned(),
-            };
             let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
-            format!("{end}, {who}{earlier}.")
+            format!("{}{earlier}.", end(rule, limit))
+        }
+        Kind::Expected { limit, quorum, broken_by, .. } => {
+            let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
+            let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
+            format!("{}, {who}{earlier}.", end(rule, limit))
         }
         Kind::Precedence { event, .. } => format!("At the {} that lacks its support.", name(*event)),
         Kind::Count { span: over, .. } => match over {
@@ -108,6 +90,11 @@ fn found(rule: &Rule) -> Vec<String> {
                     .to_owned()
             }
             AggregateSpan::Close(close) => format!("At each {}, over what came since the one before.", name(close)),
+            AggregateSpan::Tumbling(length) => format!(
+                "When a stretch of {} is over in which something happened, at the last event in it; the stretches are counted \
+                 from 1970. One whose beginning was not heard is unknown.",
+                span(length)
+            ),
         },
     }];
     if rule.report_first {
@@ -117,6 +104,22 @@ fn found(rule: &Rule) -> Vec<String> {
         said.push(format!("A key that was reported is not reported again for {}.", span(quiet)));
     }
     said
+}
+
+/// When the wait for an answer ends.
+fn end(rule: &Rule, limit: &Limit) -> String {
+    match limit {
+        Limit::Within(within) => format!("At the deadline, {} after the event that asked", span(*within)),
+        Limit::Computed(_) => "At the deadline, which each event that asks sets itself".to_owned(),
+        Limit::Ticks(ticks) => {
+            let clock =
+                format!("At the deadline: when the clock first exceeds its value then by more than {}", ticks.count);
+            let least = ticks.and.map(|and| format!(", and not before {} have passed", span(and)));
+            let stalled = ticks.or.map(|or| format!(". After {} without that it is unknown (clock stalled)", span(or)));
+            clock + &least.unwrap_or_default() + &stalled.unwrap_or_default()
+        }
+        Limit::By(marker) => format!("At {}, if it is still owed then", label(rule, *marker)),
+    }
 }
 
 /// What ends, ties and clocks decide.
@@ -139,6 +142,9 @@ fn order(rule: &Rule) -> Vec<String> {
         Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Window(_)) => {
             said.push("A window of length d at t is (t − d, t]: its beginning does not belong to it.".to_owned());
         }
+        Kind::Aggregate(aggregate) if matches!(aggregate.span, AggregateSpan::Tumbling(_)) => {
+            said.push("A stretch of length d is [k·d, (k + 1)·d): its end belongs to the next one.".to_owned());
+        }
         _ => {}
     }
     said.push(match &rule.ties {
@@ -151,10 +157,10 @@ fn order(rule: &Rule) -> Vec<String> {
         }
         Ties::By(_) => "Events of one time are taken in the order that `by` gives them.".to_owned(),
     });
-    if rule.roles.iter().flat_map(|role| &role.alternatives).any(engine::Pattern::reads_facts) {
+    if rule.roles.iter().flat_map(|role| &role.alternatives).any(engine::Pattern::asks) {
         said.push(
-            "What a `let` or `for_each` asks of a fact is as it holds at the event's time. If the fact turns out otherwise later, \
-             the event is taken back and judged anew."
+            "What a `let` or `for_each` asks (facts, clocks, who is live) is as it holds at the event's time. If it turns out \
+             otherwise later, the event is taken back and judged anew."
                 .to_owned(),
         );
     }
