@@ -46,6 +46,13 @@ pub(crate) struct Expected {
     early: VecDeque<(Seen, Box<[u8]>)>,
 }
 
+/// What one member answers at one time.
+struct Given {
+    member: Box<[u8]>,
+    /// Each answer in all the alternatives of its role that it matches.
+    answers: Vec<Vec<Seen>>,
+}
+
 impl Expected {
     /// What one time brings is taken in the order that suits the rule: excuses, answers, forgiving restarts, then what
     /// breaks, what marks an end, and the restart that leaves things undone.
@@ -195,21 +202,20 @@ impl Expected {
                 None => of_member.push(vec![then]),
             }
         }
-        let mut pairings: Vec<Pairing> = given.values().map(|answers| Pairing::of(answers.len())).collect();
-        let of_members: Vec<(&Box<[u8]>, &Vec<Vec<Seen>>)> = given.iter().collect();
+        let given: Vec<Given> = given.into_iter().map(|(member, answers)| Given { member, answers }).collect();
+        let mut pairings: Vec<Pairing> = given.iter().map(|of| Pairing::of(of.answers.len())).collect();
         let serving = |of: usize, place: usize, number: usize| {
-            let (member, answers) = of_members[of];
-            let open = &self.pending[place];
+            let (Given { member, answers }, open) = (&given[of], &self.pending[place]);
             answers[number].iter().find(|then| open.lacks(member) && open.answered_by(ctx, then))
         };
         for place in 0..self.pending.len() {
             let mut needed = self.pending[place].needs(quorum);
             let wanted_later = |of: usize| {
                 let wants =
-                    |later: &usize| (0..of_members[of].1.len()).any(|number| serving(of, *later, number).is_some());
+                    |later: &usize| (0..given[of].answers.len()).any(|number| serving(of, *later, number).is_some());
                 (place + 1..self.pending.len()).filter(wants).count()
             };
-            let mut members: Vec<usize> = (0..of_members.len()).collect();
+            let mut members: Vec<usize> = (0..given.len()).collect();
             if needed < members.len() {
                 members.sort_by_key(|of| wanted_later(*of).saturating_sub(pairings[*of].free().saturating_sub(1)));
             }
@@ -219,14 +225,14 @@ impl Expected {
                 }
             }
         }
-        let mut served: Vec<(usize, &Box<[u8]>, Seen)> = Vec::new();
+        let mut served: Vec<(usize, &[u8], Seen)> = Vec::new();
         let mut left: Vec<(Seen, Box<[u8]>)> = Vec::new();
         for (of, pairing) in pairings.iter().enumerate() {
             for (number, owner) in pairing.owners().iter().enumerate() {
                 match owner.and_then(|place| Some((place, serving(of, place, number)?))) {
-                    Some((place, then)) => served.push((place, of_members[of].0, then.clone())),
+                    Some((place, then)) => served.push((place, &*given[of].member, then.clone())),
                     None => left
-                        .extend(of_members[of].1[number].first().map(|then| (then.clone(), of_members[of].0.clone()))),
+                        .extend(given[of].answers[number].first().map(|then| (then.clone(), given[of].member.clone()))),
                 }
             }
         }

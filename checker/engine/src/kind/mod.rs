@@ -34,7 +34,7 @@ mod ticking;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::cmp::Ordering;
-use event::{Timestamp, Value};
+use event::{Position, Timestamp, Value};
 
 use crate::{
     expr::{Expr, Val},
@@ -91,9 +91,10 @@ impl<'a> Instant<'a> {
         self.touches.iter().copied().filter(move |touch| touch.role() == role)
     }
 
-    /// Whether the event is itself a sign of a start.
+    /// Whether the event is itself a sign of a start, or made of one.
     fn is_start(&self, event: &EventRef) -> bool {
-        self.starts.iter().any(|start| crate::touch::same_event(start, event))
+        let made_of = |start: &EventRef| start.position == event.position && event.position != Position::default();
+        self.starts.iter().any(|start| crate::touch::same_event(start, event) || made_of(start))
     }
 
     fn of_some(&self, role: Option<RoleIdx>) -> impl Iterator<Item = &'a Touch> + use<'a> {
