@@ -245,7 +245,8 @@ impl Checker {
         if let Some(signal) = search::signal(frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
             let refused = Refused::from(&*frame.refused);
-            let fed = self.feeder.request(&mut self.engine, signal, &frame.body, &refused, frame.arrived, at, 0);
+            let (body, notes) = (&frame.body, &frame.notes);
+            let fed = self.feeder.request(&mut self.engine, signal, body, &refused, notes, frame.arrived, at, 0);
             self.pace.judged(fed.into());
         } else if frame.kind == Kind::CONTROL {
             self.pace.judged(1);

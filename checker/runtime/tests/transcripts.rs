@@ -19,7 +19,7 @@ use engine::{Census, Engine, Input, Output, Program, Timing, Violation, Violatio
 use event::{Position, Timestamp};
 use expect_test::expect_file;
 use runtime::{feed::Feeder, json};
-use wire::{Refused, Signal};
+use wire::{Limits, Occurrences, Refused, Signal};
 
 const BEGINNING: Timestamp = Timestamp(1_795_500_000_000_000_000);
 
@@ -151,7 +151,9 @@ impl Stage {
         let body = wire::lines_to_protobuf(lines.join("\n").as_bytes()).unwrap();
         self.frame += 1;
         let at = Position { partition: 0, frame: self.frame, record: 0 };
-        self.feeder.request(&mut self.engine, Signal::Logs, &body, &Refused::default(), arrived, at, 0);
+        let checked = wire::check_and_digest(Signal::Logs, &body, &Limits::default(), &mut Occurrences::default());
+        let notes = checked.unwrap().1.into_bytes();
+        self.feeder.request(&mut self.engine, Signal::Logs, &body, &Refused::default(), &notes, arrived, at, 0);
     }
 
     fn json(&self, event: &str) -> String {

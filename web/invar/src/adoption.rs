@@ -134,6 +134,12 @@ pub(crate) async fn adopt(
 /// # Errors
 /// When the journal says no.
 pub(crate) async fn journal_control(journal: &Journal, control: &Control) -> Result<u64, AppendError> {
-    let entry = Entry { kind: Kind::CONTROL, body: control.to_body().into(), events: 0, refused: bytes::Bytes::new() };
+    let entry = Entry {
+        kind: Kind::CONTROL,
+        body: control.to_body().into(),
+        events: 0,
+        refused: bytes::Bytes::new(),
+        notes: bytes::Bytes::new(),
+    };
     Ok(journal.append(entry).await?.frame)
 }

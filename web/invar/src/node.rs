@@ -326,7 +326,8 @@ impl otlp::Sink for ToJournal {
             return Box::pin(async { Err(SinkError::Overloaded { retry_after: BACKLOG_RETRY }) });
         }
         let bytes = batch.body.len() as u64;
-        let entry = Entry { kind, body: batch.body, events: batch.events, refused: batch.refused };
+        let Batch { body, events, refused, notes, .. } = batch;
+        let entry = Entry { kind, body, events, refused, notes };
         let appended = self.journal.append(entry);
         Box::pin(async move {
             match appended.await {
