@@ -223,9 +223,16 @@ impl Checker {
             self.commit(&stop).await;
             self.checkpoint_when_due();
         }
-        self.commit(&stop).await;
-        self.checkpoint();
+        self.stop(&stop).await;
         Ok(())
+    }
+
+    /// Commits what was said and writes the state down: what has been judged is not judged again by the next one.
+    pub async fn stop(&mut self, stop: &CancellationToken) {
+        // Also where there is nothing to say: a checkpoint is no newer than the database.
+        self.spoke = Timestamp::ZERO;
+        self.commit(stop).await;
+        self.checkpoint();
     }
 
     /// Reads on from where the journal has been judged.
@@ -245,7 +252,8 @@ impl Checker {
         if let Some(signal) = search::signal(frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
             let refused = Refused::from(&*frame.refused);
-            let fed = self.feeder.request(&mut self.engine, signal, &frame.body, &refused, frame.arrived, at, 0);
+            let (body, notes) = (&frame.body, &frame.notes);
+            let fed = self.feeder.request(&mut self.engine, signal, body, &refused, notes, frame.arrived, at, 0);
             self.pace.judged(fed.into());
         } else if frame.kind == Kind::CONTROL {
             self.pace.judged(1);
@@ -265,12 +273,15 @@ impl Checker {
             Some(Control::Adopt { pack, revision, yaml }) => {
                 let text = PackText { revision, yaml };
                 if self.packs.get(&pack) != Some(&text) {
+                    self.freeze();
                     self.packs.insert(pack, text);
                     self.adopt(frame.number);
                 }
             }
             Some(Control::Drop { pack }) => {
-                if self.packs.remove(&pack).is_some() {
+                if self.packs.contains_key(&pack) {
+                    self.freeze();
+                    self.packs.remove(&pack);
                     self.adopt(frame.number);
                 }
             }
@@ -320,9 +331,7 @@ impl Checker {
     #[tracing::instrument(level = "debug", skip_all, fields(frame = self.frame, outputs = self.outputs.len()))]
     pub async fn commit(&mut self, stop: &CancellationToken) {
         let talkative = self.arrived >= self.spoke.plus(HEALTH_EVERY);
-        let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
-        let (past, frozen) = (self.changes(past, true), self.changes(outputs, false));
-        self.changes.extend(past.into_iter().chain(frozen));
+        self.freeze();
         if !self.changes.is_empty() || talkative {
             let changes = std::mem::take(&mut self.changes);
             let step = Step { frame: self.frame, frontier: self.engine.frontier(), now: self.arrived, changes };
@@ -363,6 +372,13 @@ impl Checker {
         if self.pace.is_due(self.arrived) {
             self.checkpoint();
         }
+    }
+
+    /// Makes what was said so far ready for the database: it speaks of rules by their numbers in the packs that are in force.
+    fn freeze(&mut self) {
+        let (past, outputs) = (std::mem::take(&mut self.past), std::mem::take(&mut self.outputs));
+        let (past, frozen) = (self.changes(past, true), self.changes(outputs, false));
+        self.changes.extend(past.into_iter().chain(frozen));
     }
 
     /// What was said, for the database.

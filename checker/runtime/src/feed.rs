@@ -5,8 +5,8 @@ use std::{
 };
 
 use engine::{Engine, EventIdx, Row, SourceIdx};
-use event::{Event, Position, Timestamp, Value, ValueRef};
-use wire::{Any, Occurrences, Record, Refused, Scratch, Signal};
+use event::{Event, Identity, Position, Timestamp, Value, ValueRef};
+use wire::{Any, Digested, Occurrences, Record, Refused, Scratch, Signal, Visit};
 
 /// What is kept from request to request, for its memory.
 #[derive(Default)]
@@ -39,14 +39,16 @@ impl Feeder {
         self.whole = groups;
     }
 
-    /// Feeds all events of a request that came at `arrived` and stands at `at`, and tells of those that were refused.
-    /// Returns how many were fed; a body that turns out to be malformed is fed up to the damage.
+    /// Feeds all events of a request that came at `arrived` and stands at `at`, and tells of those that were refused. With the
+    /// notes that were taken of it, only those events are read that some rule names. Returns how many were fed; a body that turns
+    /// out to be malformed is fed up to the damage.
     pub fn request(
         &mut self,
         engine: &mut Engine,
         signal: Signal,
         body: &[u8],
         refused: &Refused,
+        notes: &[u8],
         arrived: Timestamp,
         at: Position,
         group: usize,
@@ -59,12 +61,20 @@ impl Feeder {
             occurrences.clear();
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let mut fed = 0;
-        // The body was checked before it was kept; what the walk cannot read now, nobody was promised.
-        let _ = wire::walk(signal, body, refused, &mut scratch, |record| {
-            self.record(engine, record, arrived, at, &mut occurrences);
-            fed += 1;
-        });
+        let noted = Digested::read(notes, body).and_then(|digest| self.numbered(engine, digest));
+        if let Some(noted) = &noted {
+            // The answer is asked for its side effect on memory alone.
+            std::hint::black_box(engine.known(noted.digest.identities()));
+        }
+        let reads_some = noted.as_ref().is_none_or(|noted| noted.events.iter().any(|event| *event != UNREAD));
+        let mut request = Request { feeder: self, engine, arrived, at, occurrences: &mut occurrences, noted, fed: 0 };
+        if reads_some {
+            // The body was checked before it was kept; what the walk cannot read now, nobody was promised.
+            let _ = wire::walk_wanted(signal, body, refused, &mut scratch, &mut request);
+        } else {
+            request.in_short();
+        }
+        let fed = request.fed;
         if !refused.is_empty() {
             let _ = wire::walk_refused(signal, body, refused, &mut scratch, |record| {
                 engine.refused(record.network(), record.node(), record.name(), record.ts(arrived));
@@ -80,16 +90,46 @@ impl Feeder {
         fed
     }
 
+    /// The engine's numbers for what is noted; none where the notes do not say all that the engine asks of every event.
+    fn numbered<'a>(&mut self, engine: &mut Engine, digest: Digested<'a>) -> Option<Numbered<'a>> {
+        self.learn_process_attributes(engine);
+        let attributes = self.process_attributes.as_deref().unwrap_or_default();
+        if attributes.iter().any(|name| digest.may_have(name)) {
+            return None;
+        }
+        let mut processes = Vec::with_capacity(digest.sources.len());
+        for source in &digest.sources {
+            let process = attributes.iter().find_map(|name| source.resource_attr(name));
+            processes.push(process.map(|value| process_name(&value, &mut String::new()).to_owned()));
+        }
+        let sources =
+            digest.sources.iter().map(|source| self.source(engine, source.network, source.node, source.component));
+        let sources = sources.collect();
+        let events = digest.names.iter().map(|name| engine.event(name)).collect();
+        Some(Numbered { digest, events, sources, processes })
+    }
+
+    fn learn_process_attributes(&mut self, engine: &Engine) {
+        self.process_attributes.get_or_insert_with(|| {
+            let mut names: Vec<String> = Vec::new();
+            for name in engine.program().process_attributes() {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            names
+        });
+    }
+
     fn record(
         &mut self,
         engine: &mut Engine,
         record: &Record<'_, '_>,
         arrived: Timestamp,
         at: Position,
-        occurrences: &mut Occurrences,
+        identity: Identity,
     ) {
-        let identity = record.identity(occurrences);
-        let source = self.source(engine, record);
+        let source = self.source(engine, record.network(), record.node(), record.component());
         let event = engine.event(record.name());
         // What no rule reads is not decoded; most events have a name that none does.
         let wanted = engine.columns(event);
@@ -116,15 +156,8 @@ impl Feeder {
         };
         let nested = body.filter(|body| plain(body).is_none()).map(Any::to_value);
         let body = nested.as_ref().map(Value::as_ref).or_else(|| plain(&body?)).unwrap_or(ValueRef::Null);
-        let attributes = self.process_attributes.get_or_insert_with(|| {
-            let mut names: Vec<String> = Vec::new();
-            for name in engine.program().process_attributes() {
-                if !names.iter().any(|known| known == name) {
-                    names.push(name.to_owned());
-                }
-            }
-            names
-        });
+        self.learn_process_attributes(engine);
+        let attributes = self.process_attributes.as_deref().unwrap_or_default();
         let process = attributes.iter().find_map(|name| record.attr(name).or_else(|| record.resource_attr(name)));
         let process = process.as_ref().map(|value| process_name(value, &mut self.process));
         engine.row(&Row {
@@ -145,8 +178,7 @@ impl Feeder {
     }
 
     /// The source's number; records of one scope mostly follow one another.
-    fn source(&mut self, engine: &mut Engine, record: &Record<'_, '_>) -> SourceIdx {
-        let (network, node, component) = (record.network(), record.node(), record.component());
+    fn source(&mut self, engine: &mut Engine, network: &str, node: &str, component: &str) -> SourceIdx {
         if let Some((known, number)) = &self.source
             && known.network == network
             && known.node == node
@@ -165,6 +197,72 @@ impl Feeder {
     pub fn reset(&mut self) {
         self.source = None;
         self.process_attributes = None;
+    }
+}
+
+/// The notes of a request, with the engine's numbers for what they name.
+struct Numbered<'a> {
+    digest: Digested<'a>,
+    events: Vec<EventIdx>,
+    sources: Vec<SourceIdx>,
+    /// By source.
+    processes: Vec<Option<String>>,
+}
+
+/// A request that is being fed.
+struct Request<'f, 'a> {
+    feeder: &'f mut Feeder,
+    engine: &'f mut Engine,
+    arrived: Timestamp,
+    at: Position,
+    occurrences: &'f mut Occurrences,
+    noted: Option<Numbered<'a>>,
+    fed: u32,
+}
+
+impl Request<'_, '_> {
+    /// Feeds all events by their notes.
+    fn in_short(&mut self) {
+        let records = self.noted.as_ref().map_or(0, |noted| noted.digest.len());
+        for index in 0..records as u32 {
+            self.wants(index);
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Request<'_, '_> {
+    /// An event that no rule reads is fed by its notes, and not wanted.
+    fn wants(&mut self, index: u32) -> bool {
+        let Some(numbered) = &self.noted else { return true };
+        let Some(noted) = numbered.digest.record(index) else { return false };
+        if numbered.events[noted.name] != UNREAD {
+            return true;
+        }
+        let ts = noted.ts(self.arrived);
+        self.engine.row(&Row {
+            event: UNREAD,
+            name: numbered.digest.names[noted.name],
+            source: numbered.sources[noted.source],
+            ts,
+            sent: ts,
+            arrived: self.arrived,
+            identity: noted.identity,
+            position: Position { record: index, ..self.at },
+            severity: 0,
+            body: ValueRef::Null,
+            trace_id: "",
+            process: numbered.processes[noted.source].as_deref(),
+            columns: &[],
+        });
+        self.fed += 1;
+        false
+    }
+
+    fn visit(&mut self, record: &Record<'a, '_>) {
+        let noted = self.noted.as_ref().and_then(|numbered| numbered.digest.record(record.index()));
+        let identity = noted.map_or_else(|| record.identity(self.occurrences), |noted| noted.identity);
+        self.feeder.record(self.engine, record, self.arrived, self.at, identity);
+        self.fed += 1;
     }
 }
 
@@ -268,4 +366,75 @@ pub fn event(engine: &mut Engine, event: &Event) {
         process: process.as_deref(),
         columns: &columns,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{Input, Program, Timing};
+    use proptest::prelude::*;
+    use wire::Limits;
+
+    use super::*;
+
+    const PACK: &str = "\
+pack: fed
+lifecycle:
+  - {of: [node], instance: process.pid}
+rules:
+  - id: pairs
+    severity: high
+    key: [node, id]
+    response: {when: begun, then: done, within: 2s}
+  - id: never
+    severity: high
+    key: [node]
+    never: bad
+";
+
+    fn engine() -> Engine {
+        let file = crate::packs::PackFile::compile(std::path::Path::new("fed.yaml"), PACK.to_owned());
+        Engine::new(Program::link(file.pack), Timing::default(), Input::Live)
+    }
+
+    /// A record as the tests make it: name, node, process, id, time.
+    type Said = (usize, usize, Option<u8>, u8, u64);
+
+    fn line((name, node, process, id, ts): &Said) -> String {
+        let name = ["begun", "done", "bad", "other", "another"][*name];
+        let process = process.map_or_else(String::new, |process| format!(r#","process.pid":"p{process}""#));
+        let ts = 1_000_000_000_000 + ts * 500_000_000;
+        format!(r#"{{"ts":{ts},"node":"n{node}","component":"c","event":"{name}","attrs":{{"id":{id}{process}}}}}"#)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_fed_by_its_notes_is_judged_as_what_is_read(
+            requests in prop::collection::vec(
+                prop::collection::vec((0usize..5, 0usize..2, prop::option::weighted(0.1, 0u8..2), 0u8..3, 0u64..20), 1..12),
+                1..8,
+            ),
+        ) {
+            let (mut by_notes, mut read) = (engine(), engine());
+            let (mut feeder, mut reader) = (Feeder::default(), Feeder::default());
+            let (mut said, mut wanted) = (Vec::new(), Vec::new());
+            for (number, records) in requests.iter().enumerate() {
+                let lines: Vec<String> = records.iter().map(line).collect();
+                let body = wire::lines_to_protobuf(lines.join("\n").as_bytes()).unwrap();
+                let (limits, mut occurrences) = (Limits::default(), Occurrences::default());
+                let (_, notes) = wire::check_and_digest(Signal::Logs, &body, &limits, &mut occurrences).unwrap();
+                let notes = notes.into_bytes();
+                prop_assert!(!notes.is_empty());
+                let arrived = Timestamp(1_000_000_000_000 + 3_000_000_000 * (number as u64 + 1));
+                let at = Position { partition: 0, frame: number as u64 + 1, record: 0 };
+                let refused = Refused::default();
+                let fed = feeder.request(&mut by_notes, Signal::Logs, &body, &refused, &notes, arrived, at, 0);
+                prop_assert_eq!(fed, records.len() as u32);
+                prop_assert_eq!(fed, reader.request(&mut read, Signal::Logs, &body, &refused, &[], arrived, at, 0));
+                by_notes.tick(arrived, &mut said);
+                read.tick(arrived, &mut wanted);
+            }
+            prop_assert_eq!(&said, &wanted);
+            prop_assert_eq!(by_notes.checkpoint().unwrap(), read.checkpoint().unwrap());
+        }
+    }
 }

@@ -123,6 +123,7 @@ pub fn judge(
             request.signal,
             &request.body,
             &request.refused,
+            &[],
             Timestamp::ZERO,
             at,
             groups[number],

@@ -229,7 +229,13 @@ mod tests {
             let line =
                 format!(r#"{{"ts":{},"node":"n","component":"c","event":"e","attrs":{{"t":"{text}"}}}}"#, number + 1);
             let body = wire::lines_to_protobuf(line.as_bytes()).unwrap();
-            let entry = Entry { kind: Kind::LOGS, body: body.into(), events: 1, refused: bytes::Bytes::new() };
+            let entry = Entry {
+                kind: Kind::LOGS,
+                body: body.into(),
+                events: 1,
+                refused: bytes::Bytes::new(),
+                notes: bytes::Bytes::new(),
+            };
             journal.append(entry).await.unwrap();
         }
         journal

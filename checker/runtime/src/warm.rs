@@ -32,7 +32,8 @@ pub(crate) fn show(journal: &Journal, before: u64, warm: &mut WarmUp) {
         if let Some(signal) = search::signal(&frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
             let refused = Refused::from(&*frame.refused);
-            events += u64::from(feeder.request(warm.engine(), signal, &frame.body, &refused, frame.arrived, at, 0));
+            let (body, notes) = (&frame.body, &frame.notes);
+            events += u64::from(feeder.request(warm.engine(), signal, body, &refused, notes, frame.arrived, at, 0));
         }
         warm.shown(frame.arrived);
     }

@@ -20,7 +20,7 @@ use engine::{Census, Engine, Input, Output, Program, Timing, Violation, Violatio
 use event::{Position, Timestamp};
 use expect_test::expect_file;
 use runtime::{feed::Feeder, json};
-use wire::{Refused, Signal};
+use wire::{Limits, Occurrences, Refused, Signal};
 
 const BEGINNING: Timestamp = Timestamp(1_795_500_000_000_000_000);
 
@@ -166,7 +166,9 @@ impl Stage {
         let body = wire::lines_to_protobuf(lines.join("\n").as_bytes()).unwrap();
         self.frame += 1;
         let at = Position { partition: 0, frame: self.frame, record: 0 };
-        self.feeder.request(&mut self.engine, Signal::Logs, &body, &Refused::default(), arrived, at, 0);
+        let checked = wire::check_and_digest(Signal::Logs, &body, &Limits::default(), &mut Occurrences::default());
+        let notes = checked.unwrap().1.into_bytes();
+        self.feeder.request(&mut self.engine, Signal::Logs, &body, &Refused::default(), &notes, arrived, at, 0);
         self.past.push((body, arrived, at));
     }
 
@@ -175,7 +177,7 @@ impl Stage {
         let mut warm = self.engine.warm_up(&program).expect("something is new, and something came before");
         let (from, mut feeder) = (warm.from(), Feeder::default());
         for (body, arrived, at) in self.past.iter().filter(|(_, arrived, _)| *arrived >= from) {
-            feeder.request(warm.engine(), Signal::Logs, body, &Refused::default(), *arrived, *at, 0);
+            feeder.request(warm.engine(), Signal::Logs, body, &Refused::default(), &[], *arrived, *at, 0);
             warm.shown(*arrived);
         }
         self.pack = self.whole.clone();

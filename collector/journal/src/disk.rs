@@ -3,19 +3,15 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice, Seek, SeekFrom, Write},
-    os::{
-        fd::AsRawFd,
-        unix::fs::{FileExt, OpenOptionsExt},
-    },
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
+
+use crate::direct::DirectFile;
 
 /// How much is written in one go where much is.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// What direct writes are multiples of, in memory and in the file; no disk asks for more.
-const SECTOR_BYTES: usize = 4096;
 
 /// A file that is read and written at offsets.
 pub trait SegmentFile: Send + Sync {
@@ -76,7 +72,7 @@ pub fn directory(dir: &Path) -> Arc<dyn Disk> {
     Arc::new(OsDisk::new(dir, Access::Write))
 }
 
-/// The real one.
+/// The real one. What is written in parts goes past the page cache where the file system lets it.
 pub(crate) struct OsDisk {
     dir: PathBuf,
     access: Access,
@@ -95,50 +91,44 @@ impl OsDisk {
     }
 }
 
-struct OsFile(File);
-
-/// Writes zeros past the page cache, which would take a copy of each page and hold it: they are not read again before they
-/// are written over. Returns how many were written; a file system that has no direct writes takes none.
-fn write_zeros_directly(file: &File, bytes: u64) -> io::Result<u64> {
-    let again = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
-    let Ok(direct) = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(again) else { return Ok(0) };
-    let buffer = vec![0_u8; CHUNK_BYTES + SECTOR_BYTES];
-    let zeros = &buffer[buffer.as_ptr().align_offset(SECTOR_BYTES)..][..CHUNK_BYTES];
-    let mut at = 0;
-    loop {
-        let chunk = (bytes - at).min(CHUNK_BYTES as u64) / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
-        if chunk == 0 {
-            return Ok(at);
-        }
-        match direct.write_all_at(&zeros[..chunk as usize], at) {
-            Ok(()) => at += chunk,
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(at),
-            Err(error) => return Err(error),
-        }
-    }
+struct OsFile {
+    file: File,
+    /// The writer's alone, as writes are.
+    direct: Mutex<Direct>,
 }
 
-impl SegmentFile for OsFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buffer.len() {
-            match self.0.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+/// Direct writes, from the first on; none where the file system has none.
+enum Direct {
+    NotYet,
+    No,
+    Yes(Box<DirectFile>),
+}
+
+impl OsFile {
+    fn new(file: File) -> Self {
+        Self { file, direct: Mutex::new(Direct::NotYet) }
+    }
+
+    /// Does something past the page cache, and says whether it was done.
+    fn directly(&self, work: impl FnOnce(&mut DirectFile) -> io::Result<()>) -> io::Result<bool> {
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*direct, Direct::NotYet) {
+            *direct = DirectFile::of(&self.file).map_or(Direct::No, |direct| Direct::Yes(Box::new(direct)));
         }
-        Ok(done)
+        let Direct::Yes(file) = &mut *direct else { return Ok(false) };
+        match work(file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                *direct = Direct::No;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-
-    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+    fn write_parts_to_cache(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         // The standard library has no vectored write at an offset. The cursor is the writer's alone: reads name theirs.
-        let mut file = &self.0;
+        let mut file = &self.file;
         file.seek(SeekFrom::Start(offset))?;
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut left = slices.as_mut_slice();
@@ -153,30 +143,60 @@ impl SegmentFile for OsFile {
         }
         Ok(())
     }
+}
+
+impl SegmentFile for OsFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        match self.directly(|direct| direct.write_parts_at(&self.file, parts, offset))? {
+            true => Ok(()),
+            false => self.write_parts_to_cache(parts, offset),
+        }
+    }
 
     fn fill(&self, bytes: u64) -> io::Result<()> {
-        let written = write_zeros_directly(&self.0, bytes)?;
+        let mut written = 0;
+        self.directly(|direct| {
+            written = direct.write_zeros(bytes)?;
+            Ok(())
+        })?;
         self.write_zeros(written, bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }
 
 impl Disk for OsDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.dir.join(name))?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let write = self.access == Access::Write;
-        Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(write).open(self.dir.join(name))?)))
+        Ok(Arc::new(OsFile::new(OpenOptions::new().read(true).write(write).open(self.dir.join(name))?)))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

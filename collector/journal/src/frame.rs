@@ -72,13 +72,15 @@ pub struct Entry {
     pub events: u32,
     /// A bitmap of refused records (record `i` is bit `i % 8` of byte `i / 8`); empty when none was.
     pub refused: Bytes,
+    /// What its author has noted of the body: kept beside it in memory, and never written.
+    pub notes: Bytes,
 }
 
 impl Entry {
     /// An entry that says only that time went on.
     #[must_use]
     pub fn tick() -> Self {
-        Self { kind: Kind::TICK, body: Bytes::new(), events: 0, refused: Bytes::new() }
+        Self { kind: Kind::TICK, body: Bytes::new(), events: 0, refused: Bytes::new(), notes: Bytes::new() }
     }
 
     /// Bytes it takes in a segment.
@@ -102,12 +104,14 @@ pub struct Frame {
     pub refused: Bytes,
     /// The request.
     pub body: Bytes,
+    /// See [`Entry::notes`]; empty in a frame that was read from the files.
+    pub notes: Bytes,
 }
 
 impl Frame {
     /// Memory it takes, about.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        (self.body.len() + self.refused.len() + size_of::<Self>()) as u64
+        (self.body.len() + self.refused.len() + self.notes.len() + size_of::<Self>()) as u64
     }
 }
 
@@ -230,6 +234,7 @@ impl Header {
             events: self.events,
             refused: payload.slice(..refused_len),
             body: payload.slice(refused_len..refused_len + body_len),
+            notes: Bytes::new(),
         })
     }
 }

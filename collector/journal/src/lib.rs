@@ -25,6 +25,7 @@
 //! readable (`test_data`). The crate knows nothing of what bodies mean.
 mod backup;
 mod config;
+mod direct;
 mod disk;
 #[cfg(any(test, feature = "testing"))]
 mod driven;

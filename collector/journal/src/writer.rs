@@ -219,8 +219,8 @@ impl Writer {
         self.tail.offset += bytes;
         self.tail.last_frame = number;
         self.tail.extent = Some(Extent::extended(self.tail.extent, number, arrived));
-        let Entry { kind, body, events, refused } = entry.clone();
-        Ok((Frame { number, kind, arrived, events, refused, body }, offset))
+        let Entry { kind, body, events, refused, notes } = entry.clone();
+        Ok((Frame { number, kind, arrived, events, refused, body, notes }, offset))
     }
 
     fn gather(&mut self, bytes: &[u8]) {
@@ -337,8 +337,8 @@ impl Writer {
 
 /// A place for the reply of an entry that never reached the file.
 fn unwritten(pending: Pending) -> Written {
-    let Entry { kind, body, events, refused } = pending.entry;
-    let frame = Frame { number: 0, kind, arrived: pending.arrived, events, refused, body };
+    let Entry { kind, body, events, refused, notes } = pending.entry;
+    let frame = Frame { number: 0, kind, arrived: pending.arrived, events, refused, body, notes };
     Written { frame, offset: 0, reply: pending.reply }
 }
 

@@ -1,8 +1,10 @@
 //! What a body holds: looks it through far enough to know that it can be read later, and counts its events. It refuses to
 //! interpret them.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
-use wire::{Limits, Malformed, Signal, Warnings};
+use wire::{Limits, Malformed, Occurrences, Signal, Warnings};
 
 use crate::counters::Endpoint;
 use crate::failure::{Failure, shortened};
@@ -24,9 +26,15 @@ pub(crate) struct Accepted {
     pub(crate) events: u32,
     pub(crate) rejected: u32,
     pub(crate) refused: Bytes,
+    pub(crate) notes: Bytes,
     pub(crate) message: String,
     /// What was taken although the specification says otherwise.
     pub(crate) warnings: Warnings,
+}
+
+thread_local! {
+    /// For its memory: nothing of a request is left for the next one.
+    static OCCURRENCES: RefCell<Occurrences> = RefCell::default();
 }
 
 /// Checks an inflated body; JSON and event lines become protobuf, the one form that is kept.
@@ -46,6 +54,7 @@ pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Acce
                 events: 0,
                 rejected: 0,
                 refused: Bytes::new(),
+                notes: Bytes::new(),
                 message: message.to_owned(),
                 warnings: Warnings::default(),
             });
@@ -59,7 +68,9 @@ pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Acce
             (body.into(), warnings)
         }
     };
-    let census = wire::check(signal, &body, &limits).map_err(malformed)?;
+    let (census, digest) = OCCURRENCES
+        .with_borrow_mut(|occurrences| wire::check_and_digest(signal, &body, &limits, occurrences))
+        .map_err(malformed)?;
     let message = match census.refusals().first() {
         None => String::new(),
         Some(first) => shortened(format!("{} of {} records were refused; {first}", census.rejected, census.records)),
@@ -69,6 +80,7 @@ pub(crate) fn accept(endpoint: Endpoint, form: Form, body: Bytes) -> Result<Acce
         events: census.events,
         rejected: census.rejected,
         refused: Bytes::copy_from_slice(census.refused.as_bytes()),
+        notes: digest.into_bytes().into(),
         message,
         warnings,
         body,

@@ -73,7 +73,7 @@ pub(crate) async fn ingest(
         }
     };
     Counters::add(&counters.bytes_inflated, inflated_bytes);
-    let Accepted { signal, body, events, rejected, refused, message, warnings } = accepted;
+    let Accepted { signal, body, events, rejected, refused, notes, message, warnings } = accepted;
     tracing::Span::current().record("events", events);
     counters.warn(&warnings);
 
@@ -81,7 +81,7 @@ pub(crate) async fn ingest(
     if let Some(signal) = signal
         && (events > 0 || rejected > 0)
     {
-        let batch = Batch { signal, body: body.clone(), events, refused, sender: origin.sender.clone() };
+        let batch = Batch { signal, body: body.clone(), events, refused, notes, sender: origin.sender.clone() };
         app.sink().append(batch).await.inspect_err(|error| {
             if let SinkError::Disk(_) = error {
                 tracing::error!(%error, "a batch could not be stored; its sender was told to come again");

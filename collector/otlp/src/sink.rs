@@ -35,6 +35,8 @@ pub struct Batch {
     /// One bit a record in the order of the body, least significant bit first; a set bit is a refused record.
     /// Empty when no record was refused.
     pub refused: Bytes,
+    /// What was noted of the body while it was checked, for [`wire::Digested::read`]; empty when nothing was.
+    pub notes: Bytes,
     /// Who sent it.
     pub sender: Sender,
 }

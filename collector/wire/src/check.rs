@@ -9,10 +9,11 @@
 use std::fmt;
 
 use crate::{
-    Any, Limits, Malformed, Refused, Signal,
+    Any, Digest, Limits, Malformed, Occurrences, Refused, Signal,
     any::key_value,
+    digest::{Digester, Log},
     reader::{Flaw, Reader, Wire, check_text},
-    record::{NETWORK_NAMES, NODE_NAMES},
+    record::{Attribute, Lazy, NETWORK_NAMES, NODE_NAMES},
 };
 
 /// What a well-formed request holds.
@@ -61,6 +62,31 @@ impl Census {
 /// # Errors
 /// When it cannot be decoded, with the place.
 pub fn check(signal: Signal, body: &[u8], limits: &Limits) -> Result<Census, Malformed> {
+    Ok(looked_through(signal, body, limits, None)?.0)
+}
+
+/// Looks a request through, and notes what is seen of its events on the way: whoever judges them later need not read those
+/// again that nobody asks about. Of spans nothing is noted: they are few.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_and_digest(
+    signal: Signal,
+    body: &[u8],
+    limits: &Limits,
+    occurrences: &mut Occurrences,
+) -> Result<(Census, Digest), Malformed> {
+    let digester = (signal == Signal::Logs).then(|| Digester::new(body, occurrences));
+    let (census, digester) = looked_through(signal, body, limits, digester)?;
+    Ok((census, digester.map(Digester::finish).unwrap_or_default()))
+}
+
+fn looked_through<'a, 'o>(
+    signal: Signal,
+    body: &'a [u8],
+    limits: &Limits,
+    digester: Option<Digester<'a, 'o>>,
+) -> Result<(Census, Option<Digester<'a, 'o>>), Malformed> {
     let mut check = Check {
         signal,
         limits,
@@ -70,12 +96,13 @@ pub fn check(signal: Signal, body: &[u8], limits: &Limits) -> Result<Census, Mal
         place: Place::default(),
         resource_excess: None,
         scope_excess: None,
+        digester,
     };
     check.request(body).map_err(|flaw| {
         let offset = check.place.message.map_or(0, |message| offset_of(body, message));
         Malformed { offset, path: check.place.path(signal), fault: flaw.into() }
     })?;
-    Ok(check.census)
+    Ok((check.census, check.digester))
 }
 
 /// How far into `body` the part begins.
@@ -115,7 +142,7 @@ impl Place<'_> {
     }
 }
 
-struct Check<'a, 'l> {
+struct Check<'a, 'l, 'o> {
     signal: Signal,
     limits: &'l Limits,
     nodes: u32,
@@ -126,6 +153,7 @@ struct Check<'a, 'l> {
     resource_excess: Option<String>,
     /// The same of the current scope.
     scope_excess: Option<String>,
+    digester: Option<Digester<'a, 'o>>,
 }
 
 /// What one event has that is bounded.
@@ -142,7 +170,7 @@ impl Extent {
     }
 }
 
-impl<'a> Check<'a, '_> {
+impl<'a> Check<'a, '_, '_> {
     fn node(&mut self) -> Result<(), Flaw> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes { Err(Flaw::TooMany) } else { Ok(()) }
@@ -168,6 +196,9 @@ impl<'a> Check<'a, '_> {
     fn resource(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         self.resource_excess = self.excess_of_resource(message);
+        if let Some(digester) = &mut self.digester {
+            digester.resource(all(message, 1));
+        }
         let mut number = 0;
         for field in Reader::new(message) {
             match field? {
@@ -175,7 +206,9 @@ impl<'a> Check<'a, '_> {
                     self.place.field = "resource";
                     for field in Reader::new(resource) {
                         match field? {
-                            (1, Wire::Bytes(attribute)) => self.key_value(attribute, 0)?,
+                            (1, Wire::Bytes(attribute)) => {
+                                self.key_value(attribute, 0)?;
+                            }
                             (2, Wire::Varint(_)) => {}
                             (3, Wire::Bytes(entity)) => self.entity(entity)?,
                             (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
@@ -242,6 +275,9 @@ impl<'a> Check<'a, '_> {
     fn scope(&mut self, message: &'a [u8]) -> Result<(), Flaw> {
         self.node()?;
         self.scope_excess = self.excess_of_scope(message);
+        if let Some(digester) = &mut self.digester {
+            digester.scope(all(message, 1).flat_map(|scope| all(scope, 1)).last());
+        }
         let mut number = 0;
         for field in Reader::new(message) {
             match field? {
@@ -250,7 +286,9 @@ impl<'a> Check<'a, '_> {
                     for field in Reader::new(scope) {
                         match field? {
                             (1 | 2, Wire::Bytes(value)) => check_text(value)?,
-                            (3, Wire::Bytes(attribute)) => self.key_value(attribute, 0)?,
+                            (3, Wire::Bytes(attribute)) => {
+                                self.key_value(attribute, 0)?;
+                            }
                             (4, Wire::Varint(_)) => {}
                             (number @ 1..=4, _) => return Err(Flaw::FieldType(number)),
                             _ => {}
@@ -282,10 +320,16 @@ impl<'a> Check<'a, '_> {
         let mut extent = Extent::default();
         let mut fallback_bytes = 0;
         let mut has_body = false;
+        let mut log = Log::default();
+        if let Some(digester) = &mut self.digester {
+            digester.attributes.clear();
+        }
         for field in Reader::new(message) {
             let field = field.inspect_err(|_| self.place.field = "")?;
             match field {
-                (1 | 11, Wire::Fixed64(_)) | (2 | 7, Wire::Varint(_)) | (8, Wire::Fixed32) => {}
+                (1, Wire::Fixed64(time)) => log.time = time,
+                (11, Wire::Fixed64(observed)) => log.observed = observed,
+                (2 | 7, Wire::Varint(_)) | (8, Wire::Fixed32) => {}
                 (3, Wire::Bytes(value)) => self.string("severityText", value)?,
                 (5, Wire::Bytes(body)) => {
                     self.place.field = "body";
@@ -293,21 +337,27 @@ impl<'a> Check<'a, '_> {
                         return Err(Flaw::Twice(5));
                     }
                     self.any(body, 0)?;
+                    log.body = Some(body);
                 }
                 (6, Wire::Bytes(attribute)) => {
                     extent.attributes += 1;
                     self.place.field = "attributes";
-                    self.key_value(attribute, 0)?;
+                    let (name, value) = self.key_value(attribute, 0)?;
                     if attribute.len() > self.limits.name_bytes as usize
                         && let Ok(("event.name", Any::Str(name))) = key_value(attribute)
                     {
                         fallback_bytes = name.len();
                     }
+                    if let Some(digester) = &mut self.digester {
+                        digester.attributes.push(Attribute { name, value: Lazy::Sent(value) });
+                    }
                 }
-                (9 | 10, Wire::Bytes(_)) => {}
+                (9, Wire::Bytes(id)) => log.trace_id = if id.len() == 16 { id } else { log.trace_id },
+                (10, Wire::Bytes(id)) => log.span_id = if id.len() == 8 { id } else { log.span_id },
                 (12, Wire::Bytes(value)) => {
                     extent.name_bytes = value.len();
                     self.string("eventName", value)?;
+                    log.event_name = value;
                 }
                 (number @ (1..=3 | 5..=12), _) => return Err(Flaw::FieldType(number)),
                 _ => {}
@@ -319,7 +369,10 @@ impl<'a> Check<'a, '_> {
         }
         let number = self.next;
         self.next += 1;
-        self.admit(number..=number, extent);
+        let admitted = self.admit(number..=number, extent);
+        if let Some(digester) = &mut self.digester {
+            digester.log(admitted.then_some(&log));
+        }
         Ok(())
     }
 
@@ -400,7 +453,9 @@ impl<'a> Check<'a, '_> {
             match field? {
                 (1 | 2, Wire::Bytes(_)) | (5, Wire::Varint(_)) | (6, Wire::Fixed32) => {}
                 (3, Wire::Bytes(value)) => check_text(value)?,
-                (4, Wire::Bytes(attribute)) => self.key_value(attribute, 0)?,
+                (4, Wire::Bytes(attribute)) => {
+                    self.key_value(attribute, 0)?;
+                }
                 (number @ 1..=6, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
@@ -409,7 +464,7 @@ impl<'a> Check<'a, '_> {
     }
 
     /// Takes a record, or refuses it singly.
-    fn admit(&mut self, events: std::ops::RangeInclusive<u32>, extent: Extent) {
+    fn admit(&mut self, events: std::ops::RangeInclusive<u32>, extent: Extent) -> bool {
         let reason = if extent.attributes > self.limits.attributes_per_record {
             format!("{} attributes, at most {} are taken", extent.attributes, self.limits.attributes_per_record)
         } else if extent.name_bytes > self.limits.name_bytes as usize {
@@ -418,7 +473,7 @@ impl<'a> Check<'a, '_> {
             excess.clone()
         } else {
             self.census.events += 1 + events.end() - events.start();
-            return;
+            return true;
         };
         self.census.rejected += 1;
         if self.census.refusals.len() < REFUSALS_MAX {
@@ -427,6 +482,7 @@ impl<'a> Check<'a, '_> {
         for event in events {
             self.census.refused.insert(event);
         }
+        false
     }
 
     fn string(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), Flaw> {
@@ -434,24 +490,30 @@ impl<'a> Check<'a, '_> {
         check_text(bytes)
     }
 
-    fn key_value(&mut self, message: &'a [u8], depth: u32) -> Result<(), Flaw> {
+    /// Looks an attribute through; says its name and its value, as they are sent.
+    fn key_value(&mut self, message: &'a [u8], depth: u32) -> Result<(&'a [u8], &'a [u8]), Flaw> {
         self.node()?;
+        let (mut name, mut sent): (&[u8], &[u8]) = (&[], &[]);
         let mut has_value = false;
         for field in Reader::new(message) {
             match field? {
-                (1, Wire::Bytes(key)) => check_text(key)?,
+                (1, Wire::Bytes(key)) => {
+                    check_text(key)?;
+                    name = key;
+                }
                 (2, Wire::Bytes(value)) => {
                     if std::mem::replace(&mut has_value, true) {
                         return Err(Flaw::Twice(2));
                     }
                     self.any(value, depth)?;
+                    sent = value;
                 }
                 (3, Wire::Varint(_)) => {}
                 (number @ 1..=3, _) => return Err(Flaw::FieldType(number)),
                 _ => {}
             }
         }
-        Ok(())
+        Ok((name, sent))
     }
 
     fn any(&mut self, message: &'a [u8], depth: u32) -> Result<(), Flaw> {
@@ -482,7 +544,9 @@ impl<'a> Check<'a, '_> {
                     }
                     for entry in Reader::new(map) {
                         match entry? {
-                            (1, Wire::Bytes(entry)) => self.key_value(entry, depth + 1)?,
+                            (1, Wire::Bytes(entry)) => {
+                                self.key_value(entry, depth + 1)?;
+                            }
                             (1, _) => return Err(Flaw::FieldType(1)),
                             _ => {}
                         }

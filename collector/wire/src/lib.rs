@@ -4,6 +4,7 @@
 
 mod any;
 mod check;
+mod digest;
 mod encode;
 mod from_json;
 mod from_lines;
@@ -16,7 +17,8 @@ mod refused;
 mod walk;
 
 pub use any::{Any, Elements, Entries, List, Map};
-pub use check::{Census, Refusal, check};
+pub use check::{Census, Refusal, check, check_and_digest};
+pub use digest::{Digest, Digested, Noted, Source};
 pub use from_json::{Warnings, json_to_protobuf};
 pub use from_lines::lines_to_protobuf;
 pub use identity::Occurrences;
@@ -24,4 +26,4 @@ pub use limits::{Limits, Signal};
 pub use malformed::{Fault, Malformed};
 pub use record::Record;
 pub use refused::Refused;
-pub use walk::{Scratch, walk, walk_refused};
+pub use walk::{Scratch, Visit, walk, walk_refused, walk_wanted};

@@ -28,6 +28,25 @@ fn give_back(mut used: Vec<Attribute<'_>>) -> Vec<Attribute<'static>> {
     used.into_iter().map(|_| Attribute::EMPTY).collect()
 }
 
+/// Who visits the events of a request.
+pub trait Visit<'a> {
+    /// Whether the event of that number is to be read at all: asked before each log record. What is not is skipped by its
+    /// length.
+    fn wants(&mut self, index: u32) -> bool {
+        let _ = index;
+        true
+    }
+
+    /// Visits one.
+    fn visit(&mut self, record: &Record<'a, '_>);
+}
+
+impl<'a, F: FnMut(&Record<'a, '_>)> Visit<'a> for F {
+    fn visit(&mut self, record: &Record<'a, '_>) {
+        self(record);
+    }
+}
+
 /// Visits every event of a request that was not refused, in the order of the bytes.
 ///
 /// # Errors
@@ -38,9 +57,23 @@ pub fn walk<'a>(
     body: &'a [u8],
     refused: &Refused,
     scratch: &mut Scratch,
-    visit: impl FnMut(&Record<'a, '_>),
+    mut visit: impl FnMut(&Record<'a, '_>),
 ) -> Result<(), Fault> {
-    walk_those(signal, body, refused, false, scratch, visit)
+    walk_those(signal, body, refused, false, scratch, &mut visit)
+}
+
+/// As [`walk`], but for those events that the visitor does not want.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_wanted<'a>(
+    signal: Signal,
+    body: &'a [u8],
+    refused: &Refused,
+    scratch: &mut Scratch,
+    visitor: &mut impl Visit<'a>,
+) -> Result<(), Fault> {
+    walk_those(signal, body, refused, false, scratch, visitor)
 }
 
 /// Visits every event of a request that was refused: what is said of it may be whatever made it so.
@@ -52,9 +85,9 @@ pub fn walk_refused<'a>(
     body: &'a [u8],
     refused: &Refused,
     scratch: &mut Scratch,
-    visit: impl FnMut(&Record<'a, '_>),
+    mut visit: impl FnMut(&Record<'a, '_>),
 ) -> Result<(), Fault> {
-    walk_those(signal, body, refused, true, scratch, visit)
+    walk_those(signal, body, refused, true, scratch, &mut visit)
 }
 
 fn walk_those<'a>(
@@ -63,7 +96,7 @@ fn walk_those<'a>(
     refused: &Refused,
     visits_refused: bool,
     scratch: &mut Scratch,
-    mut visit: impl FnMut(&Record<'a, '_>),
+    visit: &mut impl Visit<'a>,
 ) -> Result<(), Fault> {
     let mut walk = Walk {
         signal,
@@ -73,7 +106,7 @@ fn walk_those<'a>(
         attrs: recycle(std::mem::take(&mut scratch.attrs)),
         resource: Resource { attrs: recycle(std::mem::take(&mut scratch.resource)), ..Resource::default() },
     };
-    let outcome = walk.request(body, &mut visit);
+    let outcome = walk.request(body, visit);
     scratch.attrs = give_back(walk.attrs);
     scratch.resource = give_back(walk.resource.attrs);
     Ok(outcome?)
@@ -90,7 +123,7 @@ struct Walk<'a, 'r> {
 }
 
 impl<'a> Walk<'a, '_> {
-    fn request(&mut self, body: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
+    fn request(&mut self, body: &'a [u8], visit: &mut impl Visit<'a>) -> Result<(), Flaw> {
         for field in Reader::new(body) {
             if let (1, Wire::Bytes(resource)) = field? {
                 self.resource(resource, visit)?;
@@ -99,7 +132,7 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn resource(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
+    fn resource(&mut self, message: &'a [u8], visit: &mut impl Visit<'a>) -> Result<(), Flaw> {
         self.resource.attrs.clear();
         for field in Reader::new(message) {
             let (1, Wire::Bytes(resource)) = field? else { continue };
@@ -118,7 +151,7 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn scope(&mut self, message: &'a [u8], visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
+    fn scope(&mut self, message: &'a [u8], visit: &mut impl Visit<'a>) -> Result<(), Flaw> {
         let mut name = "";
         for field in Reader::new(message) {
             let (1, Wire::Bytes(scope)) = field? else { continue };
@@ -140,10 +173,10 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// `LogRecord` (opentelemetry-proto, `logs/v1/logs.proto`).
-    fn log(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
+    fn log(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl Visit<'a>) -> Result<(), Flaw> {
         let index = self.index;
         self.index += 1;
-        if !self.visits(index) {
+        if !self.visits(index) || !visit.wants(index) {
             return Ok(());
         }
         self.attrs.clear();
@@ -162,12 +195,12 @@ impl<'a> Walk<'a, '_> {
                 _ => {}
             }
         }
-        visit(&record.of(self));
+        visit.visit(&record.of(self));
         Ok(())
     }
 
     /// `Span` (opentelemetry-proto, `trace/v1/trace.proto`): one event at its end, and one for each of its own events.
-    fn span(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl FnMut(&Record<'a, '_>)) -> Result<(), Flaw> {
+    fn span(&mut self, message: &'a [u8], scope: &'a str, visit: &mut impl Visit<'a>) -> Result<(), Flaw> {
         self.attrs.clear();
         let mut record = self.blank(self.index, scope);
         self.index += 1;
@@ -202,7 +235,7 @@ impl<'a> Walk<'a, '_> {
         self.attrs.push(Attribute::said("span.status", Any::Str(status)));
         record.time = end;
         if self.visits(record.index) {
-            visit(&record.of(self));
+            visit.visit(&record.of(self));
         }
         for field in Reader::new(message) {
             if let (11, Wire::Bytes(inner)) = field? {
@@ -217,7 +250,7 @@ impl<'a> Walk<'a, '_> {
         message: &'a [u8],
         span: &Blank<'a>,
         end: u64,
-        visit: &mut impl FnMut(&Record<'a, '_>),
+        visit: &mut impl Visit<'a>,
     ) -> Result<(), Flaw> {
         self.attrs.clear();
         let mut record = Blank {
@@ -240,7 +273,7 @@ impl<'a> Walk<'a, '_> {
             }
         }
         if self.visits(record.index) {
-            visit(&record.of(self));
+            visit.visit(&record.of(self));
         }
         Ok(())
     }

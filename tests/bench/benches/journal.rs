@@ -63,7 +63,7 @@ fn clock() -> Timestamp {
 }
 
 fn entry(body: &Bytes) -> Entry {
-    Entry { kind: Kind::LOGS, body: body.clone(), events: 512, refused: Bytes::new() }
+    Entry { kind: Kind::LOGS, body: body.clone(), events: 512, refused: Bytes::new(), notes: Bytes::new() }
 }
 
 /// Appends `count` bodies, `together` at a time, after the segments have been filled and dropped once.

@@ -38,6 +38,8 @@ pub enum Events {
     Judged,
     /// A third are such pairs, the others are of names that no rule reads.
     Third,
+    /// The first ones of such pairs: every key stays open.
+    Opening,
 }
 
 /// See the module.
@@ -151,7 +153,7 @@ fn id_of(events: Events, record: usize) -> usize {
     match events {
         Events::Judged => record / 2,
         Events::Third if record.is_multiple_of(3) => record / 6 * 6,
-        Events::Unnamed | Events::Third => record,
+        Events::Unnamed | Events::Third | Events::Opening => record,
     }
 }
 
@@ -160,6 +162,7 @@ fn name_of(events: Events, record: usize) -> &'static str {
     const PAIR: [&str; 2] = ["quorum_store.batch.generator_notified", "quorum_store.batch.tracked"];
     match events {
         Events::Judged => PAIR[record % 2],
+        Events::Opening => PAIR[0],
         Events::Third if record.is_multiple_of(3) => PAIR[record / 3 % 2],
         Events::Unnamed | Events::Third => "consensus.round.message_received",
     }

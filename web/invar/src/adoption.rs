@@ -57,16 +57,17 @@ pub(crate) async fn adopt_files(rules: &Path, journal: &Journal, store: &Store) 
 /// that is moved, as Kubernetes does.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Puts files of the rules folder in force as they change. A folder with mistakes changes nothing; `trouble` says what they
-/// are until they are mended.
+/// Puts files of the rules folder in force as they change from what they were when they were last `taken`. A folder with
+/// mistakes changes nothing; `trouble` says what they are until they are mended.
 pub(crate) async fn follow_files(
     rules: PathBuf,
+    mut taken: Option<packs::Look>,
     journal: Journal,
     store: Store,
     trouble: watch::Sender<Option<String>>,
     stop: CancellationToken,
 ) {
-    let (mut taken, mut before): (Option<packs::Look>, Option<packs::Look>) = (None, None);
+    let mut before: Option<packs::Look> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -134,6 +135,12 @@ pub(crate) async fn adopt(
 /// # Errors
 /// When the journal says no.
 pub(crate) async fn journal_control(journal: &Journal, control: &Control) -> Result<u64, AppendError> {
-    let entry = Entry { kind: Kind::CONTROL, body: control.to_body().into(), events: 0, refused: bytes::Bytes::new() };
+    let entry = Entry {
+        kind: Kind::CONTROL,
+        body: control.to_body().into(),
+        events: 0,
+        refused: bytes::Bytes::new(),
+        notes: bytes::Bytes::new(),
+    };
     Ok(journal.append(entry).await?.frame)
 }

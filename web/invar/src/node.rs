@@ -114,7 +114,10 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     let shared = checker.shared();
     // From here on senders are heard; before it, they may have kept what they could not send.
     adoption::journal_control(&journal, &Control::Started).await?;
+    let mut taken = None;
     if let Some(rules) = &config.rules {
+        // Looked at before they are read: what is changed meanwhile is seen as a change.
+        taken = runtime::packs::look(rules).ok();
         adoption::adopt_files(rules, &journal, &store).await?;
     }
     adoption::reconcile(&shared, &journal, &store).await?;
@@ -188,7 +191,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     let (rules_trouble, rules_trouble_seen) = watch::channel(None);
     if let Some(rules) = config.rules.clone() {
         let (journal, store, stop) = (journal.clone(), store.clone(), pages_stop.clone());
-        tokio::spawn(adoption::follow_files(rules, journal, store, rules_trouble, stop));
+        tokio::spawn(adoption::follow_files(rules, taken, journal, store, rules_trouble, stop));
     }
     let node = Arc::new(Node {
         rules_trouble: rules_trouble_seen,
@@ -326,7 +329,8 @@ impl otlp::Sink for ToJournal {
             return Box::pin(async { Err(SinkError::Overloaded { retry_after: BACKLOG_RETRY }) });
         }
         let bytes = batch.body.len() as u64;
-        let entry = Entry { kind, body: batch.body, events: batch.events, refused: batch.refused };
+        let Batch { body, events, refused, notes, .. } = batch;
+        let entry = Entry { kind, body, events, refused, notes };
         let appended = self.journal.append(entry);
         Box::pin(async move {
             match appended.await {

@@ -40,6 +40,7 @@ fn entry(seed: u64, bytes: usize) -> Entry {
         body: body.collect::<Vec<u8>>().into(),
         events: seed as u32,
         refused: Bytes::from(vec![seed as u8; (seed % 5) as usize]),
+        notes: Bytes::new(),
     }
 }
 

@@ -26,6 +26,11 @@ pub(crate) enum Protocol {
 pub(crate) struct Sent(Vec<Duration>);
 
 impl Sent {
+    fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        Self(took)
+    }
+
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         self.0.get((self.0.len() * percent / 100).min(self.0.len().saturating_sub(1))).copied().unwrap_or_default()
     }
@@ -60,9 +65,37 @@ pub(crate) async fn send(
         }
     };
     try_join_all((0..connections).map(connection)).await?;
-    let mut took = took.into_inner().unwrap_or_else(PoisonError::into_inner);
-    took.sort_unstable();
-    Ok(Sent(took))
+    Ok(Sent::of(took.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Sends requests when they are due, one each `every`, numbered from `first`, and counts how long each took from when it was
+/// due: one that had to wait for its turn took that long, too.
+pub(crate) async fn send_on_time(
+    address: SocketAddr,
+    load: &Load,
+    (first, requests): (usize, usize),
+    every: Duration,
+    connections: usize,
+) -> anyhow::Result<Sent> {
+    let next = AtomicUsize::new(0);
+    let took = Mutex::new(Vec::with_capacity(requests));
+    let start = Instant::now();
+    let connection = |_| async {
+        let mut connection = Connection::open(Protocol::Http, address).await?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= requests {
+                return anyhow::Ok(());
+            }
+            let due = start + every * u32::try_from(number)?;
+            tokio::time::sleep_until(due.into()).await;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
+            connection.request(load, load.body(first + number, now)).await?;
+            took.lock().unwrap_or_else(PoisonError::into_inner).push(due.elapsed());
+        }
+    };
+    try_join_all((0..connections).map(connection)).await?;
+    Ok(Sent::of(took.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 enum Connection {

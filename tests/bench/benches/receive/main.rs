@@ -2,7 +2,8 @@
 //! database; beside it, in the same run, the plain way to receive OTLP (axum and prost, decoded and thrown away).
 //!
 //! Prints records per CPU-second of the server (user and system, until everything sent has been judged), how long
-//! acknowledgements took, and the most memory it held. Figures of one run compare; those of two machines do not.
+//! acknowledgements took, and the most memory it held. Figures of one run compare; those of two machines do not. The last load
+//! comes at its own pace, whatever the server does: see [`steady`].
 //!
 //! `cargo build --release -p invar && cargo bench -p bench --bench receive` (`-- --test`: a tiny input, as a test;
 //! `-- LOAD…`: only those loads). `INVAR_BIN` names another binary.
@@ -11,6 +12,7 @@
 mod client;
 mod plain;
 mod server;
+mod steady;
 
 use std::time::Duration;
 
@@ -105,6 +107,9 @@ fn main() -> anyhow::Result<()> {
                 run(case, records).await.with_context(|| case.name)?;
             }
         }
+        if chosen.is_empty() || chosen.iter().any(|name| *name == steady::NAME) {
+            steady::run(tiny).await.context(steady::NAME)?;
+        }
         Ok(())
     })
 }
@@ -113,7 +118,7 @@ async fn run(case: &Case, records: usize) -> anyhow::Result<()> {
     let load = (case.load)(RECORDS);
     let requests = records.div_ceil(load.records());
     let ours = {
-        let server = Server::invar().await?;
+        let server = Server::invar(None).await?;
         let sent = measured(&server, case, &load, requests).await?;
         let judged = server.count("invar_checker_events_total{outcome=\"judged\"}").await?;
         let duplicates = server.count("invar_checker_events_total{outcome=\"duplicate\"}").await?;

@@ -27,8 +27,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `invar serve` with the shipped packs, in a directory of its own.
-    pub(crate) async fn invar() -> anyhow::Result<Self> {
+    /// `invar serve` with the shipped packs, in a directory of its own; and what is laid over one of them.
+    pub(crate) async fn invar(overlay: Option<&str>) -> anyhow::Result<Self> {
         let binary = match std::env::var_os("INVAR_BIN") {
             Some(path) => PathBuf::from(path),
             None => {
@@ -37,10 +37,14 @@ impl Server {
             }
         };
         ensure!(binary.exists(), "{} is not built: cargo build --release -p invar", binary.display());
-        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules");
         let data = tempfile::tempdir()?;
+        let rules = data.path().join("rules");
+        let packs = copy_packs(&rules)? + usize::from(overlay.is_some());
+        if let Some(overlay) = overlay {
+            std::fs::write(rules.join("overlay.yaml"), overlay)?;
+        }
         let mut command = Command::new(binary);
-        command.arg("serve").arg("--data").arg(data.path()).args(["--rules", rules]);
+        command.arg("serve").arg("--data").arg(data.path().join("data")).arg("--rules").arg(&rules);
         for port in ["--http", "--grpc", "--web"] {
             command.args([port, "127.0.0.1:0"]);
         }
@@ -55,7 +59,7 @@ impl Server {
         let server = Self { child, http, grpc, web: Some(web), _data: data };
         // Packs are adopted through the journal, a frame each, after one that says that Invar was started: what is sent before
         // they are in force would not be judged.
-        let frames = packs(Path::new(rules))? + 1;
+        let frames = packs + 1;
         server
             .until("the packs are in force", |metrics| count(metrics, "invar_checker_frame") >= frames as f64)
             .await?;
@@ -84,9 +88,18 @@ impl Server {
 
     /// The most memory it has held.
     pub(crate) fn peak_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// The memory it holds.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&self, what: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        Ok(peak.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10)
+        let bytes = status.lines().find_map(|line| line.strip_prefix(what)).with_context(|| format!("no {what}"))?;
+        Ok(bytes.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10)
     }
 
     /// Waits until so many records have been judged.
@@ -128,13 +141,17 @@ impl Server {
     }
 }
 
-/// How many packs a folder holds.
-fn packs(folder: &Path) -> anyhow::Result<usize> {
+/// Copies the shipped packs into a folder, and says how many they are.
+fn copy_packs(folder: &Path) -> anyhow::Result<usize> {
+    std::fs::create_dir(folder)?;
     let mut packs = 0;
-    for file in std::fs::read_dir(folder)? {
-        let name = file?.file_name();
-        let name = name.to_string_lossy();
-        packs += usize::from(name.ends_with(".yaml") && !name.ends_with(".test.yaml"));
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules"))? {
+        let file = file?;
+        let name = file.file_name();
+        if name.to_string_lossy().ends_with(".yaml") && !name.to_string_lossy().ends_with(".test.yaml") {
+            std::fs::copy(file.path(), folder.join(name))?;
+            packs += 1;
+        }
     }
     Ok(packs)
 }

@@ -7,6 +7,7 @@ use journal::{Journal, Kind, Order, ScanRange};
 use store::{Filter, IncidentRow, Store};
 
 use super::{
+    changes::LATE,
     pager::{DUTY, HOOK, Pager},
     script::Script,
 };
@@ -23,6 +24,10 @@ pub(crate) struct Outcome {
     incidents: BTreeMap<String, String>,
     /// The dedup keys that receivers were told under, and whether they page someone now, by receiver, rule and group.
     pages: BTreeMap<String, String>,
+    /// The keys of jobs that went bad, as the pack under watch found them.
+    pub(crate) bad: BTreeSet<String>,
+    /// The same, as a pack found them that came late; not a matter of comparison.
+    pub(crate) late: BTreeSet<String>,
 }
 
 impl Outcome {
@@ -36,9 +41,17 @@ impl Outcome {
                 problems.push(format!("{deliveries} pages are {state}"));
             }
         }
-        let (incidents, _) = store.incidents(&Filter::default(), None, 10_000).await.unwrap();
+        let (mut incidents, _) = store.incidents(&Filter::default(), None, 10_000).await.unwrap();
+        for incident in incidents.iter().filter(|incident| incident.pack == LATE) {
+            outcome.late.extend(keys(store, incident).await);
+        }
+        // Packs that come and go find what they have time for.
+        incidents.retain(|incident| incident.pack == "sim");
         for incident in &incidents {
             outcome.add(store, incident).await;
+            if incident.rule == "nothing-bad" {
+                outcome.bad.extend(keys(store, incident).await);
+            }
         }
         if whole {
             let gone = outcome.evidence.iter().filter(|(_, event)| event.is_none());
@@ -123,6 +136,12 @@ impl Outcome {
         }
         differences
     }
+}
+
+/// The keys of an incident's violations that were not taken back.
+async fn keys(store: &Store, incident: &IncidentRow) -> Vec<String> {
+    let (violations, _) = store.violations(&incident.id, None, 10_000).await.unwrap();
+    violations.iter().filter(|found| found.state != "retracted").map(|found| found.key.to_string()).collect()
 }
 
 /// What of all that was acknowledged is not in the journal as it was acknowledged, and what else is there.

@@ -19,6 +19,8 @@ pub(crate) const KINDS: &[&str] = &[
     "receiver that failed",
     "receiver's reply lost",
     "retention",
+    "graceful stop",
+    "change of rules",
 ];
 
 /// Chance that repeats itself.
@@ -79,6 +81,8 @@ pub(crate) struct Faults {
     pub(crate) receiver_mute: f64,
     /// Old segments are dropped.
     pub(crate) retains: f64,
+    /// It is asked to stop, and does so in order.
+    pub(crate) stops: f64,
     /// How much of the journal is kept in memory.
     pub(crate) ring_bytes: u64,
 }
@@ -114,6 +118,7 @@ impl Faults {
             away: [500, 5_000, 20_000][chance.below(3) as usize],
             stall: [1_000, 6_000, 20_000][chance.below(3) as usize],
             ring_bytes: [0, 20_000, 1 << 20][chance.below(3) as usize],
+            stops: chance.below(1_000) as f64 / 1_000.0 * 0.02,
         }
     }
 }

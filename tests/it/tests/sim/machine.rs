@@ -6,13 +6,12 @@ use std::sync::{
 
 use event::Timestamp;
 use journal::{
-    AppendError, Appended, Config, Driven, Entry, Journal, Kind, OpenError, Reader, SyncPolicy, Verify,
-    faulty::FaultyDisk,
+    AppendError, Appended, Config, Driven, Journal, OpenError, Reader, SyncPolicy, Verify, faulty::FaultyDisk,
 };
 use runtime::{checker::Checker, checkpoint::Checkpoints, control::Control, outbox::Outbox, pages::Pages};
 use store::{Planner, Store};
 
-use super::{pager, script::PACK};
+use super::{changes, pager, script::PACK};
 
 /// What survives: the disks, the database, and the clock.
 pub(crate) struct Machine {
@@ -66,6 +65,12 @@ impl Machine {
         (self.journal, self.checkpoints) = (after(&self.journal), after(&self.checkpoints));
     }
 
+    /// The frame of the newest checkpoint.
+    pub(crate) fn newest_checkpoint(&self) -> Option<u64> {
+        let found = Checkpoints::on(Arc::new(self.checkpoints.clone())).newest(u64::MAX).ok()?.0?;
+        Some(found.frame)
+    }
+
     fn config(&self, ring_bytes_max: u64, verify: Verify) -> Config {
         Config {
             segment_bytes: 64 << 10,
@@ -93,13 +98,18 @@ impl Machine {
         let checkpoints = Checkpoints::on(Arc::new(self.checkpoints.clone()));
         let recovered = Checker::recover(journal.clone(), self.store.clone(), planner, checkpoints, true).await;
         let mut checker = recovered.map_err(|error| NoStart::ForNow(error.to_string()))?;
-        say(&journal, &mut writer, &Control::Started).await?;
+        say(&journal, &mut writer, Control::Started).await?;
         if self.store.packs().await.unwrap().is_empty() {
             self.store.put_pack("sim", PACK, "file", "file", None, "").await.unwrap();
         }
-        for pack in self.store.packs().await.unwrap() {
+        let packs = self.store.packs().await.unwrap();
+        let at_checkpoint = checker.shared().revisions.read().unwrap().clone();
+        for pack in at_checkpoint.into_keys().filter(|name| !packs.iter().any(|pack| pack.name == *name)) {
+            say(&journal, &mut writer, Control::Drop { pack }).await?;
+        }
+        for pack in packs {
             let adopt = Control::Adopt { pack: pack.name, revision: pack.revision, yaml: pack.yaml };
-            say(&journal, &mut writer, &adopt).await?;
+            say(&journal, &mut writer, adopt).await?;
         }
         let reader = checker.reader();
         let outbox = Outbox::new(self.store.clone(), "http://invar".to_owned());
@@ -107,9 +117,8 @@ impl Machine {
     }
 }
 
-async fn say(journal: &Journal, writer: &mut Driven, control: &Control) -> Result<Appended, AppendError> {
-    let entry = Entry { kind: Kind::CONTROL, body: control.to_body().into(), events: 0, refused: bytes::Bytes::new() };
-    let answer = journal.append(entry);
+async fn say(journal: &Journal, writer: &mut Driven, control: Control) -> Result<Appended, AppendError> {
+    let answer = journal.append(changes::entry(&control));
     writer.write();
     answer.await
 }

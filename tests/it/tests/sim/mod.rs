@@ -4,6 +4,7 @@
 //!
 //! Nothing runs beside anything else in a world: every step is taken by [`run`], in an order that follows from the seed, so that a seed
 //! that failed fails again. `INVAR_SIM_SEED=7` runs one, with its story; `INVAR_SIM_SEEDS=10000` runs so many.
+mod changes;
 mod compare;
 mod faults;
 mod machine;

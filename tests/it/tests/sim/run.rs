@@ -2,10 +2,11 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use bytes::Bytes;
-use journal::{AppendError, Appended, Entry, Kind, Retention, Verify};
+use journal::{AppendError, Appended, Entry, Retention, Verify};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    changes::Operator,
     compare::{self, Outcome},
     faults::{Chance, Faults},
     machine::{Life, Machine, NoStart},
@@ -81,7 +82,10 @@ struct Simulation {
     /// Of this life: a crash in the middle of an operation is to come.
     armed: bool,
     senders: Vec<Sender>,
+    operator: Operator,
     asked: Vec<Asked>,
+    /// The last frame of the journal when it last stopped in order and had written down all that it had judged.
+    left_at: Option<u64>,
     last_append: u64,
     acknowledged: BTreeMap<u64, Bytes>,
     pager: Pager,
@@ -101,7 +105,9 @@ pub(crate) async fn run(script: &Script, seed: u64, faults: Faults) -> Story {
         life: None,
         armed: false,
         senders: script.nodes.iter().map(|node| Sender::new(node)).collect(),
+        operator: Operator::new(),
         asked: Vec::new(),
+        left_at: None,
         last_append: 0,
         acknowledged: BTreeMap::new(),
         pager: Pager::default(),
@@ -113,10 +119,11 @@ pub(crate) async fn run(script: &Script, seed: u64, faults: Faults) -> Story {
     simulation.calm_down();
     simulation.until(script.end, u64::MAX).await;
     simulation.rest().await;
-    let Simulation { machine, life, acknowledged, pager, told, mut problems, counts, .. } = simulation;
+    let Simulation { machine, life, acknowledged, pager, told, operator, mut problems, counts, .. } = simulation;
     let journal = life.expect("it ran to the end").journal;
     problems.extend(compare::lost(&journal, &acknowledged, script));
     let outcome = Outcome::of(&machine.store, &pager, !counts.contains_key("retention"), &mut problems).await;
+    problems.extend(operator.problems(&outcome.late, &outcome.bad, script));
     Story { outcome, problems, told, counts }
 }
 
@@ -142,8 +149,8 @@ impl Simulation {
 
     /// Steps until everything of a script that ends at `end` is acknowledged, but not longer than until `latest`.
     async fn until(&mut self, end: u64, latest: u64) {
-        while self.now < latest && !(self.now >= end && self.life.is_some() && self.senders.iter().all(Sender::is_done))
-        {
+        let done = |this: &Self| this.senders.iter().all(Sender::is_done) && this.operator.is_done();
+        while self.now < latest && !(self.now >= end && self.life.is_some() && done(self)) {
             self.step(STEP).await;
         }
     }
@@ -181,6 +188,8 @@ impl Simulation {
         let restarted = self.until.restart.is_some_and(|at| at <= self.now);
         if !lives || torn.is_some() || restarted {
             self.die();
+        } else if self.until.restart.is_none() && self.chance.happens(self.faults.stops) {
+            self.stop().await;
         }
     }
 
@@ -227,6 +236,12 @@ impl Simulation {
             Ok(life) => {
                 let durable = *life.journal.durable().borrow();
                 self.tell(format_args!("it runs; the journal has {durable} frames"));
+                if let Some(left_at) = self.left_at.take()
+                    && life.reader.next_frame() != left_at + 1
+                {
+                    let next = life.reader.next_frame();
+                    self.problems.push(format!("it stopped in order after frame {left_at}, and goes on with {next}"));
+                }
                 self.life = Some(life);
             }
             Err(NoStart::ForNow(why)) => {
@@ -243,7 +258,32 @@ impl Simulation {
         }
     }
 
+    /// Stops as a process that is asked to: nobody new is heard, who was heard is answered, what was acknowledged is judged, and
+    /// the state is written down.
+    async fn stop(&mut self) {
+        let Some(mut life) = self.life.take() else { return };
+        self.count("graceful stop");
+        self.tell("it is asked to stop");
+        let in_order = self.write(&mut life).await.is_ok() && self.until.restart.is_none();
+        while in_order && let Ok(Some(frame)) = life.reader.try_next() {
+            life.checker.take(&frame);
+        }
+        let once = CancellationToken::new();
+        once.cancel();
+        life.checker.stop(&once).await;
+        let (durable, written) = (*life.journal.durable().borrow(), self.machine.newest_checkpoint());
+        self.life = Some(life);
+        // A disk or a database that says no leaves more to be done again; so does a death on the way.
+        let well = in_order && !self.armed && self.until.database_full <= self.now;
+        if well && written != Some(durable) {
+            self.problems.push(format!("it stopped in order at frame {durable}, and wrote down {written:?}"));
+        }
+        self.die();
+        self.left_at = well.then_some(durable);
+    }
+
     fn die(&mut self) {
+        self.left_at = None;
         let power_cut = self.chance.happens(self.faults.power);
         let away = self.chance.below(self.faults.away);
         self.count(if power_cut { "power cut" } else { "kill" });
@@ -268,6 +308,9 @@ impl Simulation {
     async fn turn(&mut self, life: &mut Life) -> Result<(), Dead> {
         self.send(life);
         self.point("requests wait for the disk")?;
+        if self.operator.is_due(self.now) {
+            self.change_rules(life).await?;
+        }
         if self.until.writer_rests <= self.now {
             self.write(life).await?;
         }
@@ -295,8 +338,7 @@ impl Simulation {
                 self.senders[sender].rest_until(self.now + 200 + self.chance.below(3_000));
                 continue;
             }
-            let entry =
-                Entry { kind: Kind::LOGS, body: request.body.clone(), events: request.events(), refused: Bytes::new() };
+            let entry = request.entry();
             let answer = Box::pin(life.journal.append(entry));
             self.asked.push(Asked { sender, request, answer });
             self.last_append = self.now;
@@ -306,6 +348,22 @@ impl Simulation {
             drop(life.journal.append(Entry::tick()));
             self.last_append = self.now;
         }
+    }
+
+    /// The operator changes the rules; when something is in the way, again in the next step.
+    async fn change_rules(&mut self, life: &mut Life) -> Result<(), Dead> {
+        let store = self.machine.store.clone();
+        let Ok(entry) = self.operator.begin(&store).await else { return Ok(()) };
+        self.point("the database has a change of rules, and the journal has not")?;
+        let answer = Box::pin(life.journal.append(entry));
+        self.write(life).await?;
+        let Ok(appended) = answer.await else { return Ok(()) };
+        self.point("a change of rules is journaled, and nobody knows")?;
+        if self.operator.end(&store, self.now).await.is_ok() {
+            self.count("change of rules");
+            self.tell(format_args!("the rules are changed with frame {}", appended.frame));
+        }
+        Ok(())
     }
 
     /// The writer commits, and senders are answered.

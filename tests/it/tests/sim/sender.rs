@@ -2,7 +2,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use journal::{Entry, Kind};
 use prost::Message;
+use wire::{Limits, Occurrences, Signal, check_and_digest};
 
 use super::faults::{Chance, Faults};
 use crate::harness::{Line, export_request};
@@ -30,9 +32,12 @@ impl Request {
         Request { lines, body }
     }
 
-    /// How many events it holds.
-    pub(crate) fn events(&self) -> u32 {
-        u32::try_from(self.lines.len()).unwrap()
+    /// As the receivers hand it on.
+    pub(crate) fn entry(&self) -> Entry {
+        let (limits, mut occurrences) = (Limits::default(), Occurrences::default());
+        let (census, notes) = check_and_digest(Signal::Logs, &self.body, &limits, &mut occurrences).unwrap();
+        let (body, notes) = (self.body.clone(), notes.into_bytes().into());
+        Entry { kind: Kind::LOGS, body, events: census.events, refused: Bytes::new(), notes }
     }
 }
 
