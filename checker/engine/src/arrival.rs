@@ -199,15 +199,14 @@ impl Arrival<'_> {
         if rule.is_none_or(|rule| !rule.across_networks) {
             key::push_ref(keys, ValueRef::String(&self.source.network));
         }
-        if let Some(parts) = &env.route.key_parts {
-            for (place, optional) in parts {
-                match env.at(*place) {
-                    Some(value) => key::push_ref(keys, value),
-                    None if *optional => key::push_absent(keys),
-                    None => {
+        if let Some(key) = &env.route.plain_key {
+            for (place, optional) in &key.parts {
+                if env.push_key(keys, *place).is_none() {
+                    if !optional {
                         keys.truncate(from);
                         return None;
                     }
+                    key::push_absent(keys);
                 }
             }
             return Some(KeyAt::since(from, keys));

@@ -57,62 +57,18 @@ pub(crate) struct Route {
     pub(crate) unconditional: bool,
     /// Its pattern leaves a part of the key open.
     pub(crate) wide: bool,
-    /// Where the key's parts stand in the row, and whether they may be absent; none where an expression supplies one.
-    pub(crate) key_parts: Option<Box<[(Place, bool)]>>,
+    /// What its key is made of; none where an expression supplies a part.
+    pub(crate) plain_key: Option<PlainKey>,
     /// For each slot that reads the row, the column.
     pub(crate) columns: Box<[Option<u16>]>,
 }
 
-/// Where a value stands that is taken from a row as it is.
+/// Where a part of a key stands in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Column(u16),
-    Name,
-    Node,
-    Component,
-    Network,
-    TraceId,
-}
-
-impl Place {
-    /// Of a slot whose column, if it reads one, has that number.
-    fn of(slot: &Slot, column: Option<u16>) -> Option<Self> {
-        Some(match slot {
-            Slot::Attr { int: false, .. } | Slot::Resource(_) => Place::Column(column?),
-            Slot::Name => Place::Name,
-            Slot::Node => Place::Node,
-            Slot::Component => Place::Component,
-            Slot::Network => Place::Network,
-            Slot::TraceId => Place::TraceId,
-            // Read in another way than it stands there.
-            Slot::Attr { int: true, .. } | Slot::Ts | Slot::Severity | Slot::Body => return None,
-            Slot::Let(_) | Slot::Element | Slot::Captured(_) => return None,
-        })
-    }
-}
-
-/// An attribute that some pattern reads from events of one name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Column {
-    /// The attribute's name.
-    pub name: String,
-    /// Whether it is one of the resource's.
-    pub of_resource: bool,
-}
-
-/// A key of values that stand in the event.
-#[derive(PartialEq)]
-struct PlainKey<'a> {
-    across_networks: bool,
-    /// With whether they may be absent.
-    parts: Vec<(Plain<'a>, bool)>,
-}
-
-/// A value that stands in the event.
-#[derive(Clone, Copy, PartialEq)]
-enum Plain<'a> {
-    Attr(&'a str, bool),
-    Resource(&'a str),
+    /// An integer, which may be written as text.
+    Integer(u16),
     Name,
     Node,
     Component,
@@ -123,22 +79,40 @@ enum Plain<'a> {
     TraceId,
 }
 
-impl<'a> Plain<'a> {
-    fn of(slot: &'a Slot) -> Option<Self> {
+impl Place {
+    /// Of a slot whose column, if it reads one, has that number.
+    fn of(slot: &Slot, column: Option<u16>) -> Option<Self> {
         Some(match slot {
-            Slot::Attr { name, int } => Plain::Attr(name, *int),
-            Slot::Resource(name) => Plain::Resource(name),
-            Slot::Name => Plain::Name,
-            Slot::Node => Plain::Node,
-            Slot::Component => Plain::Component,
-            Slot::Network => Plain::Network,
-            Slot::Ts => Plain::Ts,
-            Slot::Severity => Plain::Severity,
-            Slot::Body => Plain::Body,
-            Slot::TraceId => Plain::TraceId,
+            Slot::Attr { int: true, .. } => Place::Integer(column?),
+            Slot::Attr { int: false, .. } | Slot::Resource(_) => Place::Column(column?),
+            Slot::Name => Place::Name,
+            Slot::Node => Place::Node,
+            Slot::Component => Place::Component,
+            Slot::Network => Place::Network,
+            Slot::Ts => Place::Ts,
+            Slot::Severity => Place::Severity,
+            Slot::Body => Place::Body,
+            Slot::TraceId => Place::TraceId,
             Slot::Let(_) | Slot::Element | Slot::Captured(_) => return None,
         })
     }
+}
+
+/// A key of which all parts stand in the row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlainKey {
+    across_networks: bool,
+    /// With whether they may be absent.
+    pub(crate) parts: Box<[(Place, bool)]>,
+}
+
+/// An attribute that some pattern reads from events of one name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Column {
+    /// The attribute's name.
+    pub name: String,
+    /// Whether it is one of the resource's.
+    pub of_resource: bool,
 }
 
 /// All that the program wants of events of one name.
@@ -162,7 +136,7 @@ impl Program {
     #[must_use]
     pub fn wanted(&self, name: &str) -> Wanted {
         let mut wanted = Wanted::default();
-        let mut keys: Vec<PlainKey<'_>> = Vec::new();
+        let mut keys: Vec<PlainKey> = Vec::new();
         for (target, pack, role) in self.targets() {
             for (number, pattern) in role.alternatives.iter().enumerate() {
                 if pattern.name.matches(name) {
@@ -170,10 +144,10 @@ impl Program {
                     wanted.reads_body |= pattern.body.is_some() || reads(|slot| matches!(slot, Slot::Body));
                     wanted.reads_trace_id |= reads(|slot| matches!(slot, Slot::TraceId));
                     let columns: Box<[_]> = pattern.slots.iter().map(|slot| wanted.column(slot)).collect();
-                    let key_parts = self.key_parts(target, pattern, &columns);
-                    let key = self.plain_key(target, pattern).map(|key| {
-                        keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-                            keys.push(key);
+                    let plain_key = self.plain_key(target, pattern, &columns);
+                    let key = plain_key.as_ref().map(|key| {
+                        keys.iter().position(|known| known == key).unwrap_or_else(|| {
+                            keys.push(key.clone());
                             keys.len() - 1
                         }) as u16
                     });
@@ -191,7 +165,7 @@ impl Program {
                         reads,
                         unconditional: pattern.is_unconditional(),
                         wide: pattern.key.iter().any(Option::is_none),
-                        key_parts,
+                        plain_key,
                         columns,
                     });
                 }
@@ -201,8 +175,8 @@ impl Program {
         wanted
     }
 
-    /// Where the parts of a key stand in a row, where all of them do.
-    fn key_parts(&self, target: Target, pattern: &Pattern, columns: &[Option<u16>]) -> Option<Box<[(Place, bool)]>> {
+    /// What a key is made of, where that is only what stands in the row.
+    fn plain_key(&self, target: Target, pattern: &Pattern, columns: &[Option<u16>]) -> Option<PlainKey> {
         let rule = target.rule().map(|rule| self.rule(rule).1);
         let part = |(number, part): (usize, &Option<Expr>)| {
             let Some(Expr::Slot(slot)) = part else { return None };
@@ -210,18 +184,7 @@ impl Program {
             let slot = *slot as usize;
             Some((Place::of(pattern.slots.get(slot)?, *columns.get(slot)?)?, optional))
         };
-        pattern.key.iter().enumerate().map(part).collect()
-    }
-
-    /// What a key is made of, where that is only what stands in the event.
-    fn plain_key<'a>(&'a self, target: Target, pattern: &'a Pattern) -> Option<PlainKey<'a>> {
-        let rule = target.rule().map(|rule| self.rule(rule).1);
-        let parts = pattern.key.iter().enumerate().map(|(number, part)| {
-            let Some(Expr::Slot(slot)) = part else { return None };
-            let optional = rule.is_some_and(|rule| rule.key.get(number).is_some_and(|part| part.optional));
-            Some((Plain::of(pattern.slots.get(*slot as usize)?)?, optional))
-        });
-        let parts = parts.collect::<Option<Vec<_>>>()?;
+        let parts = pattern.key.iter().enumerate().map(part).collect::<Option<_>>()?;
         Some(PlainKey { across_networks: rule.is_some_and(|rule| rule.across_networks), parts })
     }
 

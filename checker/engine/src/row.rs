@@ -5,6 +5,7 @@ use event::{Identity, Int, Position, Timestamp, Value, ValueRef};
 use crate::{
     expr::{AsOf, Env, Val},
     fact::Reader,
+    key,
     pack::{Pattern, RoleIdx, Slot},
     route::{Place, Route},
     source::{SourceIdx, SourceState},
@@ -67,11 +68,7 @@ impl Env for RowEnv<'_> {
             *self.row.columns.get(column as usize)?
         };
         Some(match self.pattern.slots.get(slot as usize)? {
-            Slot::Attr { int: true, .. } => match column()? {
-                ValueRef::String(text) => Val::Int(Int::parse(text)?),
-                value @ (ValueRef::Int(_) | ValueRef::BigInt(_)) => Val::from(value),
-                _ => return None,
-            },
+            Slot::Attr { int: true, .. } => Val::Int(integer(column()?)?),
             Slot::Attr { int: false, .. } | Slot::Resource(_) => Val::from(column()?),
             Slot::Name => Val::String(self.row.name.into()),
             Slot::Node => Val::String(self.source.node.as_str().into()),
@@ -141,16 +138,39 @@ impl RowEnv<'_> {
         })
     }
 
-    /// What stands there.
-    pub(crate) fn at(&self, place: Place) -> Option<ValueRef<'_>> {
-        Some(match place {
-            Place::Column(column) => return *self.row.columns.get(column as usize)?,
+    /// Appends what stands there to a key; nothing where nothing does.
+    pub(crate) fn push_key(&self, keys: &mut Vec<u8>, place: Place) -> Option<()> {
+        let column = |column: u16| *self.row.columns.get(column as usize)?;
+        let value = match place {
+            Place::Integer(number) => {
+                key::push(keys, &Val::Int(integer(column(number)?)?));
+                return Some(());
+            }
+            Place::Ts => {
+                key::push(keys, &Val::Timestamp(self.row.ts));
+                return Some(());
+            }
+            Place::Column(number) => column(number)?,
             Place::Name => ValueRef::String(self.row.name),
             Place::Node => ValueRef::String(&self.source.node),
             Place::Component => ValueRef::String(&self.source.component),
             Place::Network => ValueRef::String(&self.source.network),
+            Place::Severity => ValueRef::Int(self.row.severity.into()),
+            Place::Body => self.row.body,
             Place::TraceId => ValueRef::String(self.row.trace_id),
-        })
+        };
+        key::push_ref(keys, value);
+        Some(())
+    }
+}
+
+/// An integer that may be written as text; none of anything else.
+fn integer(value: ValueRef<'_>) -> Option<Int> {
+    match value {
+        ValueRef::String(text) => Int::parse(text),
+        ValueRef::Int(word) => Some(Int::from(word)),
+        ValueRef::BigInt(int) => Some(int.clone()),
+        _ => None,
     }
 }
 

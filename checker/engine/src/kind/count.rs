@@ -2,7 +2,10 @@
 use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
 use event::{Int, Timestamp, Value};
 
-use super::{Anchor, Ctx, Instant, Part, What, Withheld, slim, ticking::Ticking};
+use super::{
+    Anchor, Ctx, Instant, Part, What, Withheld, slim,
+    ticking::{self, Ticking},
+};
 use crate::{
     pack::{CountSpan, EmitOn, Kind, OnRestart, RoleIdx, Rule},
     scope::Span,
@@ -209,11 +212,9 @@ impl Count {
             let opened = Opened { opener, span, counted: earlier, total, loose: 0, end, ticking, reported: false };
             slim::push(&mut self.open, opened);
         }
-        for open in &mut self.open {
-            let passed = open.ticking.as_mut().zip(ticks.as_ref());
-            if let Some(at) = passed.and_then(|(ticking, ticks)| ticking.passed(ctx, ticks, now.ts)) {
-                open.end = at;
-                open.ticking = None;
+        if let Some(ticks) = ticks {
+            for open in &mut self.open {
+                ticking::settle(&mut open.end, &mut open.ticking, ctx, ticks, now.ts);
             }
         }
         let restarted = now.restart.filter(|_| ctx.rule.on_restart != OnRestart::Keep);

@@ -18,6 +18,7 @@ use super::{
     Anchor, Ctx, Instant, Late, Part, What, encode, is_silent,
     owed::{self, answers},
     pairing::Pairing,
+    ticking,
 };
 use crate::{
     key,
@@ -256,12 +257,7 @@ impl Expected {
     fn tick(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) {
         let mut passed = false;
         for open in &mut self.pending {
-            let at = open.ticking.as_mut().and_then(|ticking| ticking.passed(ctx, ticks, now));
-            if let Some(at) = at {
-                open.deadline = at;
-                open.ticking = None;
-                passed = true;
-            }
+            passed |= ticking::settle(&mut open.deadline, &mut open.ticking, ctx, ticks, now);
         }
         if passed {
             core::mem::take(&mut self.pending).into_iter().for_each(|open| self.push(open));

@@ -9,7 +9,7 @@ use super::{
     Anchor, Ctx, Instant, Part, What, Withheld,
     owed::{self, answers},
     pairing::Pairing,
-    ticking::Ticking,
+    ticking::{self, Ticking},
 };
 use crate::{
     pack::{EmitOn, Kind, Limit, OnRestart, RoleIdx, Ticks},
@@ -134,12 +134,7 @@ impl Response {
     fn tick(&mut self, ctx: &Ctx<'_>, ticks: &Ticks, now: Timestamp) {
         let mut passed = false;
         for open in &mut self.pending {
-            let at = open.ticking.as_mut().and_then(|ticking| ticking.passed(ctx, ticks, now));
-            if let Some(at) = at {
-                open.deadline = at;
-                open.ticking = None;
-                passed = true;
-            }
+            passed |= ticking::settle(&mut open.deadline, &mut open.ticking, ctx, ticks, now);
         }
         if passed {
             let pending = core::mem::take(&mut self.pending);

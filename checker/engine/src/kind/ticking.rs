@@ -47,6 +47,20 @@ impl Ticking {
     }
 }
 
+/// Sets a deadline for good, if its clock has passed it by now; returns whether it has.
+pub(super) fn settle(
+    deadline: &mut Timestamp,
+    ticking: &mut Option<Box<Ticking>>,
+    ctx: &Ctx<'_>,
+    ticks: &Ticks,
+    now: Timestamp,
+) -> bool {
+    let Some(at) = ticking.as_mut().and_then(|ticking| ticking.passed(ctx, ticks, now)) else { return false };
+    *deadline = at;
+    *ticking = None;
+    true
+}
+
 /// Since when what came before an event lies no more than so many ticks back: from then on a deadline counted from there would
 /// not have passed before the event. None when the event lacks a part of the clock's key.
 pub(super) fn since(ctx: &Ctx<'_>, ticks: &Ticks, event: &Seen) -> Option<Timestamp> {
