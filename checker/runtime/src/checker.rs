@@ -21,7 +21,7 @@ use crate::{
     checkpoint::{Checkpoint, Checkpoints, Pace, PackText},
     control::Control,
     evidence::Picked,
-    feed::Feeder,
+    feed::{Feeder, Received},
     health::{self, Told},
     packs::PackFile,
     search, warm,
@@ -251,9 +251,10 @@ impl Checker {
         self.arrived = frame.arrived;
         if let Some(signal) = search::signal(frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
-            let refused = Refused::from(&*frame.refused);
-            let (body, notes) = (&frame.body, &frame.notes);
-            let fed = self.feeder.request(&mut self.engine, signal, body, &refused, notes, frame.arrived, at, 0);
+            let refused = &Refused::from(&*frame.refused);
+            let (body, notes, arrived) = (&frame.body, &frame.notes, frame.arrived);
+            let received = Received { signal, body, refused, notes, arrived, at, group: 0 };
+            let fed = self.feeder.request(&mut self.engine, received);
             self.pace.judged(fed.into());
         } else if frame.kind == Kind::CONTROL {
             self.pace.judged(1);

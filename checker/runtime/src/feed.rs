@@ -23,6 +23,25 @@ pub struct Feeder {
     process: String,
 }
 
+/// A request as it was kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// What it carries.
+    pub signal: Signal,
+    /// Its bytes.
+    pub body: &'a [u8],
+    /// Which of its records were refused.
+    pub refused: &'a Refused,
+    /// What was noted of it when it was checked; empty: nothing.
+    pub notes: &'a [u8],
+    /// When it was accepted.
+    pub arrived: Timestamp,
+    /// Where it stands.
+    pub at: Position,
+    /// Bodies of one group are one request.
+    pub group: usize,
+}
+
 /// The number of all events that no rule reads.
 const UNREAD: EventIdx = 0;
 
@@ -39,20 +58,11 @@ impl Feeder {
         self.whole = groups;
     }
 
-    /// Feeds all events of a request that came at `arrived` and stands at `at`, and tells of those that were refused. With the
-    /// notes that were taken of it, only those events are read that some rule names. Returns how many were fed; a body that turns
-    /// out to be malformed is fed up to the damage.
-    pub fn request(
-        &mut self,
-        engine: &mut Engine,
-        signal: Signal,
-        body: &[u8],
-        refused: &Refused,
-        notes: &[u8],
-        arrived: Timestamp,
-        at: Position,
-        group: usize,
-    ) -> u32 {
+    /// Feeds all events of a request, and tells of those that were refused. With the notes that were taken of it, only those
+    /// events are read that some rule names. Returns how many were fed; a body that turns out to be malformed is fed up to the
+    /// damage.
+    pub fn request(&mut self, engine: &mut Engine, received: Received<'_>) -> u32 {
+        let Received { signal, body, refused, notes, arrived, at, group } = received;
         let mut occurrences = match self.whole.contains(&group) {
             true => self.shared.remove(&group).unwrap_or_default(),
             false => std::mem::take(&mut self.occurrences),
@@ -426,10 +436,11 @@ rules:
                 prop_assert!(!notes.is_empty());
                 let arrived = Timestamp(1_000_000_000_000 + 3_000_000_000 * (number as u64 + 1));
                 let at = Position { partition: 0, frame: number as u64 + 1, record: 0 };
-                let refused = Refused::default();
-                let fed = feeder.request(&mut by_notes, Signal::Logs, &body, &refused, &notes, arrived, at, 0);
+                let (signal, refused) = (Signal::Logs, &Refused::default());
+                let received = Received { signal, body: &body, refused, notes: &notes, arrived, at, group: 0 };
+                let fed = feeder.request(&mut by_notes, received);
                 prop_assert_eq!(fed, records.len() as u32);
-                prop_assert_eq!(fed, reader.request(&mut read, Signal::Logs, &body, &refused, &[], arrived, at, 0));
+                prop_assert_eq!(fed, reader.request(&mut read, Received { notes: &[], ..received }));
                 by_notes.tick(arrived, &mut said);
                 read.tick(arrived, &mut wanted);
             }

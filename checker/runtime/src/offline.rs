@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     evidence::{Bodies, Body, Picked},
-    feed::{self, Feeder},
+    feed::{self, Feeder, Received},
     files::Recording,
     freeze::{self, Frozen},
 };
@@ -118,16 +118,16 @@ pub fn judge(
     for (done, &(_, number)) in order.iter().enumerate() {
         let request = &recording.requests[number];
         let at = Position { partition: request.file, frame: number as u64, record: 0 };
-        feeder.request(
-            &mut engine,
-            request.signal,
-            &request.body,
-            &request.refused,
-            &[],
-            Timestamp::ZERO,
+        let received = Received {
+            signal: request.signal,
+            body: &request.body,
+            refused: &request.refused,
+            notes: &[],
+            arrived: Timestamp::ZERO,
             at,
-            groups[number],
-        );
+            group: groups[number],
+        };
+        feeder.request(&mut engine, received);
         if let Some(&(next, _)) = order.get(done + 1) {
             engine.judge_before(next, &mut said);
             outputs.append(&mut said);

@@ -6,7 +6,10 @@ use event::{Position, Timestamp};
 use journal::{Journal, Order, ScanRange};
 use wire::Refused;
 
-use crate::{feed::Feeder, search};
+use crate::{
+    feed::{Feeder, Received},
+    search,
+};
 
 /// Rules are shown no more of the journal than its newest segments of about so many bytes: a few seconds of work.
 const BYTES_MAX: u64 = 1 << 30;
@@ -31,9 +34,10 @@ pub(crate) fn show(journal: &Journal, before: u64, warm: &mut WarmUp) {
         };
         if let Some(signal) = search::signal(&frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
-            let refused = Refused::from(&*frame.refused);
-            let (body, notes) = (&frame.body, &frame.notes);
-            events += u64::from(feeder.request(warm.engine(), signal, body, &refused, notes, frame.arrived, at, 0));
+            let refused = &Refused::from(&*frame.refused);
+            let (body, notes, arrived) = (&frame.body, &frame.notes, frame.arrived);
+            let received = Received { signal, body, refused, notes, arrived, at, group: 0 };
+            events += u64::from(feeder.request(warm.engine(), received));
         }
         warm.shown(frame.arrived);
     }

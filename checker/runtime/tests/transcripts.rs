@@ -19,7 +19,10 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, sync::Arc, tim
 use engine::{Census, Engine, Input, Output, Program, Timing, Violation, ViolationId};
 use event::{Position, Timestamp};
 use expect_test::expect_file;
-use runtime::{feed::Feeder, json};
+use runtime::{
+    feed::{Feeder, Received},
+    json,
+};
 use wire::{Limits, Occurrences, Refused, Signal};
 
 const BEGINNING: Timestamp = Timestamp(1_795_500_000_000_000_000);
@@ -168,7 +171,9 @@ impl Stage {
         let at = Position { partition: 0, frame: self.frame, record: 0 };
         let checked = wire::check_and_digest(Signal::Logs, &body, &Limits::default(), &mut Occurrences::default());
         let notes = checked.unwrap().1.into_bytes();
-        self.feeder.request(&mut self.engine, Signal::Logs, &body, &Refused::default(), &notes, arrived, at, 0);
+        let (signal, refused) = (Signal::Logs, &Refused::default());
+        let received = Received { signal, body: &body, refused, notes: &notes, arrived, at, group: 0 };
+        self.feeder.request(&mut self.engine, received);
         self.past.push((body, arrived, at));
     }
 
@@ -176,9 +181,10 @@ impl Stage {
         let program = Program::link([self.whole.clone()]);
         let mut warm = self.engine.warm_up(&program).expect("something is new, and something came before");
         let (from, mut feeder) = (warm.from(), Feeder::default());
-        for (body, arrived, at) in self.past.iter().filter(|(_, arrived, _)| *arrived >= from) {
-            feeder.request(warm.engine(), Signal::Logs, body, &Refused::default(), &[], *arrived, *at, 0);
-            warm.shown(*arrived);
+        for &(ref body, arrived, at) in self.past.iter().filter(|(_, arrived, _)| *arrived >= from) {
+            let (signal, refused) = (Signal::Logs, &Refused::default());
+            feeder.request(warm.engine(), Received { signal, body, refused, notes: &[], arrived, at, group: 0 });
+            warm.shown(arrived);
         }
         self.pack = self.whole.clone();
         self.feeder.reset();
