@@ -1,7 +1,8 @@
 //! The reorder buffer: rows wait in it until the frontier has passed them.
 //!
-//! A row is kept once, however many rules name its event, in the memory of the 16 ms it falls into: its values as cells
-//! side by side, its texts in one string. Of what is released a little memory is used again.
+//! A row is kept once, however many rules name its event, in the memory of the 16 ms it falls into: of each value what it
+//! is, and, where that does not say it all, a word more; all texts in one string. Of what is released a little memory is
+//! used again.
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use event::{Identity, Position, Timestamp, Value, ValueRef};
 
@@ -35,11 +36,13 @@ pub(crate) struct Hold {
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Bucket {
     rows: Vec<Head>,
-    /// Bodies, trace ids and columns, row after row.
-    cells: Vec<Cell>,
+    /// What bodies, trace ids and columns are, row after row; most columns of most rows are absent.
+    shapes: Vec<Shape>,
+    /// What their shapes do not say.
+    words: Vec<u64>,
     /// The texts of all.
     text: String,
-    /// Values that fit into no cell: bytes, lists, maps, great integers.
+    /// Values that fit into no word: bytes, lists, maps, great integers.
     nested: Vec<Value>,
 }
 
@@ -54,8 +57,9 @@ struct Head {
     source: SourceIdx,
     severity: i32,
     name: Text,
-    /// Where its cells begin: the body and the trace id, if some rule reads them, then the columns.
-    from: u32,
+    /// Where its shapes begin: the body and the trace id, if some rule reads them, then the columns.
+    shapes: u32,
+    words: u32,
     columns: u16,
     more: bool,
 }
@@ -67,17 +71,19 @@ struct Text {
     len: u32,
 }
 
-/// A value of a row.
+/// What a value of a row is.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-enum Cell {
+enum Shape {
     Absent,
     Null,
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Text(Text),
-    /// By its place among those that fit into no cell.
-    Nested(u32),
+    False,
+    True,
+    Int,
+    Double,
+    /// Where the text begins, and how long it is.
+    Text,
+    /// By its place among those that fit into no word.
+    Nested,
 }
 
 impl Hold {
@@ -139,7 +145,8 @@ impl Hold {
     fn spare(&mut self, mut gone: Bucket) {
         let is_of_use = (1..=SPARE_ROWS).contains(&gone.rows.capacity());
         if is_of_use && self.spare.len() < SPARE_BUCKETS {
-            gone.cells.clear();
+            gone.shapes.clear();
+            gone.words.clear();
             gone.text.clear();
             gone.nested.clear();
             self.spare.push(gone);
@@ -180,17 +187,13 @@ impl Hold {
 impl Bucket {
     fn push(&mut self, row: &Row<'_>) {
         let name = self.text(row.name);
-        let from = self.cells.len() as u32;
+        let (shapes, words) = (self.shapes.len() as u32, self.words.len() as u32);
         let more = row.body != ValueRef::Null || !row.trace_id.is_empty();
         if more {
-            let more = [self.cell(Some(row.body)), self.cell(Some(ValueRef::String(row.trace_id)))];
-            self.cells.extend(more);
+            self.value(Some(row.body));
+            self.value(Some(ValueRef::String(row.trace_id)));
         }
-        self.cells.reserve(row.columns.len());
-        for value in row.columns {
-            let cell = self.cell(*value);
-            self.cells.push(cell);
-        }
+        row.columns.iter().for_each(|value| self.value(*value));
         self.rows.push(Head {
             ts: row.ts,
             arrived: row.arrived,
@@ -200,7 +203,8 @@ impl Bucket {
             source: row.source,
             severity: row.severity,
             name,
-            from,
+            shapes,
+            words,
             columns: row.columns.len() as u16,
             more,
         });
@@ -212,32 +216,41 @@ impl Bucket {
         Text { from, len: text.len() as u32 }
     }
 
-    fn cell(&mut self, value: Option<ValueRef<'_>>) -> Cell {
-        match value {
-            None => Cell::Absent,
-            Some(ValueRef::Null) => Cell::Null,
-            Some(ValueRef::Bool(value)) => Cell::Bool(value),
-            Some(ValueRef::Int(value)) => Cell::Int(value),
-            Some(ValueRef::Double(value)) => Cell::Double(value),
-            Some(ValueRef::String(text)) => Cell::Text(self.text(text)),
+    fn value(&mut self, value: Option<ValueRef<'_>>) {
+        let (shape, word) = match value {
+            None => (Shape::Absent, None),
+            Some(ValueRef::Null) => (Shape::Null, None),
+            Some(ValueRef::Bool(false)) => (Shape::False, None),
+            Some(ValueRef::Bool(true)) => (Shape::True, None),
+            Some(ValueRef::Int(value)) => (Shape::Int, Some(value as u64)),
+            Some(ValueRef::Double(value)) => (Shape::Double, Some(value.to_bits())),
+            Some(ValueRef::String(text)) => {
+                let Text { from, len } = self.text(text);
+                (Shape::Text, Some(u64::from(from) << 32 | u64::from(len)))
+            }
             Some(nested @ (ValueRef::Bytes(_) | ValueRef::BigInt(_) | ValueRef::List(_) | ValueRef::Map(_))) => {
                 self.nested.push(nested.to_value());
-                Cell::Nested((self.nested.len() - 1) as u32)
+                (Shape::Nested, Some(self.nested.len() as u64 - 1))
             }
-        }
+        };
+        self.shapes.push(shape);
+        self.words.extend(word);
     }
 
     /// What was kept is read back as it was; of a checkpoint's bytes nothing is believed.
     fn read<'b>(&'b self, head: &Head, columns: &mut Vec<Option<ValueRef<'b>>>, take: &mut impl FnMut(&Row<'_>)) {
-        let cells = self.cells.get(head.from as usize..).unwrap_or_default();
-        let (more, cells) = cells.split_at(if head.more { cells.len().min(2) } else { 0 });
-        let body = more.first().and_then(|cell| self.value(cell)).unwrap_or(ValueRef::Null);
-        let trace_id = match more.get(1).and_then(|cell| self.value(cell)) {
-            Some(ValueRef::String(text)) => text,
-            _ => "",
-        };
+        let (mut body, mut trace_id) = (ValueRef::Null, "");
+        let mut shapes = self.shapes.get(head.shapes as usize..).unwrap_or_default().iter();
+        let mut words = self.words.get(head.words as usize..).unwrap_or_default().iter().copied();
+        let mut next = || self.read_value(*shapes.next()?, &mut words);
+        if head.more {
+            body = next().unwrap_or(ValueRef::Null);
+            if let Some(ValueRef::String(text)) = next() {
+                trace_id = text;
+            }
+        }
         columns.clear();
-        columns.extend(cells.iter().take(head.columns.into()).map(|cell| self.value(cell)));
+        columns.extend((0..head.columns).map(|_| next()));
         take(&Row {
             event: head.event,
             name: self.read_text(head.name),
@@ -260,15 +273,19 @@ impl Bucket {
         self.text.get(from..from + text.len as usize).unwrap_or_default()
     }
 
-    fn value(&self, cell: &Cell) -> Option<ValueRef<'_>> {
-        Some(match *cell {
-            Cell::Absent => return None,
-            Cell::Null => ValueRef::Null,
-            Cell::Bool(value) => ValueRef::Bool(value),
-            Cell::Int(value) => ValueRef::Int(value),
-            Cell::Double(value) => ValueRef::Double(value),
-            Cell::Text(text) => ValueRef::String(self.read_text(text)),
-            Cell::Nested(place) => self.nested.get(place as usize)?.as_ref(),
+    fn read_value(&self, shape: Shape, words: &mut impl Iterator<Item = u64>) -> Option<ValueRef<'_>> {
+        Some(match shape {
+            Shape::Absent => return None,
+            Shape::Null => ValueRef::Null,
+            Shape::False => ValueRef::Bool(false),
+            Shape::True => ValueRef::Bool(true),
+            Shape::Int => ValueRef::Int(words.next()? as i64),
+            Shape::Double => ValueRef::Double(f64::from_bits(words.next()?)),
+            Shape::Text => {
+                let word = words.next()?;
+                ValueRef::String(self.read_text(Text { from: (word >> 32) as u32, len: word as u32 }))
+            }
+            Shape::Nested => self.nested.get(words.next()? as usize)?.as_ref(),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use lang::suite::Suite;
@@ -69,6 +70,19 @@ fn shipped_packs_pass_their_tests() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn what_no_shipped_rule_names_is_nobodys() {
+    // A rule that names every event has each of every system judged: such a rule is off unless someone asks for it.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
+    for (name, _, packs) in suites(&folder) {
+        let compile = |source: &String| lang::compile(source, &name, &lang::Options::default()).0.unwrap();
+        let packs: Vec<Arc<engine::Pack>> = packs.iter().map(compile).map(Arc::new).collect();
+        let mut engine =
+            engine::Engine::new(engine::Program::link(packs), engine::Timing::default(), engine::Input::Live);
+        assert_eq!(engine.event("an.event.that.nobody.names"), 0, "{name}");
+    }
 }
 
 #[test]
