@@ -275,8 +275,9 @@ impl Automaton {
             let mut touches: Vec<&Touch> = now.touches.iter().copied().filter(|touch| ctx.admits(touch)).collect();
             // An event that several alternatives of a role match plays it once; conditions on others choose later.
             touches.dedup_by(|later, earlier| later.repeats_role(earlier) && !ctx.asks_others(earlier));
-            if touches.is_empty() && now.restart.is_none() {
-                // Of all that came nothing matches: nothing has happened.
+            let waits_for_ticks = ctx.traits.ticks.is_some() || !ctx.traits.members.is_empty();
+            if touches.is_empty() && now.restart.is_none() && !waits_for_ticks {
+                // Of all that came nothing matches: nothing has happened. A clock may have moved at that time, though.
                 return;
             }
             admitted = touches;
