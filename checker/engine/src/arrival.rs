@@ -3,14 +3,16 @@ use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 use event::{Timestamp, Value, ValueRef};
 use hashbrown::HashSet;
+use smallvec::SmallVec;
 
 use crate::{
     expr::Val,
     fact::Reader,
     key::{self, PartialKey},
+    mail::Mail,
     pack::{Kind, Pattern, Rule},
     program::{Program, RuleIdx, Traits},
-    route::{Route, Target},
+    route::{PlainKey, Route, Target},
     row::{ELEMENTS_MAX, Row, RowEnv, elements},
     source::SourceState,
     touch::{Kept, KeyAt, Touch},
@@ -45,8 +47,13 @@ pub(crate) struct Landings {
     /// The keys, one after the other.
     pub(crate) keys: Vec<u8>,
     /// Keys that several parts share, once they are known; of some an element is absent.
-    shared: Vec<(u16, Option<KeyAt>)>,
+    shared: SharedKeys,
+    /// The same of what has been sent straight to its instances: these are in the memory of the mail.
+    pub(crate) sent: SharedKeys,
 }
+
+/// Keys of one event by the number of what they are made of.
+type SharedKeys = SmallVec<[(u16, Option<KeyAt>); 4]>;
 
 impl Landings {
     /// Forgets all, but for the memory.
@@ -54,6 +61,12 @@ impl Landings {
         self.list.clear();
         self.keys.clear();
         self.shared.clear();
+        self.sent.clear();
+    }
+
+    /// Whether the event has no effect but on what it was sent to.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     /// What rules are told of the event.
@@ -104,6 +117,28 @@ pub(crate) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// Sends the touch of a straight route to its instance. Returns whether the event has all parts of the key, if it matches.
+    pub(crate) fn send(&self, route: &Route, sent: &mut SharedKeys, mail: &mut Mail, late: bool) -> bool {
+        let (Some((rule, role)), Some(plain)) = (route.straight, &route.plain_key) else { return true };
+        let pattern = self.program.pattern(route);
+        let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: &[], known: None };
+        if !env.matches() {
+            return true;
+        }
+        let key = match sent.iter().find(|(known, _)| Some(*known) == route.key) {
+            Some((_, known)) => *known,
+            None => {
+                let key = plain_key(plain, &env, mail.keys_mut());
+                sent.extend(route.key.map(|shared| (shared, key)));
+                key
+            }
+        };
+        let Some(key) = key else { return false };
+        let at = EventRef { ts: self.row.ts, identity: self.row.identity, element: 0, position: self.row.position };
+        mail.send(Touch { at, role, alternative: route.alternative, slots: env.kept() }, rule, key, late);
+        true
+    }
+
     pub(crate) fn route(&self, route: &Route, landings: &mut Landings) {
         let pattern = self.program.pattern(route);
         let mut elements = Vec::new();
@@ -195,21 +230,12 @@ impl Arrival<'_> {
 
     /// Writes a key behind the others; none when a part that is not optional is absent.
     fn full_key(&self, rule: Option<&Rule>, pattern: &Pattern, env: &RowEnv<'_>, keys: &mut Vec<u8>) -> Option<KeyAt> {
+        if let Some(plain) = &env.route.plain_key {
+            return plain_key(plain, env, keys);
+        }
         let from = keys.len();
         if rule.is_none_or(|rule| !rule.across_networks) {
             key::push_ref(keys, ValueRef::String(&self.source.network));
-        }
-        if let Some(key) = &env.route.plain_key {
-            for (place, optional) in &key.parts {
-                if env.push_key(keys, *place).is_none() {
-                    if !optional {
-                        keys.truncate(from);
-                        return None;
-                    }
-                    key::push_absent(keys);
-                }
-            }
-            return Some(KeyAt::since(from, keys));
         }
         for (number, part) in pattern.key.iter().enumerate() {
             match part.as_ref()?.eval(env) {
@@ -248,6 +274,24 @@ impl Arrival<'_> {
         }
         Some(PartialKey(parts))
     }
+}
+
+/// Writes a key of which all parts stand in the row behind the others; none when a part that is not optional is absent.
+fn plain_key(plain: &PlainKey, env: &RowEnv<'_>, keys: &mut Vec<u8>) -> Option<KeyAt> {
+    let from = keys.len();
+    if !plain.across_networks {
+        key::push_ref(keys, ValueRef::String(&env.source.network));
+    }
+    for (place, optional) in &plain.parts {
+        if env.push_key(keys, *place).is_none() {
+            if !optional {
+                keys.truncate(from);
+                return None;
+            }
+            key::push_absent(keys);
+        }
+    }
+    Some(KeyAt::since(from, keys))
 }
 
 /// Whether that part of the rule's key may be absent.

@@ -18,12 +18,12 @@ use crate::{
     key::PartialKey,
     kind::Tally,
     mail::Mail,
-    pack::Kind,
+    pack::{Kind, RoleIdx},
     partition::{Partition, Said},
     program::{Program, RuleIdx, Traits},
     reading::Readings,
     remembered::Remembered,
-    route::{Column, Target, Wanted},
+    route::{Column, Route, Target, Wanted},
     row::EventIdx,
     scope::Scope,
     source::{SourceIdx, SourceState, Sources, Timing},
@@ -234,6 +234,7 @@ impl Engine {
         }
         for route in &mut wanted.routes {
             route.at_once = self.is_at_once(route.target);
+            route.straight = self.straight(route);
         }
         wanted.at_once = wanted.routes.iter().any(|route| route.at_once);
         wanted.waits = wanted.routes.iter().any(|route| !route.at_once && !route.reads);
@@ -266,6 +267,13 @@ impl Engine {
             }
             _ => false,
         }
+    }
+
+    /// The rule and the role that a route leads to whose events need nothing but their rows to become touches.
+    fn straight(&self, route: &Route) -> Option<(RuleIdx, RoleIdx)> {
+        let Target::Role { rule, role } = route.target else { return None };
+        let needs_more = self.traits[rule as usize].stateless || route.reads || route.wide || route.plain_key.is_none();
+        (!needs_more && self.program.pattern(route).for_each.is_empty()).then_some((rule, role))
     }
 
     /// What a row of that event must hold.

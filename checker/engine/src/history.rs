@@ -6,7 +6,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use event::Timestamp;
 
-use crate::{instance::Handle, program::RuleIdx, touch::Touch};
+use crate::{chunks::Chunks, instance::Handle, program::RuleIdx, touch::Touch};
 
 /// An epoch's number.
 pub(crate) type Epoch = u32;
@@ -90,7 +90,7 @@ struct Entry {
 /// What instances did in one epoch.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Deeds {
-    touches: Vec<Entry>,
+    touches: Chunks<Entry>,
     /// Who first did something that was no touch: fell due, or was concerned by what concerned many.
     others: Vec<Handle>,
 }
@@ -134,18 +134,15 @@ impl Log {
         }
         let number = (epoch - self.first) as usize;
         while self.epochs.len() <= number {
-            // Another epoch mostly brings about as much.
-            let expected = self.epochs.back().map_or(0, |last| last.touches.len());
-            self.epochs.push_back(Deeds { touches: Vec::with_capacity(expected), others: Vec::new() });
+            self.epochs.push_back(Deeds::default());
         }
         self.len += 1;
         &mut self.epochs[number]
     }
 
     fn push(&mut self, epoch: Epoch, entry: Entry) -> Link {
-        let touches = &mut self.deeds_mut(epoch).touches;
-        touches.push(entry);
-        Link { epoch, place: (touches.len() - 1) as u32 }
+        let place = self.deeds_mut(epoch).touches.push(entry);
+        Link { epoch, place: place as u32 }
     }
 
     fn get(&self, link: Link) -> Option<&Entry> {

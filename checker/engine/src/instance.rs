@@ -5,6 +5,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::{
     history::{Epoch, Epochs, Link},
@@ -42,7 +43,7 @@ pub(crate) struct Instance {
     /// The last of its touches that are kept.
     pub(crate) last_touch: Link,
     /// What it found since the first mark, by violation, and what those learn of who build on it.
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: ThinVec<Finding>,
     /// The time of its last touch.
     pub(crate) last: Timestamp,
     /// The earliest due time that is queued.
@@ -56,7 +57,7 @@ pub(crate) struct Mark {
     /// The state has seen everything before this time.
     pub(crate) at: Timestamp,
     /// `None`: the initial one.
-    pub(crate) state: Option<Automaton>,
+    pub(crate) state: Option<Box<Automaton>>,
 }
 
 impl Instance {
@@ -68,7 +69,7 @@ impl Instance {
             now,
             marks: SmallVec::new(),
             last_touch: Link::NONE,
-            findings: Vec::new(),
+            findings: ThinVec::new(),
             last: Timestamp::ZERO,
             armed: Timestamp::MAX,
         }
@@ -84,7 +85,7 @@ impl Instance {
         if self.marks.last().is_some_and(|mark| mark.epoch >= epoch) {
             return None;
         }
-        let state = (!self.now.is_idle()).then(|| self.now.clone());
+        let state = (!self.now.is_idle()).then(|| Box::new(self.now.clone()));
         self.marks.push(Mark { epoch, at: ts, state });
         Some(epoch)
     }
@@ -101,7 +102,7 @@ impl Instance {
         // It was the same until the next thing it did.
         let mark = match self.marks.get(place) {
             Some(next) => Mark { epoch, at: next.at.min(ts), state: next.state.clone() },
-            None => Mark { epoch, at: ts, state: Some(self.now.clone()) },
+            None => Mark { epoch, at: ts, state: Some(Box::new(self.now.clone())) },
         };
         self.marks.insert(place, mark);
         Some(epoch)
@@ -118,7 +119,7 @@ impl Instance {
         let settled = self.findings.iter().filter(|finding| finding.found < end && !finding.made);
         let last = settled.max_by_key(|finding| finding.found).map(|finding| finding.id);
         // So may those be that stand for one of which nothing can be said yet.
-        let state = self.marks.first().map_or(Some(&self.now), |mark| mark.state.as_ref());
+        let state = self.marks.first().map_or(Some(&self.now), |mark| mark.state.as_deref());
         let revocable: Vec<ViolationId> =
             state.into_iter().flat_map(Automaton::revocable).map(|anchor| id(&self.key, &anchor)).collect();
         self.findings

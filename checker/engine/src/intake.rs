@@ -125,9 +125,22 @@ impl Engine {
         if let Some(source) = self.state.sources.states.get(row.source as usize) {
             let arrival = Arrival { program: &self.program, traits: &self.traits, row, source, known: None };
             let routes = self.wanted.get(row.event as usize).map_or(&[][..], |wanted| &wanted.routes);
+            let late = row.ts < self.state.judged_to;
             for route in routes.iter().filter(|route| plays(route) && !route.reads) {
-                arrival.route(route, &mut landings);
+                let Some((rule, _)) = route.straight else {
+                    arrival.route(route, &mut landings);
+                    continue;
+                };
+                if !arrival.send(route, &mut landings.sent, &mut self.state.mail, late) {
+                    self.state.tallies[rule as usize].keyless += 1;
+                }
             }
+            self.state.corrections |= late && !landings.sent.is_empty();
+        }
+        if landings.is_empty() {
+            landings.clear();
+            self.landings = landings;
+            return;
         }
         landings.judge_once();
         let Landings { list, keys, .. } = &mut landings;
@@ -255,7 +268,7 @@ impl Engine {
     }
 
     fn point_violation(&self, rule: RuleIdx, key: &[u8], at: EventRef) -> Violation {
-        let (pack, definition) = self.program.rule(rule);
+        let definition = self.program.rule(rule).1;
         let of = match definition.kind {
             Kind::Always { of, .. } | Kind::Never { of } => of,
             _ => 0,
@@ -263,7 +276,7 @@ impl Engine {
         let (network, parts) = read_key(definition, key);
         let role = definition.roles.get(of as usize).map(|role| role.name.clone()).unwrap_or_default();
         Violation {
-            id: violation_id(&pack.name, &definition.id, key, &Anchor::Event(at)),
+            id: violation_id(&self.traits[rule as usize].id_prefix, key, &Anchor::Event(at)),
             rule,
             network,
             key: parts,

@@ -1,9 +1,5 @@
 //! Keys of rule instances: the network and the declared parts in one canonical run of bytes, hashed once.
-use alloc::{
-    boxed::Box,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use event::{Int, Value, ValueRef};
 
 use crate::expr::Val;
@@ -165,7 +161,10 @@ pub(crate) fn decode(part: &[u8]) -> Option<Value> {
         NULL => Some(Value::Null),
         BOOL => Some(Value::Bool(part.get(1) == Some(&1))),
         DOUBLE => Some(Value::Double(f64::from_bits(u64::from_le_bytes(part.get(1..9)?.try_into().ok()?)))),
-        STRING => Some(Value::String(String::from_utf8_lossy(body()).to_string().into_boxed_str())),
+        STRING => Some(Value::String(match core::str::from_utf8(body()) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(body()).into(),
+        })),
         INT => Some(Value::Int(match body().len() {
             8 => Int::from(i64::from_le_bytes(body().try_into().ok()?)),
             16 => Int::Small(i128::from_le_bytes(body().try_into().ok()?)),

@@ -11,6 +11,7 @@ mod agenda;
 mod arrival;
 mod body;
 pub mod breaker;
+mod chunks;
 mod clock;
 mod definition;
 mod derive;

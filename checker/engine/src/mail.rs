@@ -33,6 +33,17 @@ impl Mail {
         to.push(Addressed { touch, rule, key, guess: None });
     }
 
+    /// The memory of the keys, to which that of a touch to be sent is written.
+    pub(crate) fn keys_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.keys
+    }
+
+    /// Takes a touch of which the key has been written to the memory of the keys.
+    pub(crate) fn send(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, late: bool) {
+        let to = if late { &mut self.late } else { &mut self.waiting };
+        to.push(Addressed { touch, rule, key, guess: None });
+    }
+
     /// Takes a touch back that was made of a verdict which has been corrected.
     pub(crate) fn take_back(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, keys: &[u8]) {
         let same = |known: &Addressed, own: &[u8]| {

@@ -98,7 +98,7 @@ impl Partition {
             Some(slot) => slot,
             None => self.open(world, rule, first.key.of(keys), hash, epoch, Some(ts), said),
         };
-        if self.tables[rule as usize].armed(slot) < ts {
+        if self.tables[rule as usize].get_mut(slot)?.armed < ts {
             self.caught_up(world, rule, slot, ts, said);
         }
         let instance = self.tables[rule as usize].get_mut(slot)?;
@@ -106,11 +106,10 @@ impl Partition {
         if world.corrects(ts) {
             instance.mark(epoch, ts);
         }
-        let own: SmallVec<[&Touch; 8]> = group.iter().map(|addressed| &addressed.touch).collect();
-        if concerned.is_empty() {
-            step(world, rule, instance, &Instant { ts, touches: &own, restart: None, starts: &[] }, said);
-            drop(own);
+        if let ([alone], true) = (&*group, concerned.is_empty()) {
+            step(world, rule, instance, &Instant { ts, touches: &[&alone.touch], restart: None, starts: &[] }, said);
         } else {
+            let own: SmallVec<[&Touch; 8]> = group.iter().map(|addressed| &addressed.touch).collect();
             let around = Around::of(world, rule, &instance.key, concerned);
             let touches = around.with(own);
             step(world, rule, instance, &around.instant(ts, &touches), said);
@@ -225,7 +224,9 @@ impl Partition {
             let mut ctx = world.ctx(rule, &instance.key, &mut said.tallies[rule as usize]);
             instance.now.due(&mut ctx, due);
             let found = ctx.found;
-            report(world, rule, instance, found, due, said);
+            if !found.is_empty() {
+                report(world, rule, instance, found, due, said);
+            }
         }
         if instance.now.is_awake() {
             said.agenda.awake.push(handle);
@@ -463,5 +464,7 @@ fn step(world: &World<'_>, rule: u32, instance: &mut Instance, now: &Instant<'_>
     let mut ctx = world.ctx(rule, &instance.key, &mut said.tallies[rule as usize]);
     instance.now.instant(&mut ctx, now);
     let found = ctx.found;
-    report(world, rule, instance, found, now.ts, said);
+    if !found.is_empty() {
+        report(world, rule, instance, found, now.ts, said);
+    }
 }

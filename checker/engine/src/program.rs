@@ -1,5 +1,6 @@
 //! Packs linked into one program: rules numbered, events routed to the roles they may play.
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
     sync::Arc,
@@ -206,6 +207,8 @@ impl Program {
 /// Facts about a rule that the running engine asks for again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Traits {
+    /// What the names of its violations begin with.
+    pub(crate) id_prefix: Box<[u8]>,
     /// Judged on arrival, with no state at all.
     pub(crate) stateless: bool,
     /// Some pattern has a condition that is decided in order of time.
@@ -333,6 +336,7 @@ impl Traits {
         }
         let pointwise = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. });
         Traits {
+            id_prefix: crate::world::id_prefix(&pack.name, &rule.id),
             conditions: patterns().any(|pattern| pattern.where_late.is_some()),
             pairs: patterns().any(|pattern| pattern.where_late.as_ref().is_some_and(Expr::roles_used)),
             stratum: 0,

@@ -37,7 +37,9 @@ impl Remembered {
     /// Forgets what is older than twice `span`.
     pub(crate) fn turn(&mut self, now: Timestamp, span: Duration) {
         if self.turned.plus(span) <= now {
-            self.previous = core::mem::take(&mut self.current);
+            // As many will come in the next span: the memory for them is taken in one go.
+            let expected = HashSet::with_capacity_and_hasher(self.current.len(), foldhash::fast::FixedState::default());
+            self.previous = core::mem::replace(&mut self.current, expected);
             self.turned = now;
         }
     }

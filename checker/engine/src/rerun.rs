@@ -2,12 +2,13 @@
 use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::{
     emission::Made,
     history::Log,
     instance::{Finding, Handle, Instance, Mark},
-    kind::{Automaton, Found, Tally, What},
+    kind::{Automaton, Found, Tally, What, slim},
     pack::OnRestart,
     partition::{Around, Said},
     program::RuleIdx,
@@ -33,9 +34,6 @@ pub(crate) fn report(
     when: Timestamp,
     said: &mut Said,
 ) {
-    if found.is_empty() {
-        return;
-    }
     for found in found {
         let id = world.finding_id(rule, &instance.key, &found);
         let fresh = note(&mut instance.findings, id, &found, when);
@@ -50,7 +48,7 @@ pub(crate) fn report(
 }
 
 /// Adds a finding to the record; returns whether it was not known before and can be taken back.
-fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Timestamp) -> bool {
+fn note(findings: &mut ThinVec<Finding>, id: ViolationId, found: &Found, when: Timestamp) -> bool {
     let known = findings.iter_mut().find(|finding| finding.id == id);
     match (&found.what, known) {
         (What::Violated { .. } | What::Made { .. }, Some(known)) => {
@@ -59,11 +57,8 @@ fn note(findings: &mut Vec<Finding>, id: ViolationId, found: &Found, when: Times
         }
         (What::Violated { .. } | What::Made { .. }, None) => {
             let (evidence, made) = (Finding::digest(found), !found.is_violation());
-            // Most instances find one thing.
-            if findings.capacity() == 0 {
-                findings.reserve_exact(1);
-            }
-            findings.push(Finding { id, found: when, evidence, resolved: None, late: None, made, untold: false });
+            let finding = Finding { id, found: when, evidence, resolved: None, late: None, made, untold: false };
+            slim::push_thin(findings, finding);
             true
         }
         (What::Resolved(at), Some(known)) => {
@@ -99,12 +94,12 @@ pub(crate) fn rerun(
     }
     let marked = core::mem::take(&mut instance.marks);
     let Some(first) = marked.first().cloned() else { return };
-    let mut state = first.state.clone().unwrap_or_else(|| Automaton::new(world.rule(rule)));
+    let mut state = first.state.as_deref().cloned().unwrap_or_else(|| Automaton::new(world.rule(rule)));
     let from = first.at;
     instance.marks.push(first);
     let old = core::mem::take(&mut instance.findings);
     // What was found before stands, but what became of it since may be otherwise.
-    let mut findings: Vec<Finding> = old.iter().filter(|finding| finding.found < from).cloned().collect();
+    let mut findings: ThinVec<Finding> = old.iter().filter(|finding| finding.found < from).cloned().collect();
     for finding in &mut findings {
         finding.resolved = finding.resolved.filter(|at| *at < from);
     }
@@ -126,7 +121,7 @@ pub(crate) fn rerun(
     let mut mark = |ts: Timestamp, state: &Automaton| {
         let epoch = world.epochs.of(ts);
         if marks.last().is_none_or(|mark| mark.epoch < epoch) {
-            marks.push(Mark { epoch, at: ts, state: Some(state.clone()) });
+            marks.push(Mark { epoch, at: ts, state: Some(Box::new(state.clone())) });
         }
     };
     replay(world, rule, &mut state, &mut ctx, &mut record, &mut mark, &past, to);

@@ -3,7 +3,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use crate::{
     expr::Expr,
-    pack::{Pattern, Role, Slot},
+    pack::{Pattern, Role, RoleIdx, Slot},
     program::{Program, RuleIdx},
 };
 
@@ -57,6 +57,9 @@ pub(crate) struct Route {
     pub(crate) unconditional: bool,
     /// Its pattern leaves a part of the key open.
     pub(crate) wide: bool,
+    /// The rule and the role that it leads to, where every event that matches becomes one touch, of whose key all parts stand
+    /// in the row: most routes are such.
+    pub(crate) straight: Option<(RuleIdx, RoleIdx)>,
     /// What its key is made of; none where an expression supplies a part.
     pub(crate) plain_key: Option<PlainKey>,
     /// For each slot that reads the row, the column.
@@ -101,7 +104,7 @@ impl Place {
 /// A key of which all parts stand in the row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PlainKey {
-    across_networks: bool,
+    pub(crate) across_networks: bool,
     /// With whether they may be absent.
     pub(crate) parts: Box<[(Place, bool)]>,
 }
@@ -155,6 +158,7 @@ impl Program {
                     let kept = role.kept;
                     let reads = matches!(target, Target::Role { .. }) && pattern.asks();
                     wanted.asks |= reads;
+                    let wide = pattern.key.iter().any(Option::is_none);
                     wanted.routes.push(Route {
                         target,
                         pack,
@@ -164,7 +168,8 @@ impl Program {
                         at_once: false,
                         reads,
                         unconditional: pattern.is_unconditional(),
-                        wide: pattern.key.iter().any(Option::is_none),
+                        wide,
+                        straight: None,
                         plain_key,
                         columns,
                     });

@@ -1,6 +1,6 @@
 //! `during`: the spans of time to which a rule is restricted, kept apart from its instances because a span may open
 //! before the instance it covers exists.
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -27,16 +27,26 @@ struct Edges {
 /// Edges in order of time, by the bound parts of their keys. Most keys have one.
 type Bound = HashMap<Key, SmallVec<[EventRef; 1]>, foldhash::fast::FixedState>;
 
-/// The span that covers a time: its opener, or none when it is open from the beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// The span that covers a time: its opener, or none when it is open from the beginning. Most rules have no `during`, and
+/// many of their instances remember a span: it is no larger than a pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Span {
-    pub(crate) opener: Option<EventRef>,
+    opener: Option<Box<EventRef>>,
 }
 
 impl Span {
+    fn opened_by(opener: EventRef) -> Self {
+        Span { opener: Some(Box::new(opener)) }
+    }
+
+    /// The event that opened it.
+    pub(crate) fn opener(&self) -> Option<EventRef> {
+        self.opener.as_deref().copied()
+    }
+
     /// When it began.
     pub(crate) fn from(&self) -> Timestamp {
-        self.opener.map_or(Timestamp::ZERO, |opener| opener.ts)
+        self.opener.as_ref().map_or(Timestamp::ZERO, |opener| opener.ts)
     }
 }
 
@@ -108,13 +118,13 @@ impl Scope {
     /// The span that `ts` lies strictly inside of; the end that `within` sets still belongs to it.
     pub(crate) fn at(&self, during: &During, key: &[u8], ts: Timestamp) -> Option<Span> {
         if during.after.is_none() {
-            let span = Span { opener: None };
+            let span = Span::default();
             return (!self.closed(&span, key, ts)).then_some(span);
         }
         // The latest opener strictly before: each opening is a fresh span.
         let before = |edges: &[EventRef]| edges[..edges.partition_point(|edge| edge.ts < ts)].last().copied();
         let opener = self.opens.of(key).filter_map(before).max()?;
-        let span = Span { opener: Some(opener) };
+        let span = Span::opened_by(opener);
         let begun = opener.ts.plus(during.delay) < ts;
         let lasts = during.within.is_none_or(|within| ts <= opener.ts.plus(within));
         (begun && lasts && !self.closed(&span, key, ts)).then_some(span)
@@ -123,7 +133,7 @@ impl Scope {
     /// Whether the span has ended at `ts`, by a closer or by its length.
     pub(crate) fn ended(&self, during: &During, span: &Span, key: &[u8], ts: Timestamp) -> bool {
         self.closed(span, key, ts)
-            || during.within.zip(span.opener).is_some_and(|(within, opener)| ts > opener.ts.plus(within))
+            || during.within.zip(span.opener.as_deref()).is_some_and(|(within, opener)| ts > opener.ts.plus(within))
     }
 
     /// Whether a closer lies between the span's opener and `ts`, both ends included; the opener never closes its own.
@@ -133,7 +143,7 @@ impl Scope {
             edges[edges.partition_point(|edge| edge.ts < from)..]
                 .iter()
                 .take_while(|edge| edge.ts <= ts)
-                .any(|edge| span.opener.is_none_or(|opener| opener.identity != edge.identity))
+                .any(|edge| span.opener.as_ref().is_none_or(|opener| opener.identity != edge.identity))
         })
     }
 

@@ -79,11 +79,32 @@ pub(crate) struct Instances {
     by_age: Option<BinaryHeap<Reverse<(Timestamp, u32, u32)>>>,
 }
 
-/// Where the instance of a key with this hash is: what is looked for is found without a look at any instance.
+/// Where the instance of a key with a hash that begins so is: what is looked for is found without a look at any other.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    hash: u64,
+    high: u32,
     slot: u32,
+}
+
+impl Place {
+    fn new(hash: u64, slot: u32) -> Self {
+        Place { high: (hash >> 32) as u32, slot }
+    }
+
+    fn is_of(&self, hash: u64) -> bool {
+        self.high == (hash >> 32) as u32
+    }
+
+    /// By which it is placed. The hash's other half has chosen the partition: here it would tell little.
+    fn spread(&self) -> u64 {
+        spread(u64::from(self.high) << 32)
+    }
+}
+
+/// What a table goes by of a hash: as much of it as places keep, spread over all bits (Knuth, "The art of computer
+/// programming", volume 3, 6.4: multiplicative hashing, by the golden ratio).
+fn spread(hash: u64) -> u64 {
+    (hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Where an instance may be.
@@ -206,12 +227,12 @@ impl From<Stored> for Instances {
     fn from(stored: Stored) -> Self {
         let Stored { slots, free, generation } = stored;
         let mut table = Instances { slots, free, generation, ..Instances::default() };
-        for (slot, instance) in table.slots.iter().enumerate() {
-            if let Slot::AtRest(rest) = instance {
+        for slot in 0..table.slots.len() {
+            if let Slot::AtRest(rest) = &table.slots[slot] {
                 table.open_at_rest += rest.open();
             }
-            if let Some(head) = instance.head() {
-                table.index.insert_unique(head.hash, Place { hash: head.hash, slot: slot as u32 }, |place| place.hash);
+            if let Some(head) = table.slots[slot].head() {
+                table.place(head.hash, slot as u32);
             }
         }
         table
@@ -224,11 +245,11 @@ impl Instances {
     }
 
     fn place(&mut self, hash: u64, slot: u32) {
-        self.index.insert_unique(hash, Place { hash, slot }, |place| place.hash);
+        self.index.insert_unique(spread(hash), Place::new(hash, slot), Place::spread);
     }
 
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |place| place.hash == hash && self.is_of(place.slot, key)).map(|place| place.slot)
+        self.index.find(spread(hash), |place| place.is_of(hash) && self.is_of(place.slot, key)).map(|place| place.slot)
     }
 
     fn is_of(&self, slot: u32, key: &[u8]) -> bool {
@@ -237,7 +258,7 @@ impl Instances {
 
     /// Where an instance with that hash is now.
     pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
-        self.index.find(hash, |place| place.hash == hash).map(|place| place.slot)
+        self.index.find(spread(hash), |place| place.is_of(hash)).map(|place| place.slot)
     }
 
     /// Where the instance is, which was guessed to be in a slot: mostly it still is, and is seen to be.
@@ -271,15 +292,6 @@ impl Instances {
     /// What is known of the instance in a slot without waking it.
     pub(crate) fn head(&self, slot: u32) -> Option<Head> {
         self.slots.get(slot as usize)?.head()
-    }
-
-    /// The earliest due time of the instance in a slot that is queued.
-    pub(crate) fn armed(&self, slot: u32) -> Timestamp {
-        match self.slots.get(slot as usize) {
-            Some(Slot::AtWork(instance)) => instance.armed,
-            Some(Slot::AtRest(rest)) => rest.head().armed,
-            Some(Slot::Empty) | None => Timestamp::MAX,
-        }
     }
 
     pub(crate) fn handle(&self, partition: u8, rule: RuleIdx, slot: u32) -> Option<Handle> {
@@ -353,7 +365,7 @@ impl Instances {
         if let Slot::AtRest(rest) = &gone {
             self.open_at_rest -= rest.open();
         }
-        if let Ok(entry) = self.index.find_entry(head.hash, |place| place.slot == slot) {
+        if let Ok(entry) = self.index.find_entry(spread(head.hash), |place| place.slot == slot) {
             entry.remove();
         }
         self.free.push(slot);
@@ -361,7 +373,7 @@ impl Instances {
         if self.index.is_empty() {
             *self = Instances { generation: self.generation, ..Instances::default() };
         } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
-            self.index.shrink_to(self.index.len() * 2, |place| place.hash);
+            self.index.shrink_to(self.index.len() * 2, Place::spread);
         }
     }
 

@@ -1,7 +1,8 @@
 //! An event as a rule sees it: the part it plays and the few values that later conditions ask for.
-use alloc::{sync::Arc, vec::Vec};
+use alloc::vec::Vec;
 use core::{cmp::Ordering, ops::Deref};
 use event::{Timestamp, Value};
+use triomphe::ThinArc;
 
 use crate::{engine::PARTITIONS, key, pack::RoleIdx, program::RuleIdx, verdict::EventRef};
 
@@ -63,20 +64,21 @@ impl KeyAt {
     }
 }
 
-/// Values kept of an event, shared by all who remember it. Most events are remembered without any.
+/// Values kept of an event, shared by all who remember it. Most events are remembered without any: a pointer is all that
+/// takes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Kept(Option<Arc<[Option<Value>]>>);
+pub(crate) struct Kept(Option<ThinArc<(), Option<Value>>>);
 
 impl Kept {
     /// The first `count` values that `value` gives.
     pub(crate) fn first(count: u16, value: impl FnMut(u16) -> Option<Value>) -> Self {
-        Kept((count > 0).then(|| (0..count).map(value).collect()))
+        Kept((count > 0).then(|| ThinArc::from_header_and_iter((), (0..count).map(value))))
     }
 }
 
 impl From<Vec<Option<Value>>> for Kept {
     fn from(values: Vec<Option<Value>>) -> Self {
-        Kept((!values.is_empty()).then(|| values.into()))
+        Kept((!values.is_empty()).then(|| ThinArc::from_header_and_iter((), values.into_iter())))
     }
 }
 
@@ -84,7 +86,7 @@ impl Deref for Kept {
     type Target = [Option<Value>];
 
     fn deref(&self) -> &[Option<Value>] {
-        self.0.as_deref().unwrap_or_default()
+        self.0.as_ref().map_or(&[], |kept| &kept.slice)
     }
 }
 

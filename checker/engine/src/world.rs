@@ -1,6 +1,6 @@
 //! What all partitions share while they work: the program, facts, spans, restarts. Read only, so that partitions could
 //! work side by side.
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use event::{Timestamp, Value};
 use smallvec::SmallVec;
 
@@ -170,8 +170,7 @@ impl<'a> World<'a> {
 
     /// The name of the violation of this instance with that anchor.
     pub(crate) fn violation_id(&self, rule: RuleIdx, key: &[u8], anchor: &Anchor) -> ViolationId {
-        let (pack, rule) = self.program.rule(rule);
-        violation_id(&pack.name, &rule.id, key, anchor)
+        violation_id(&self.traits[rule as usize].id_prefix, key, anchor)
     }
 
     /// The name of a finding of this instance: that of its violation, or one beside it.
@@ -250,13 +249,21 @@ impl<'a> World<'a> {
     }
 }
 
-/// A hash of pack, rule, key and anchor.
-pub(crate) fn violation_id(pack: &str, rule: &str, key: &[u8], anchor: &Anchor) -> ViolationId {
-    let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
-    for part in [pack.as_bytes(), rule.as_bytes(), key] {
-        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(part);
+/// What the names of all violations of a rule begin with, before they are hashed.
+pub(crate) fn id_prefix(pack: &str, rule: &str) -> Box<[u8]> {
+    let mut prefix = Vec::new();
+    for part in [pack.as_bytes(), rule.as_bytes()] {
+        prefix.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        prefix.extend_from_slice(part);
     }
+    prefix.into()
+}
+
+/// A hash of pack, rule, key and anchor.
+pub(crate) fn violation_id(prefix: &[u8], key: &[u8], anchor: &Anchor) -> ViolationId {
+    let mut bytes: SmallVec<[u8; 256]> = SmallVec::from_slice(prefix);
+    bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(key);
     let event = |bytes: &mut SmallVec<[u8; 256]>, event: &EventRef| {
         bytes.extend_from_slice(&event.identity.0.to_le_bytes());
         bytes.extend_from_slice(&event.element.to_le_bytes());

@@ -59,7 +59,7 @@ impl Aggregate {
             *self = Aggregate::new(definition);
         }
         self.span = span;
-        if span.is_none() {
+        if self.span.is_none() {
             return;
         }
         match definition.span {
@@ -188,7 +188,7 @@ impl Aggregate {
         };
         ctx.exercise(now.ts);
         let without = self.evaluate(ctx, definition, now.ts);
-        let mut after = Aggregate { closed: Some(closer.at), span: self.span, ..Aggregate::new(definition) };
+        let mut after = Aggregate { closed: Some(closer.at), span: self.span.take(), ..Aggregate::new(definition) };
         // Terms with windows of their own do not end at the close.
         for ((term, own), kept) in definition.terms.iter().zip(&self.terms).zip(&mut after.terms) {
             if definition.window(term).is_some() {
@@ -302,7 +302,7 @@ impl Aggregate {
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
-        let ends = self.span.is_some_and(|span| ctx.span_ended(&span, due));
+        let ends = self.span.as_ref().is_some_and(|span| ctx.span_ended(span, due));
         if ends {
             self.recover(ctx, due);
             *self = Aggregate::new(definition);
@@ -311,7 +311,7 @@ impl Aggregate {
         self.advance(definition, due);
         if let AggregateSpan::Tumbling(length) = definition.span {
             self.tumble(ctx, definition, due, length);
-            *self = Aggregate { span: self.span, ..Aggregate::new(definition) };
+            *self = Aggregate { span: self.span.take(), ..Aggregate::new(definition) };
             return;
         }
         let mut stirred = false;

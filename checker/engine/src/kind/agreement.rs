@@ -41,7 +41,7 @@ impl Agreement {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Agreement { of, value, among, within, voters, .. } = &ctx.rule.kind else { return };
         let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
+        if self.span.as_ref().is_some_and(|known| *known != span) {
             *self = Agreement::default();
         }
         self.span = Some(span);
@@ -130,7 +130,7 @@ impl Agreement {
         }
         evidence.sort_by_key(|(_, vote)| *vote);
         let broken = *self.broken.get_or_insert_with(|| now.touches.first().map_or(evidence[0].1, |touch| touch.at));
-        let anchor = self.span.and_then(|span| span.opener).map_or(Anchor::Key, Anchor::Event);
+        let anchor = self.span.as_ref().and_then(Span::opener).map_or(Anchor::Key, Anchor::Event);
         ctx.violated(anchor, broken.ts, evidence, None);
     }
 }

@@ -24,10 +24,11 @@ impl Consecutive {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Consecutive { fail, ok, count } = ctx.rule.kind else { return };
         let span = ctx.span(now.ts);
-        if span.is_some() && self.span != span {
+        let is_inside = span.is_some();
+        if is_inside && self.span != span {
             *self = Consecutive { span, ..Consecutive::default() };
         }
-        let inside = |touch: &&crate::touch::Touch| span.is_some() && touch.ts() == now.ts;
+        let inside = |touch: &&crate::touch::Touch| is_inside && touch.ts() == now.ts;
         let fails: Vec<EventRef> = now.of(fail).filter(inside).map(|touch| touch.at).collect();
         let successes = now.of(ok).filter(inside).count();
         if successes > 0 || !fails.is_empty() {
@@ -55,7 +56,7 @@ impl Consecutive {
             fails[..before].iter().for_each(|fail| self.fail(ctx, count, *fail));
         }
         ctx.tally.held += successes as u64;
-        *self = Consecutive { span: self.span, ..Consecutive::default() };
+        *self = Consecutive { span: self.span.take(), ..Consecutive::default() };
         for fail in &fails[before..] {
             self.fail(ctx, count, *fail);
         }

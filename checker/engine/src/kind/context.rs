@@ -87,7 +87,7 @@ impl Ctx<'_> {
     /// The span of `during` that `ts` lies in; a span without ends when the rule has none.
     pub(super) fn span(&self, ts: Timestamp) -> Option<Span> {
         match &self.rule.during {
-            None => Some(Span { opener: None }),
+            None => Some(Span::default()),
             Some(during) => self.world.scopes[self.number as usize].at(during, self.key, ts),
         }
     }
@@ -103,9 +103,18 @@ impl Ctx<'_> {
     /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
     /// the absence was held against it already: then late evidence alone takes that back.
     pub(super) fn withheld(&self, owed_for: EventRef, from: Timestamp, to: Timestamp) -> Option<Withheld> {
-        let withheld = match self.gap(from, to) {
-            Some(why) => Withheld::ForGood(why),
-            None => Withheld::ForNow(self.unheard(to)?),
+        if self.world.offline {
+            return None;
+        }
+        let withheld = match self.node() {
+            None => Withheld::ForGood(self.gap(from, to)?),
+            Some((network, node)) => {
+                let state = self.world.sources.find_node(network, node)?;
+                match self.hidden(state, from, to) {
+                    Some(why) => Withheld::ForGood(why),
+                    None => Withheld::ForNow(self.unheard(state, to)?),
+                }
+            }
         };
         (!self.was_said(&Anchor::Event(owed_for))).then_some(withheld)
     }
@@ -144,23 +153,18 @@ impl Ctx<'_> {
     }
 
     /// Why the key's node may still have something to say of the time up to `to`.
-    fn unheard(&self, to: Timestamp) -> Option<Unknown> {
-        if self.world.offline {
-            return None;
-        }
-        let (network, node) = self.node()?;
-        let state = self.world.sources.find_node(network, node)?;
-        if !self.rule.silence_counts && self.world.sources.silent(network, node, to) {
+    fn unheard(&self, node: &NodeState, to: Timestamp) -> Option<Unknown> {
+        if !self.rule.silence_counts && self.world.sources.is_silent(node, to) {
             Some(Unknown::NodeSilent)
         } else {
-            (state.complete_to <= to).then_some(Unknown::Lagging)
+            (node.complete_to <= to).then_some(Unknown::Lagging)
         }
     }
 
     /// Whether the instance was found to have that violation before.
     pub(super) fn was_said(&self, anchor: &Anchor) -> bool {
         !self.known.is_empty() && {
-            let id = violation_id(&self.pack.name, &self.rule.id, self.key, anchor);
+            let id = violation_id(&self.traits.id_prefix, self.key, anchor);
             self.known.iter().any(|finding| finding.id == id)
         }
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many counted events are kept as evidence beyond the allowed number.
-const EXCESS_MAX: usize = 16;
+const EXCESS_MAX: usize = 4;
 
 /// What was counted for one key.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -90,7 +90,7 @@ impl Count {
             let before = touches.by_ref().take(room).count();
             ctx.tally.held += before as u64;
             if self.total > 0 || before > 0 || self.run.is_some() {
-                *self = Count { span: self.span, run: Some(restart), ..Count::default() };
+                *self = Count { span: self.span.take(), run: Some(restart), ..Count::default() };
             }
         }
         for touch in touches {
@@ -105,7 +105,7 @@ impl Count {
                 ctx.tally.held += 1;
             } else if grown {
                 // Said again with the same anchor for each excess event that the evidence still takes.
-                let begun = self.run.or(self.span.and_then(|span| span.opener));
+                let begun = self.run.or(self.span.as_ref().and_then(Span::opener));
                 let anchor = begun.map_or(Anchor::Key, Anchor::Event);
                 let at = self.seen.get(usize::try_from(max).unwrap_or(0)).map_or(now.ts, |first| first.at.ts);
                 let evidence = cite(of, self.seen.iter().map(|seen| seen.at));

@@ -42,7 +42,7 @@ impl Exclusive {
             self.holds.clear();
         }
         let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
+        if self.span.as_ref().is_some_and(|known| *known != span) {
             self.holds.clear();
         }
         self.span = Some(span);

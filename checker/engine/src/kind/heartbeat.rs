@@ -42,7 +42,7 @@ impl Heartbeat {
         } else if let Some(sign) = beat.filter(|_| expected).or(started) {
             ctx.exercise(now.ts);
             self.alive(ctx, sign);
-            self.span = span;
+            self.span = span.clone();
         }
         let ended = now.restart.is_some() && matches!(ctx.rule.on_restart, OnRestart::Ended | OnRestart::Reset);
         // Who leaves and joins at one time stays expected.
@@ -99,7 +99,7 @@ impl Heartbeat {
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Some(last) = self.last.filter(|_| self.onset.is_none()) else { return };
-        if self.span.is_some_and(|span| ctx.span_ended(&span, due)) {
+        if self.span.as_ref().is_some_and(|span| ctx.span_ended(span, due)) {
             self.unjudged = true;
         } else {
             self.silent(ctx, last, due, None);

@@ -73,7 +73,7 @@ impl Machine {
             *self = Machine::new(*initial);
         }
         let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
+        if self.span.as_ref().is_some_and(|known| *known != span) {
             *self = Machine::new(*initial);
         }
         self.span = Some(span);
@@ -182,7 +182,7 @@ impl Machine {
             }
             let path = &mut self.paths[place];
             let Some((entered, limit)) = path.entered.zip(path.limit(states)) else { return };
-            if self.span.is_some_and(|span| ctx.span_ended(&span, limit)) {
+            if self.span.as_ref().is_some_and(|span| ctx.span_ended(span, limit)) {
                 path.overdue = true;
                 continue;
             }

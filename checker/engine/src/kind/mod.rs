@@ -26,7 +26,7 @@ mod poll;
 mod precedence;
 mod response;
 mod sequence;
-mod slim;
+pub(crate) mod slim;
 mod statistic;
 mod support;
 mod term;

@@ -40,7 +40,7 @@ impl Monotonic {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Monotonic { of, value, order, step, reset } = &ctx.rule.kind else { return };
         let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
+        if self.span.as_ref().is_some_and(|known| *known != span) {
             self.last = None;
         }
         self.span = Some(span);

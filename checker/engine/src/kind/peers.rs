@@ -101,7 +101,7 @@ impl Peers {
             self.end(ctx, now.ts);
         }
         self.span = span;
-        if span.is_none() {
+        if self.span.is_none() {
             return;
         }
         self.advance(definition, now.ts);
@@ -426,14 +426,14 @@ impl Peers {
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Kind::Aggregate(definition) = &ctx.rule.kind else { return };
         let Some(each) = &definition.each else { return };
-        if self.span.is_some_and(|span| ctx.span_ended(&span, due)) {
+        if self.span.as_ref().is_some_and(|span| ctx.span_ended(span, due)) {
             self.end(ctx, due);
             return;
         }
         self.advance(definition, due);
         if let AggregateSpan::Tumbling(length) = definition.span {
             self.tumble(ctx, definition, each, due, length);
-            *self = Peers { span: self.span, ..Peers::default() };
+            *self = Peers { span: self.span.take(), ..Peers::default() };
             return;
         }
         let mut stirred = false;

@@ -41,7 +41,7 @@ impl Poll {
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::Agreement { of, value, among, within: Some(within), .. } = &ctx.rule.kind else { return };
         let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
+        if self.span.as_ref().is_some_and(|known| *known != span) {
             *self = Poll::default();
         }
         self.span = Some(span);
@@ -87,7 +87,7 @@ impl Poll {
         let Some(first) = &self.first else { return };
         let end = first.at.ts.plus(*within);
         self.judged = true;
-        if self.span.is_some_and(|span| ctx.span_ended(&span, end)) {
+        if self.span.as_ref().is_some_and(|span| ctx.span_ended(span, end)) {
             return;
         }
         let env = Late { ctx, role: *of, slots: &first.slots, ts: first.at.ts, others: &[] };
@@ -113,7 +113,7 @@ impl Poll {
             Ok(Val::Bool(holds)) => holds,
             _ => return ctx.unknown(Unknown::Absent),
         };
-        let anchor = self.span.and_then(|span| span.opener).map_or(Anchor::Key, Anchor::Event);
+        let anchor = self.span.as_ref().and_then(Span::opener).map_or(Anchor::Key, Anchor::Event);
         if holds {
             ctx.tally.held += 1;
             ctx.make(EmitOn::Held, anchor, end, &[first], Vec::new());

@@ -9,6 +9,7 @@ use super::{
     Anchor, Ctx, Instant, Part, What, Withheld,
     owed::{self, answers},
     pairing::Pairing,
+    slim,
     ticking::{self, Ticking},
 };
 use crate::{
@@ -29,8 +30,6 @@ const EARLY_MAX: usize = 1_024;
 pub(crate) struct Response {
     pending: SmallVec<[Obligation; 1]>,
     asleep: ThinVec<Asleep>,
-    /// Something asleep can be judged by now.
-    awake: bool,
     overdue: ThinVec<Seen>,
     /// Answers of the last `slack`, which a question may still come for.
     early: ThinVec<Seen>,
@@ -53,6 +52,8 @@ struct Asleep {
     obligation: Obligation,
     /// When to look again.
     again: Timestamp,
+    /// It can be judged by now.
+    awake: bool,
     /// The answer that came after the deadline.
     late: Option<(RoleIdx, EventRef)>,
 }
@@ -178,7 +179,7 @@ impl Response {
         self.pending.retain(|open| {
             let is_answered = open.answered_by(ctx, then);
             if is_answered && told {
-                answered.push((open.when.clone(), open.span));
+                answered.push((open.when.clone(), open.span.clone()));
             }
             !is_answered
         });
@@ -332,7 +333,7 @@ impl Response {
         if self.overdue.len() == OVERDUE_MAX {
             self.overdue.remove(0);
         }
-        self.overdue.push(when);
+        slim::push_thin(&mut self.overdue, when);
     }
 
     /// Looks again at what was left open. What can be judged now is concluded where all is judged in order of time;
@@ -349,7 +350,7 @@ impl Response {
                 }
                 None if !ctx.replaying => {
                     asleep.again = Timestamp::MAX;
-                    self.awake = true;
+                    asleep.awake = true;
                     self.asleep.push(asleep);
                 }
                 None => {
@@ -365,14 +366,15 @@ impl Response {
     }
 
     pub(super) fn poll(&mut self, ctx: &Ctx<'_>) {
-        self.awake |= self.asleep.iter().any(|asleep| {
+        for asleep in &mut self.asleep {
             let when = asleep.obligation.when.at;
-            !matches!(ctx.withheld(when, when.ts, asleep.obligation.deadline), Some(Withheld::ForNow(_)))
-        });
+            let withheld = ctx.withheld(when, when.ts, asleep.obligation.deadline);
+            asleep.awake |= !matches!(withheld, Some(Withheld::ForNow(_)));
+        }
     }
 
     pub(super) fn is_awake(&self) -> bool {
-        self.awake
+        self.asleep.iter().any(|asleep| asleep.awake)
     }
 
     pub(super) fn has_left_open(&self) -> bool {
@@ -409,7 +411,8 @@ impl Response {
                 Some(Withheld::ForNow(why)) => {
                     // Whether the answer came cannot be said before the node speaks again.
                     ctx.unknown(why);
-                    self.asleep.push(Asleep { obligation: open, again: ctx.look_again(due), late: None });
+                    let again = ctx.look_again(due);
+                    self.asleep.push(Asleep { obligation: open, again, awake: false, late: None });
                     continue;
                 }
                 None => {}
@@ -428,5 +431,16 @@ impl Response {
 
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.asleep.is_empty() && self.overdue.is_empty() && self.early.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are as many as obligations are open. The allocator has no size between this one and the next power of two.
+    #[test]
+    fn what_one_key_owes_is_small() {
+        assert!(size_of::<Response>() <= 128, "{}", size_of::<Response>());
     }
 }

@@ -44,7 +44,7 @@ impl Sequence {
         let Kind::Sequence { steps, within } = &ctx.rule.kind else { return };
         let Some(first) = steps.first() else { return };
         let Some(span) = ctx.span(now.ts) else { return };
-        if self.span.is_some_and(|known| known != span) {
+        if self.span.as_ref().is_some_and(|known| *known != span) {
             self.stages.iter_mut().for_each(Vec::clear);
         }
         self.span = Some(span);
