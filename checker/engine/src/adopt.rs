@@ -41,8 +41,18 @@ impl Engine {
     /// # Errors
     /// When the state cannot be encoded.
     pub fn checkpoint(&self) -> Result<Vec<u8>, CheckpointError> {
+        let mut bytes = Vec::new();
+        self.checkpoint_into(|piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
+    /// The same, given away piece by piece: a large state is never in memory a second time.
+    ///
+    /// # Errors
+    /// When the state cannot be encoded.
+    pub fn checkpoint_into(&self, put: impl FnMut(&[u8])) -> Result<(), CheckpointError> {
         let stored = (CHECKPOINT_VERSION, self.program.identities(), self.held_columns(), &self.state);
-        postcard::to_allocvec(&stored).map_err(|_| CheckpointError::Unreadable)
+        postcard::serialize_with_flavor(&stored, Pieces::to(put)).map_err(|_| CheckpointError::Unreadable)
     }
 
     /// An engine that goes on from a checkpoint. Rules whose meaning has changed since start anew.
@@ -67,7 +77,50 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 12;
+const CHECKPOINT_VERSION: u32 = 13;
+
+/// How many bytes a piece of a checkpoint has, about.
+const PIECE: usize = 1 << 16;
+
+/// Encoded bytes on their way, a piece at a time.
+struct Pieces<P: FnMut(&[u8])> {
+    piece: Vec<u8>,
+    put: P,
+}
+
+impl<P: FnMut(&[u8])> Pieces<P> {
+    fn to(put: P) -> Self {
+        Pieces { piece: Vec::with_capacity(2 * PIECE), put }
+    }
+
+    fn put_full(&mut self) {
+        if self.piece.len() >= PIECE {
+            (self.put)(&self.piece);
+            self.piece.clear();
+        }
+    }
+}
+
+impl<P: FnMut(&[u8])> postcard::ser_flavors::Flavor for Pieces<P> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.piece.push(byte);
+        self.put_full();
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.piece.extend_from_slice(bytes);
+        self.put_full();
+        Ok(())
+    }
+
+    fn finalize(mut self) -> postcard::Result<()> {
+        (self.put)(&self.piece);
+        Ok(())
+    }
+}
 
 /// Why a checkpoint was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

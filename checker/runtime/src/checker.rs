@@ -4,6 +4,7 @@
 //! checkpoint no newer than the database, and drops what the engine says until it has caught up with it.
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use wire::Refused;
 
 use crate::{
     changes,
-    checkpoint::{Checkpoint, Checkpoints, Pace, PackText},
+    checkpoint::{Checkpoints, Pace, PackText},
     control::Control,
     evidence::Picked,
     feed::{Feeder, Received},
@@ -78,7 +79,7 @@ pub enum CheckerError {
     Store(#[from] StoreError),
     /// A checkpoint folder cannot be used.
     #[error("checkpoints: {0}")]
-    Checkpoints(#[from] std::io::Error),
+    Checkpoints(#[from] io::Error),
     /// The database speaks of another journal, or one of the two is damaged.
     #[error(
         "the database and the journal do not belong together: frame {frame} came at {journal} by the journal, at \
@@ -457,13 +458,13 @@ impl Checker {
         if self.committed < self.frame {
             return;
         }
-        let written = self.engine.checkpoint().map_err(|error| error.to_string()).and_then(|state| {
-            self.pace.written(self.arrived, state.len() as u64);
-            let checkpoint = Checkpoint { frame: self.frame, packs: self.packs.clone(), state };
-            self.checkpoints.write(&checkpoint).map_err(|error| error.to_string())
-        });
+        let written = self
+            .checkpoints
+            .write(self.frame, &self.packs, |put| self.engine.checkpoint_into(put).map_err(io::Error::other));
+        // One that failed is tried again no sooner than another would be due.
+        self.pace.written(self.arrived, *written.as_ref().unwrap_or(&0));
         if let Err(error) = written {
-            tracing::warn!(error, "no checkpoint was written: a restart will take longer");
+            tracing::warn!(%error, "no checkpoint was written: a restart will take longer");
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc, time::Duration};
 
 use event::Timestamp;
-use journal::Disk;
+use journal::{Disk, SegmentFile};
 use serde::{Deserialize, Serialize};
 
 /// How many checkpoints are kept.
@@ -124,36 +124,44 @@ impl Checkpoints {
         Self { disk }
     }
 
-    /// Writes one and drops the oldest beyond two.
+    /// Writes one of which `state` gives the engine's state, piece by piece, and drops the oldest beyond two. Returns how many
+    /// bytes the state has.
     ///
     /// # Errors
-    /// When the disk says no; the older ones are untouched then.
-    pub fn write(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        let mut header = Header {
-            frame: checkpoint.frame,
-            packs: checkpoint.packs.clone(),
-            state_bytes: checkpoint.state.len() as u64,
-            state_crc32: crc32fast::hash(&checkpoint.state),
-            header_crc32: None,
-        };
-        header.header_crc32 = Some(header.crc32()?);
-        let beside = format!("{:020}.tmp", checkpoint.frame);
+    /// When the disk says no, or `state` does; the older ones are untouched then.
+    pub fn write(
+        &self,
+        frame: u64,
+        packs: &BTreeMap<String, PackText>,
+        state: impl FnOnce(&mut dyn FnMut(&[u8])) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let beside = format!("{frame:020}.tmp");
         match self.disk.remove(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut head = serde_json::to_vec(&header)?;
-        head.push(b'\n');
         let file = self.disk.create(&beside)?;
-        file.write_parts_at(&[&head, &checkpoint.state], 0)?;
+        // The header tells of what follows it: it is written last, into the place that its longest form would take.
+        let packs = packs.clone();
+        let mut header =
+            Header { frame, packs, state_bytes: u64::MAX, state_crc32: u32::MAX, header_crc32: Some(u32::MAX) };
+        let head_bytes = serde_json::to_vec(&header)?.len();
+        let mut pieces = Pieces::behind(&*file, head_bytes as u64 + 1);
+        state(&mut |piece| pieces.put(piece))?;
+        (header.state_bytes, header.state_crc32) = pieces.written()?;
+        header.header_crc32 = Some(header.crc32()?);
+        let mut head = serde_json::to_vec(&header)?;
+        head.resize(head_bytes, b' ');
+        head.push(b'\n');
+        file.write_all_at(&head, 0)?;
         file.sync_data()?;
-        self.disk.rename(&beside, &format!("{:020}{SUFFIX}", checkpoint.frame))?;
+        self.disk.rename(&beside, &format!("{frame:020}{SUFFIX}"))?;
         self.disk.sync_dir()?;
         let known = self.names()?;
         for old in &known[..known.len().saturating_sub(KEPT)] {
             self.disk.remove(old)?;
         }
-        Ok(())
+        Ok(header.state_bytes)
     }
 
     /// Copies them to another folder; returns how many.
@@ -223,6 +231,50 @@ impl Checkpoints {
     }
 }
 
+/// How much of a state is written in one go.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A state on its way to the disk.
+struct Pieces<'a> {
+    file: &'a dyn SegmentFile,
+    /// Where the state begins, and how much of it has been written.
+    from: u64,
+    bytes: u64,
+    crc32: crc32fast::Hasher,
+    waiting: Vec<u8>,
+    /// The first thing that went wrong; nothing is written after it.
+    failed: Option<io::Error>,
+}
+
+impl<'a> Pieces<'a> {
+    fn behind(file: &'a dyn SegmentFile, from: u64) -> Self {
+        let waiting = Vec::with_capacity(PIECE_BYTES);
+        Self { file, from, bytes: 0, crc32: crc32fast::Hasher::new(), waiting, failed: None }
+    }
+
+    fn put(&mut self, piece: &[u8]) {
+        if self.waiting.len() + piece.len() > PIECE_BYTES {
+            self.write();
+        }
+        self.waiting.extend_from_slice(piece);
+    }
+
+    fn write(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.file.write_all_at(&self.waiting, self.from + self.bytes).err();
+        }
+        self.crc32.update(&self.waiting);
+        self.bytes += self.waiting.len() as u64;
+        self.waiting.clear();
+    }
+
+    /// How many bytes were written, and their checksum.
+    fn written(mut self) -> io::Result<(u64, u32)> {
+        self.write();
+        self.failed.map_or_else(|| Ok((self.bytes, self.crc32.finalize())), Err)
+    }
+}
+
 /// The frame that a checkpoint's file is named after.
 fn frame_of(name: &str) -> Option<u64> {
     name.strip_suffix(SUFFIX)?.parse().ok()
@@ -236,14 +288,15 @@ fn read(disk: &dyn Disk, name: &str) -> io::Result<Checkpoint> {
     bytes.truncate(read);
     let end = bytes.iter().position(|&byte| byte == b'\n').ok_or_else(|| wrong("it has no header"))?;
     let header: Header = serde_json::from_slice(&bytes[..end])?;
-    let state = &bytes[end + 1..];
+    bytes.drain(..=end);
+    let state = bytes;
     if header.header_crc32.is_some_and(|crc32| header.crc32().ok() != Some(crc32)) {
         return Err(wrong("the checksum of its header does not fit: it is damaged"));
     }
-    if state.len() as u64 != header.state_bytes || crc32fast::hash(state) != header.state_crc32 {
+    if state.len() as u64 != header.state_bytes || crc32fast::hash(&state) != header.state_crc32 {
         return Err(wrong("its checksum does not fit: it is damaged"));
     }
-    Ok(Checkpoint { frame: header.frame, packs: header.packs, state: state.to_vec() })
+    Ok(Checkpoint { frame: header.frame, packs: header.packs, state })
 }
 
 #[cfg(test)]
@@ -253,6 +306,15 @@ mod tests {
     fn checkpoint(frame: u64) -> Checkpoint {
         let packs = [("p".to_owned(), PackText { revision: 1, yaml: "pack: p\n".to_owned() })].into();
         Checkpoint { frame, packs, state: vec![b'\n'; 100] }
+    }
+
+    fn write(to: &Checkpoints, checkpoint: &Checkpoint) {
+        let Checkpoint { frame, packs, state } = checkpoint;
+        let bytes = to.write(*frame, packs, |put| {
+            state.chunks(7).for_each(put);
+            Ok(())
+        });
+        assert_eq!(bytes.unwrap(), 100);
     }
 
     #[test]
@@ -277,7 +339,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
         for frame in [5, 10, 100] {
-            checkpoints.write(&checkpoint(frame)).unwrap();
+            write(&checkpoints, &checkpoint(frame));
         }
         assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(100)));
         assert_eq!(checkpoints.newest(99).unwrap().0, Some(checkpoint(10)));
@@ -289,8 +351,8 @@ mod tests {
     fn a_damaged_one_is_passed_over_and_named() {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
-        checkpoints.write(&checkpoint(1)).unwrap();
-        checkpoints.write(&checkpoint(2)).unwrap();
+        write(&checkpoints, &checkpoint(1));
+        write(&checkpoints, &checkpoint(2));
         let path = dir.path().join("00000000000000000002.checkpoint");
         let whole = fs::read(&path).unwrap();
         for place in 0..whole.len() {
@@ -304,14 +366,29 @@ mod tests {
     }
 
     #[test]
+    fn one_that_cannot_be_written_leaves_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
+        write(&checkpoints, &checkpoint(1));
+        let refused = checkpoints.write(2, &checkpoint(2).packs, |put| {
+            put(b"half of it");
+            Err(io::Error::other("no more"))
+        });
+        assert_eq!(refused.unwrap_err().to_string(), "no more");
+        assert_eq!(checkpoints.newest(u64::MAX).unwrap(), (Some(checkpoint(1)), Vec::new()));
+        write(&checkpoints, &checkpoint(2));
+        assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(2)));
+    }
+
+    #[test]
     fn those_of_a_future_that_is_gone_are_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::in_dir(dir.path()).unwrap();
         for frame in [800, 900] {
-            checkpoints.write(&checkpoint(frame)).unwrap();
+            write(&checkpoints, &checkpoint(frame));
         }
         assert_eq!(checkpoints.drop_beyond(850).unwrap(), 1);
-        checkpoints.write(&checkpoint(860)).unwrap();
+        write(&checkpoints, &checkpoint(860));
         assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(860)));
         assert_eq!(checkpoints.oldest_frame(), Some(800));
     }
