@@ -9,6 +9,7 @@ mod encode;
 mod from_json;
 mod from_lines;
 mod identity;
+mod json;
 mod limits;
 mod malformed;
 mod reader;
