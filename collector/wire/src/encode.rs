@@ -74,7 +74,12 @@ impl Message {
     pub(crate) fn open(&mut self, field: u32) -> Opened {
         let before = self.0.len();
         // Most messages are shorter than 128 bytes: their length takes one.
-        self.bytes(field, &[]);
+        if field < 16 {
+            self.0.extend_from_slice(&[(field << 3 | 2) as u8, 0]);
+        } else {
+            self.key(field, 2);
+            self.0.push(0);
+        }
         Opened { field: before, content: self.0.len() }
     }
 
