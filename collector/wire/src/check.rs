@@ -12,7 +12,7 @@ mod place;
 use crate::{
     Any, Limits, Malformed, Signal,
     any::key_value,
-    reader::{Flaw, Reader, Wire, check_text},
+    reader::{Flaw, Reader, Wire, check_text, id_of},
 };
 use admission::{Admission, Extent};
 pub use admission::{Census, Refusal};
@@ -234,8 +234,8 @@ impl<'a, O: Observer<'a>> Check<'a, '_, O> {
                     }
                     self.observer.attribute(name, value);
                 }
-                (9, Wire::Bytes(id)) => log.trace_id = if id.len() == 16 { id } else { log.trace_id },
-                (10, Wire::Bytes(id)) => log.span_id = if id.len() == 8 { id } else { log.span_id },
+                (9, Wire::Bytes(id)) => log.trace_id = id_of(id, 16),
+                (10, Wire::Bytes(id)) => log.span_id = id_of(id, 8),
                 (12, Wire::Bytes(value)) => {
                     extent.name_bytes = value.len();
                     self.string("eventName", value)?;
