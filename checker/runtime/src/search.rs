@@ -95,7 +95,11 @@ fn search_frames(journal: &Journal, query: &Query, frames_max: usize) -> Result<
     let before = query.before.map_or(u64::MAX, |before| before.frame);
     let among_the_late = match query.before {
         Some(before) if to < Timestamp::MAX => {
-            journal.read_frame(before.frame)?.is_some_and(|frame| frame.arrived >= late)
+            match journal.read_frame(before.frame) {
+                // What was found there can be read no more: the search goes on in order.
+                Err(ReadError::Lost(_)) => false,
+                frame => frame?.is_some_and(|frame| frame.arrived >= late),
+            }
         }
         _ => false,
     };
