@@ -1,6 +1,7 @@
-//! Opening what an earlier run left: finds the end of what can be trusted, cuts a torn tail, and refuses to go on over
-//! damage below the highest durable mark. What it keeps it first makes durable, because a sync that failed may have left
-//! the only copy in memory.
+//! Opening what an earlier run left: finds the end of what can be trusted and cuts a torn tail. Damage below the highest durable
+//! mark it tells: a segment that later ones vouch for keeps its place, with the frames that its seal speaks of; in the last one
+//! nobody knows what followed, and it refuses to go on. What it keeps it first makes durable, because a sync that failed may
+//! have left the only copy in memory.
 use crate::{
     Corruption, Mark, OpenError, Verify,
     disk::{Disk, SegmentFile},
