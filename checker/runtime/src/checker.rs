@@ -3,7 +3,7 @@
 //! It is driven by the journal alone. What it has committed it never commits again: after a restart it goes on from a
 //! checkpoint no newer than the database, and drops what the engine says until it has caught up with it.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, RwLock},
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use engine::{Engine, Forced, Input, Output, Pack, Program, Timing, breaker::Signal as BreakerSignal};
 use event::{Position, Timestamp};
-use journal::{Frame, Journal, Kind, ReadError, Reader};
+use journal::{Frame, Journal, Kind, Loss, ReadError, Reader};
 use store::{Change, Planner, RuleHealthRow, Step, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,9 @@ use crate::{
 
 /// How much is fed before what follows is committed.
 const FRAMES_PER_STEP: usize = 256;
+
+/// In how many parts the time of lost frames is cut: a gap is noted at each end, and covers what is asked about that time.
+const LOSS_PARTS: u32 = 16;
 
 /// How often, by the journal's time, the checker says how it is doing.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
@@ -53,6 +56,8 @@ pub struct Status {
     pub commits: Vec<f64>,
     /// Whether the database takes what is committed.
     pub healthy: bool,
+    /// Frames of the journal that could not be read since the start of this process, and were not judged.
+    pub lost_frames: u64,
 }
 
 /// What others may see of the checker while it works.
@@ -109,6 +114,8 @@ pub struct Checker {
     /// The last frame fed.
     frame: u64,
     arrived: Timestamp,
+    /// Frames have been lost since then.
+    lost_since: Option<Timestamp>,
     /// The last frame the database has.
     committed: u64,
     outputs: Vec<Output>,
@@ -179,6 +186,7 @@ impl Checker {
             packs,
             frame,
             arrived: Timestamp::ZERO,
+            lost_since: None,
             committed,
             outputs: Vec::new(),
             past: Vec::new(),
@@ -212,13 +220,16 @@ impl Checker {
             };
             match frame {
                 Ok(frame) => self.take(&frame),
+                Err(ReadError::Lost(loss)) => self.pass(&mut reader, &loss),
                 Err(ReadError::Closed) => break,
                 Err(error) => return Err(error.into()),
             }
             for _ in 1..FRAMES_PER_STEP {
-                match reader.try_next()? {
-                    Some(frame) => self.take(&frame),
-                    None => break,
+                match reader.try_next() {
+                    Ok(Some(frame)) => self.take(&frame),
+                    Ok(None) => break,
+                    Err(ReadError::Lost(loss)) => self.pass(&mut reader, &loss),
+                    Err(error) => return Err(error.into()),
                 }
             }
             self.commit(&stop).await;
@@ -246,10 +257,44 @@ impl Checker {
         self.journal.reader(self.frame + 1)
     }
 
+    /// Goes on behind frames that are lost. What may have been in them is unknown.
+    pub fn pass(&mut self, reader: &mut Reader, loss: &Loss) {
+        let (first, last) = (loss.frames.start(), loss.frames.end());
+        tracing::error!(
+            first, last, file = %loss.damage.file.display(), offset = loss.damage.offset, what = loss.damage.what,
+            "frames of the journal are damaged: what they held is not judged, and what misses it is unknown"
+        );
+        if let Ok(mut status) = self.shared.status.write() {
+            status.lost_frames += last - first + 1;
+        }
+        if self.lost_since.is_none() {
+            let before = read(&self.journal, first - 1).ok().flatten();
+            self.lost_since = Some(before.map_or(self.arrived, |frame| frame.arrived));
+        }
+        // It counts as fed with the next one: a checkpoint before that has a restart meet the loss again.
+        reader.pass(loss);
+    }
+
+    /// Every node may have said anything in the time of lost frames, which a frame that came then ends.
+    fn note_loss(&mut self, arrived: Timestamp) {
+        let Some(since) = self.lost_since.take() else { return };
+        // What arrived then happened as long before as sources lag.
+        let from = since.minus(since.since(self.engine.frontier()));
+        let nodes = self.engine.sources().iter().map(|source| (source.network.clone(), source.node.clone()));
+        for (network, node) in nodes.collect::<BTreeSet<_>>() {
+            for part in 0..=LOSS_PARTS {
+                let ts = from.plus(arrived.since(from) / LOSS_PARTS * part);
+                // Nobody knows what it was called.
+                self.engine.refused(&network, &node, "", ts);
+            }
+        }
+    }
+
     /// Feeds one frame. What follows from it is there for others after [`Checker::commit`].
     pub fn take(&mut self, frame: &Frame) {
         self.frame = frame.number;
         self.arrived = frame.arrived;
+        self.note_loss(frame.arrived);
         if let Some(signal) = search::signal(frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
             let refused = &Refused::from(&*frame.refused);
@@ -502,7 +547,7 @@ fn read(journal: &Journal, number: u64) -> Result<Option<Frame>, ReadError> {
         return Ok(None);
     }
     match journal.read_frame(number) {
-        Err(ReadError::Gone { .. } | ReadError::Corrupt(_)) => Ok(None),
+        Err(ReadError::Gone { .. } | ReadError::Lost(_) | ReadError::Corrupt(_)) => Ok(None),
         frame => frame,
     }
 }

@@ -2,7 +2,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use event::{Event, Position, Timestamp};
-use journal::{Frame, Journal, Kind, Order, ReadError, ScanRange};
+use journal::{Frame, Journal, Kind, Loss, Order, ReadError, ScanRange};
 use wire::{Refused, Signal};
 
 use crate::{
@@ -76,6 +76,8 @@ pub struct Found {
     /// Where to go on before ([`Query::before`]); none: that was all. A search that looked at as much as one may goes on
     /// there, whatever it found. By time, what arrived much later than it happened comes last.
     pub next: Option<Position>,
+    /// What could not be looked at, because it is damaged.
+    pub lost: Vec<Loss>,
 }
 
 /// Runs a search; blocks on the disk.
@@ -93,26 +95,28 @@ fn search_frames(journal: &Journal, query: &Query, frames_max: usize) -> Result<
     let before = query.before.map_or(u64::MAX, |before| before.frame);
     let among_the_late = match query.before {
         Some(before) if to < Timestamp::MAX => {
-            journal.read_frame(before.frame)?.is_some_and(|frame| frame.arrived >= late)
+            match journal.read_frame(before.frame) {
+                // What was found there can be read no more: the search goes on in order.
+                Err(ReadError::Lost(_)) => false,
+                frame => frame?.is_some_and(|frame| frame.arrived >= late),
+            }
         }
         _ => false,
     };
-    let mut found = Vec::new();
+    let mut found = Found::default();
     if !among_the_late {
         let range = ScanRange { frames: 0..=before, arrived: from..=to, order: Order::NewestFirst };
-        if let Some(next) = look(journal, query, range, frames_max, &mut found)? {
-            return Ok(Found { events: found, next: Some(next) });
-        }
+        found.next = look(journal, query, range, frames_max, &mut found)?;
     }
-    if to == Timestamp::MAX {
-        return Ok(Found { events: found, next: None });
+    if to == Timestamp::MAX || found.next.is_some() {
+        return Ok(found);
     }
     let (before, at_most) = if among_the_late { (query.before, frames_max) } else { (None, LATE_FRAMES_MAX) };
     let frames = 0..=before.map_or(u64::MAX, |before| before.frame);
     let range = ScanRange { frames, arrived: late..=Timestamp::MAX, order: Order::NewestFirst };
     let query = Query { before, ..query.clone() };
-    let next = look(journal, &query, range, at_most.min(frames_max), &mut found)?;
-    Ok(Found { events: found, next })
+    found.next = look(journal, &query, range, at_most.min(frames_max), &mut found)?;
+    Ok(found)
 }
 
 /// Looks through a range; returns where to go on when the query's limit or `frames_max` ended it.
@@ -121,15 +125,20 @@ fn look(
     query: &Query,
     range: ScanRange,
     frames_max: usize,
-    found: &mut Vec<Event>,
+    found: &mut Found,
 ) -> Result<Option<Position>, ReadError> {
     let glob = query.event.as_deref().map(engine::Glob::new);
     let mut looked_at = 0;
     for frame in journal.scan(range) {
-        let frame = match (frame, found.last()) {
-            // What was found before the damage is good; who goes on is told of it.
-            (Err(ReadError::Corrupt(_)), Some(last)) => return Ok(Some(last.position)),
-            (frame, _) => frame?,
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(ReadError::Lost(loss)) => {
+                if !found.lost.contains(&loss) {
+                    found.lost.push(loss);
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         if frame.events == 0 {
             continue;
@@ -138,8 +147,8 @@ fn look(
         for event in events(&frame).into_iter().rev() {
             if matches(query, glob.as_ref(), &event) {
                 let position = event.position;
-                found.push(event);
-                if found.len() == query.limit {
+                found.events.push(event);
+                if found.events.len() == query.limit {
                     return Ok(Some(position));
                 }
             }
@@ -178,7 +187,10 @@ pub fn senders(journal: &Journal, frames: usize) -> Result<HashMap<String, Strin
     let mut found = HashMap::new();
     let mut looked_at = 0;
     for frame in journal.scan(range) {
-        let frame = frame?;
+        let frame = match frame {
+            Err(ReadError::Lost(_)) => continue,
+            frame => frame?,
+        };
         if frame.events == 0 {
             continue;
         }
@@ -265,22 +277,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_newer_than_damage_is_found_and_who_goes_on_is_told() {
+    async fn what_is_on_both_sides_of_damage_is_found_and_the_damage_is_told() {
         use std::os::unix::fs::FileExt;
         let folder = tempfile::tempdir().unwrap();
         let journal = journal_of_size(6, 600_000, folder.path()).await;
         let segment = folder.path().join("00000000000000000001.segment");
         let file = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
         file.write_all_at(b"y", 2 * 600_000).unwrap();
-        let mut query = Query { limit: 10, ..Query::default() };
+        let query = Query { limit: 10, ..Query::default() };
         let found = search_frames(&journal, &query, 100).unwrap();
-        assert_eq!(times(&found)[..3], [6, 5, 4], "{:?}", times(&found));
-        assert!(found.next.is_some());
-        query.before = found.next;
-        match search_frames(&journal, &query, 100) {
-            Err(ReadError::Corrupt(damage)) => assert!(damage.file.ends_with("00000000000000000001.segment")),
-            other => panic!("{other:?}"),
-        }
+        let times = times(&found);
+        assert!(times.len() == 5 && times[..3] == [6, 5, 4] && times[4] == 1, "{times:?}");
+        let [loss] = &found.lost[..] else { panic!("{:?}", found.lost) };
+        assert!(loss.damage.file.ends_with("00000000000000000001.segment") && loss.frames.clone().count() == 1);
+        assert_eq!(found.next, None);
     }
 
     #[tokio::test]

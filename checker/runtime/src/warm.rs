@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use engine::WarmUp;
 use event::{Position, Timestamp};
-use journal::{Journal, Order, ScanRange};
+use journal::{Journal, Order, ReadError, ScanRange};
 use wire::Refused;
 
 use crate::{
@@ -23,15 +23,24 @@ pub(crate) fn show(journal: &Journal, before: u64, warm: &mut WarmUp) {
         ScanRange { frames: 0..=before.saturating_sub(1), arrived: from..=Timestamp::MAX, order: Order::OldestFirst };
     let mut feeder = Feeder::default();
     let mut events = 0_u64;
+    let mut is_behind_loss = false;
     for frame in journal.scan(range) {
         let frame = match frame {
             Ok(frame) => frame,
+            Err(ReadError::Lost(loss)) => {
+                tracing::warn!(%loss, "new rules know less of the past");
+                is_behind_loss = true;
+                continue;
+            }
             Err(error) => {
                 tracing::warn!(%error, "new rules know less of the past: the journal cannot be read");
                 warm.begin_at(Timestamp::MAX);
                 break;
             }
         };
+        if std::mem::take(&mut is_behind_loss) {
+            warm.begin_at(frame.arrived);
+        }
         if let Some(signal) = search::signal(&frame) {
             let at = Position { partition: 0, frame: frame.number, record: 0 };
             let refused = &Refused::from(&*frame.refused);

@@ -284,6 +284,7 @@ async fn violated<'s>(
             .bind(&violation.id)
             .execute(&mut *connection)
             .await?;
+        move_last_back(connection, &incident).await?;
         // A correction of what is over says both again: that it was violated, and how it ended.
         let over = rest.iter().any(|later| later.is_end_of(&violation.id));
         if state != "violated" && !over {
@@ -451,6 +452,9 @@ async fn ended(
     .fetch_one(&mut *connection)
     .await?;
     let (standing, count, status): (i64, i64, String) = (row.get(0), row.get(1), row.get(2));
+    if state == "retracted" {
+        move_last_back(connection, &incident).await?;
+    }
     if standing == 0 && matches!(status.as_str(), "open" | "acknowledged") {
         let (status, transition) = match state {
             "retracted" if count == 0 => ("retracted", Transition::Retracted),
@@ -461,6 +465,20 @@ async fn ended(
         tell(connection, &incident, transition, &seen, planner).await?;
     }
     Ok(note_change(connection, "incident", &incident, &seen).await?)
+}
+
+/// An incident's latest violation is the latest that was: where all are kept, so that it is known which that is.
+async fn move_last_back(connection: &mut SqliteConnection, incident: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update incidents set last_at = kept.last
+         from (select count(*) as number, max(at) as last from violations where incident = ? and state <> 'retracted') as kept
+         where id = ? and kept.number > 0 and kept.number = count",
+    )
+    .bind(incident)
+    .bind(incident)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
 
 async fn close(connection: &mut SqliteConnection, incident: &str, status: &str, at: &str) -> Result<(), sqlx::Error> {

@@ -1,5 +1,5 @@
 //! What can go wrong, one variant for each thing a caller does differently. Errors are returned, never logged here.
-use std::{io, path::PathBuf};
+use std::{io, ops::RangeInclusive, path::PathBuf};
 
 /// Why a journal could not be opened. Nothing was changed on disk.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,20 @@ pub struct Corruption {
     pub what: String,
 }
 
+/// Frames that were durable once and cannot be read any more. What precedes and what follows them can.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{file} is damaged at offset {offset}: {what}. Frames {first} to {last} are lost, unless the file is restored from a \
+     backup; those behind them are read",
+    file = damage.file.display(), offset = damage.offset, what = damage.what, first = frames.start(), last = frames.end()
+)]
+pub struct Loss {
+    /// Their numbers.
+    pub frames: RangeInclusive<u64>,
+    /// What is wrong, and where.
+    pub damage: Corruption,
+}
+
 /// Why an entry was not journaled. In all cases it is not acknowledged; after [`AppendError::Poisoned`] it may still be
 /// found after a restart.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -115,7 +129,10 @@ pub enum ReadError {
         /// The oldest that is still there.
         first: u64,
     },
-    /// It is damaged on disk.
+    /// It is damaged on disk, and maybe others with it; what follows can be read.
+    #[error(transparent)]
+    Lost(#[from] Loss),
+    /// It is damaged on disk, and where what follows stands is not known.
     #[error(transparent)]
     Corrupt(#[from] Corruption),
     /// The journal was closed (and everything durable has been read).

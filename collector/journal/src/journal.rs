@@ -1,6 +1,6 @@
 //! The handle: what the rest of Invar holds of the journal. Refuses to interpret bodies.
 use crate::{
-    AppendError, Config, Entry, Frame, OpenError, ReadError, Reader, Retained, Retention, Scan, ScanRange,
+    AppendError, Config, Corruption, Entry, Frame, OpenError, ReadError, Reader, Retained, Retention, Scan, ScanRange,
     disk::{Access, Disk, OsDisk},
     index::Index,
     lock::WriterLock,
@@ -64,7 +64,7 @@ impl Shared {
 }
 
 /// What opening found and did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// The oldest frame still kept; one more than [`Recovery::last_frame`] when there is none.
     pub first_frame: u64,
@@ -76,6 +76,9 @@ pub struct Recovery {
     pub cut_bytes: u64,
     /// How many segments hold frames.
     pub segments: usize,
+    /// What is damaged in segments that others vouch for: their first pages are mended; which frames are lost, if any, is told
+    /// to whoever reads them ([`ReadError::Lost`]).
+    pub damage: Vec<Corruption>,
 }
 
 /// The receipt for a durable entry.
@@ -184,6 +187,7 @@ impl Journal {
             last_arrival: found.last_arrival,
             cut_bytes: found.cut_bytes,
             segments: found.segments.len(),
+            damage: found.damage,
         };
         let (durable_frame, durable) = watch::channel(recovery.last_frame);
         let shared = Arc::new(Shared {
@@ -298,7 +302,14 @@ fn new_journal(disk: &dyn Disk, config: &Config) -> Result<Recovered, OpenError>
     let prepared = prepare_with_reserve(disk, header, config.reserve_bytes)
         .map_err(OpenError::io(format!("writing the first segment in {}", disk.path().display())))?;
     let tail = Tail { header, file: prepared.file, offset: DATA_START, extent: None, last_frame: 0 };
-    Ok(Recovered { segments: VecDeque::new(), tail, last_arrival: Timestamp::ZERO, cut_bytes: 0, next: None })
+    Ok(Recovered {
+        segments: VecDeque::new(),
+        tail,
+        last_arrival: Timestamp::ZERO,
+        cut_bytes: 0,
+        damage: Vec::new(),
+        next: None,
+    })
 }
 
 /// The prepared segment, unless it was made for another size.

@@ -11,9 +11,11 @@
 //! 3. **Frames are contiguous and never span two segments.** What does not fit a segment is refused.
 //! 4. **Nothing stale is taken for live.** Checksums are seeded with the journal's id, the segment's generation and the
 //!    frame's offset.
-//! 5. **A torn tail is cut, damage elsewhere is an error.** Frames carry the position up to which everything was durable
-//!    when they were written. Damage below the highest such mark is corruption and is reported with file and offset;
-//!    damage above it was never acknowledged, is cut before anything is appended, and is counted.
+//! 5. **A torn tail is cut, damage elsewhere is told, and costs what it hit.** Frames carry the position up to which everything
+//!    was durable when they were written. Damage above the highest such mark was never acknowledged, is cut before anything is
+//!    appended, and is counted. Damage below it is corruption, and is reported with file and offset: in a segment that later
+//!    ones vouch for, readers are told which frames are lost and go on behind them; in the last one nothing is opened, because
+//!    nobody knows what followed.
 //! 6. **A failed write or sync stops the writer for good.** What the disk holds is then unknown until it is read again.
 //! 7. **A full disk costs nothing that was accepted.** Segments are written in advance, so that running out of space
 //!    refuses appends, harms no frame, and ends by itself when space returns; a reserve is given up meanwhile.
@@ -51,7 +53,7 @@ pub use config::{Config, SyncPolicy, Verify};
 pub use disk::{Disk, SegmentFile, directory};
 #[cfg(any(test, feature = "testing"))]
 pub use driven::Driven;
-pub use error::{AppendError, Corruption, Fullness, OpenError, ReadError};
+pub use error::{AppendError, Corruption, Fullness, Loss, OpenError, ReadError};
 pub use frame::{Entry, Frame, Kind, Mark, frames_in};
 pub use journal::{Appended, Journal, Recovery, SegmentInfo};
 pub use reader::{Reader, open_reader};

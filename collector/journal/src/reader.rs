@@ -1,9 +1,9 @@
 //! Following the journal frame by frame: from memory while the reader keeps up, from the files when it is behind. Never
 //! hands out a frame that is not durable.
 use crate::{
-    Corruption, Frame, ReadError,
+    Corruption, Frame, Loss, ReadError,
     files::Files,
-    frame::NotAFrame,
+    frame::{Header, NotAFrame},
     index::{Segment, Waypoint},
     journal::Shared,
     segment::{self, Cursor, DATA_START, SegmentHeader, Step},
@@ -70,11 +70,17 @@ impl Reader {
         self.next
     }
 
+    /// Goes on behind frames that are lost.
+    pub fn pass(&mut self, loss: &Loss) {
+        self.next = self.next.max(loss.frames.end() + 1);
+        self.fetched.clear();
+    }
+
     /// The next durable frame, waiting for it. When the call is dropped no frame is lost.
     ///
     /// # Errors
     /// [`ReadError::Closed`] when the writer has stopped and all its durable frames have been read; see [`ReadError`]
-    /// for the others. After an error the same frame is tried again.
+    /// for the others. After an error the same frame is tried again; see [`Reader::pass`].
     pub async fn next(&mut self) -> Result<Frame, ReadError> {
         loop {
             if let Some(frame) = self.take_fetched() {
@@ -201,7 +207,12 @@ fn fetch(
                 let what = format!("it holds frame {} where {next} was expected", frame.number);
                 return Err(damaged(shared, segment.generation, u64::from(at.offset), next, what));
             }
-            Step::Not(not) => return Err(damaged(shared, segment.generation, cursor.offset, next, not.to_string())),
+            Step::Not(not) => {
+                let Some(found) = shared.index().generation(segment.generation).cloned() else {
+                    return Err(damaged(shared, segment.generation, cursor.offset, next, not.to_string()));
+                };
+                return Err(lost(shared, &found, &mut cursor, next, &not));
+            }
         }
     }
     Ok(frames)
@@ -217,10 +228,15 @@ fn locate(shared: &Arc<Shared>, number: u64) -> Result<Place, ReadError> {
     let waypoints = waypoints(shared, &found)?;
     let start = waypoints.iter().rev().find(|point| point.frame <= number);
     let mut cursor = open(shared, &found, start.map_or(DATA_START, |point| point.offset))?;
-    for _ in start.map_or(found.extent.first_frame, |point| point.frame)..number {
-        if let Step::Not(not) = read(shared, cursor.next_header())? {
-            return Err(damaged(shared, found.header.generation, cursor.offset, number, not.to_string()));
-        }
+    let mut expected = start.map_or(found.extent.first_frame, |point| point.frame);
+    while expected < number {
+        expected = match read(shared, cursor.next_header())? {
+            Step::Found(header, _) => header.number + 1,
+            Step::Not(not) => match lost(shared, &found, &mut cursor, expected, &not) {
+                ReadError::Lost(loss) if *loss.frames.end() < number => loss.frames.end() + 1,
+                error => return Err(error),
+            },
+        };
     }
     Ok(Place { frame: number, segment: found.header, cursor })
 }
@@ -246,25 +262,58 @@ pub(crate) fn waypoints(shared: &Shared, found: &Segment) -> Result<Vec<Waypoint
     }
     let mut cursor = open(shared, found, DATA_START)?;
     let mut points = Vec::new();
-    for frame in found.extent.first_frame..=found.extent.last_frame {
-        match read(shared, cursor.next_header())? {
-            Step::Found(header, at) => {
-                let point = Waypoint { frame, arrived: header.arrived, offset: u64::from(at.offset) };
-                Segment::add_waypoint(&mut points, point);
+    let mut expected = found.extent.first_frame;
+    while expected <= found.extent.last_frame {
+        expected = match read(shared, cursor.next_header())? {
+            Step::Found(Header { number: frame, arrived, .. }, at) => {
+                Segment::add_waypoint(&mut points, Waypoint { frame, arrived, offset: u64::from(at.offset) });
+                frame + 1
             }
-            // Frames before the damage stay readable; who reaches it is told.
-            Step::Not(_) if !points.is_empty() => return Ok(points),
+            // Whoever reaches the damage is told, also where it is the first thing there is.
             Step::Not(not) => {
-                return Err(damaged(shared, found.header.generation, cursor.offset, frame, not.to_string()));
+                let offset = cursor.offset;
+                match lost(shared, found, &mut cursor, expected, &not) {
+                    ReadError::Lost(loss) => {
+                        let arrived = found.extent.first_arrival;
+                        if points.is_empty() {
+                            points.push(Waypoint { frame: expected, arrived, offset });
+                        }
+                        loss.frames.end() + 1
+                    }
+                    error => return Err(error),
+                }
             }
-        }
+        };
     }
     shared.index().set_waypoints(found.header.generation, points.clone());
     Ok(points)
 }
 
 pub(crate) fn read<T>(shared: &Shared, step: std::io::Result<Step<T>>) -> Result<Step<T>, ReadError> {
-    step.map_err(|error| ReadError::Io(format!("reading in {}: {error}", shared.disk.path().display())))
+    step.map_err(|error| io_error(shared, &error))
+}
+
+fn io_error(shared: &Shared, error: &std::io::Error) -> ReadError {
+    ReadError::Io(format!("reading in {}: {error}", shared.disk.path().display()))
+}
+
+/// What it means that a durable frame cannot be read where the cursor stands: dropped meanwhile, or lost, with all up to the
+/// next one that stands behind it. The cursor goes there.
+pub(crate) fn lost(shared: &Shared, found: &Segment, cursor: &mut Cursor, wanted: u64, not: &NotAFrame) -> ReadError {
+    let (generation, offset) = (found.header.generation, cursor.offset);
+    let damage = match damaged(shared, generation, offset, wanted, not.to_string()) {
+        ReadError::Corrupt(damage) => damage,
+        other => return other,
+    };
+    let next = match cursor.pass_damage() {
+        Err(error) => return io_error(shared, &error),
+        Ok(Err(_)) => return ReadError::Corrupt(damage),
+        Ok(Ok(next)) => next.map(|header| header.number),
+    };
+    // What stands behind the last one is of no frame that is known to be durable.
+    let next = next.filter(|next| (wanted + 1..=found.extent.last_frame).contains(next));
+    let last = next.map_or(found.extent.last_frame, |next| next - 1);
+    ReadError::Lost(Loss { frames: wanted..=last, damage })
 }
 
 /// What it means that a durable frame is not where it should be: dropped meanwhile, or damaged.

@@ -1,6 +1,7 @@
-//! Opening what an earlier run left: finds the end of what can be trusted, cuts a torn tail, and refuses to go on over
-//! damage below the highest durable mark. What it keeps it first makes durable, because a sync that failed may have left
-//! the only copy in memory.
+//! Opening what an earlier run left: finds the end of what can be trusted and cuts a torn tail. Damage below the highest durable
+//! mark it tells: a segment that later ones vouch for keeps its place, with the frames that its seal speaks of; in the last one
+//! nobody knows what followed, and it refuses to go on. What it keeps it first makes durable, because a sync that failed may
+//! have left the only copy in memory.
 use crate::{
     Corruption, Mark, OpenError, Verify,
     disk::{Disk, SegmentFile},
@@ -21,6 +22,8 @@ pub(crate) struct Recovered {
     pub(crate) tail: Tail,
     pub(crate) last_arrival: Timestamp,
     pub(crate) cut_bytes: u64,
+    /// What is damaged in segments whose frames are known all the same.
+    pub(crate) damage: Vec<Corruption>,
     /// A segment prepared for use that has no frames yet.
     pub(crate) next: Option<crate::prepare::Prepared>,
 }
@@ -30,6 +33,16 @@ struct Found {
     header: SegmentHeader,
     file: Arc<dyn SegmentFile>,
     seal: Option<Seal>,
+    /// Its first page is not what it must have been; header and seal are.
+    is_mended: bool,
+}
+
+impl Found {
+    /// Where its frames end, by its seal; the start of the file where it has none.
+    fn end(&self) -> Mark {
+        let offset = self.seal.map_or(0, |seal| u32::try_from(seal.end).unwrap_or(u32::MAX));
+        Mark { generation: self.header.generation, offset }
+    }
 }
 
 /// What reading a segment from its start found.
@@ -63,8 +76,11 @@ struct Before {
 
 /// Recovers the journal on that disk; `None` when there is none.
 pub(crate) fn recover(disk: &dyn Disk, verify: Verify) -> Result<Option<Recovered>, OpenError> {
-    let found = find_segments(disk)?;
+    let mut damage = Vec::new();
+    let mut found = find_segments(disk, &mut damage)?;
     let Some(last) = found.len().checked_sub(1) else { return Ok(None) };
+    mend_seals(disk, &mut found, &mut damage)?;
+    let found = found;
     let open = found.iter().position(|segment| segment.seal.is_none()).unwrap_or(last);
     // The seal before the open segment may itself be part of the torn tail.
     let suspect = open.saturating_sub(1);
@@ -82,23 +98,36 @@ pub(crate) fn recover(disk: &dyn Disk, verify: Verify) -> Result<Option<Recovere
     let mut scans = Vec::new();
     for segment in &found[from..] {
         let scan = scan(disk, segment, before)?;
-        if let Some(extent) = scan.extent {
+        // A sealed segment that is damaged is followed by what follows its last frame.
+        if let Some(extent) = segment.seal.and_then(|seal| seal.extent()).or(scan.extent) {
             before = Before { number: Some(extent.last_frame), arrived: extent.last_arrival };
         }
         scans.push(scan);
     }
     let durable = scans.iter().map(|scan| scan.durable).max().unwrap_or_default();
-    let tail = judge(disk, &found[from..], &scans, durable, suspect - from, open - from)?;
+    let tail = judge(disk, &found[from..], &scans, durable, suspect - from, open - from, &mut damage)?;
 
     let mut cut_bytes = 0;
     for (segment, scan) in found[from..].iter().zip(&scans).take(tail + 1).skip(suspect - from) {
         cut_bytes += settle(segment, scan, durable, from_tail(tail, &found[from..], segment))
             .map_err(OpenError::io(format!("mending {}", path(disk, segment.header.generation).display())))?;
     }
+    for segment in found.iter().filter(|segment| segment.is_mended) {
+        mend_page(segment)
+            .map_err(OpenError::io(format!("mending {}", path(disk, segment.header.generation).display())))?;
+    }
     let mut scans = scans.into_iter();
     for (segment, scan) in found[from..].iter().zip(scans.by_ref()).take(tail + 1) {
-        if let Some(extent) = scan.extent {
-            segments.push_back(Segment { header: segment.header, extent, waypoints: scan.waypoints });
+        match segment.seal.and_then(|seal| seal.extent()).filter(|_| scan.end != segment.end()) {
+            // What its seal vouches for and cannot be read is told to whoever wants it.
+            Some(extent) if segment.header.generation != found[from + tail].header.generation => {
+                segments.push_back(Segment { header: segment.header, extent, waypoints: Vec::new() });
+            }
+            _ => segments.extend(scan.extent.map(|extent| Segment {
+                header: segment.header,
+                extent,
+                waypoints: scan.waypoints,
+            })),
         }
         if segment.header.generation == found[from + tail].header.generation {
             let (last_frame, last_arrival) = last_of(&segments, &found[..from + tail]);
@@ -115,6 +144,7 @@ pub(crate) fn recover(disk: &dyn Disk, verify: Verify) -> Result<Option<Recovere
                 },
                 last_arrival,
                 cut_bytes,
+                damage,
                 next: next.map(|next| crate::prepare::Prepared { header: next.header, file: next.file.clone() }),
             }));
         }
@@ -138,22 +168,36 @@ fn path(disk: &dyn Disk, generation: u64) -> std::path::PathBuf {
     disk.path().join(segment::name(generation))
 }
 
-fn find_segments(disk: &dyn Disk) -> Result<Vec<Found>, OpenError> {
+fn find_segments(disk: &dyn Disk, damage: &mut Vec<Corruption>) -> Result<Vec<Found>, OpenError> {
     let names = disk.list().map_err(OpenError::io(format!("listing {}", disk.path().display())))?;
     let mut generations: Vec<u64> = names.iter().filter_map(|name| segment::generation(name)).collect();
     generations.sort_unstable();
+    let id = generations.iter().find_map(|generation| {
+        let file = disk.open(&segment::name(*generation)).ok()?;
+        Some(SegmentHeader::read(&*file).ok()?.ok()?.id)
+    });
     let mut found: Vec<Found> = Vec::with_capacity(generations.len());
-    for generation in generations {
+    for &generation in &generations {
         let file_path = path(disk, generation);
         let reading = || OpenError::io(format!("reading {}", file_path.display()));
         let corrupt = |offset, what: String| Corruption { file: file_path.clone(), offset, what };
         let file = disk.open(&segment::name(generation)).map_err(reading())?;
+        let mut is_mended = false;
         let header = match SegmentHeader::read(&*file).map_err(reading())? {
             Ok(header) => header,
             Err(BadPage::Version(version)) => {
                 return Err(OpenError::Version { file: file_path, found: version, known: FORMAT });
             }
-            Err(BadPage::Damaged) => return Err(corrupt(0, "the segment's header is not one".into()).into()),
+            Err(BadPage::Damaged) => {
+                let corruption = corrupt(0, "the segment's header is not one".into());
+                // Its neighbours and its name say what it must be, and no frame of another would be valid under it.
+                let Some(id) = id.filter(|_| Some(&generation) != generations.last()) else {
+                    return Err(corruption.into());
+                };
+                damage.push(corruption);
+                is_mended = true;
+                SegmentHeader { id, generation, bytes: file.len().map_err(reading())? }
+            }
         };
         if header.generation != generation {
             return Err(corrupt(0, format!("it says it is number {}", header.generation)).into());
@@ -174,9 +218,31 @@ fn find_segments(disk: &dyn Disk) -> Result<Vec<Found>, OpenError> {
             }
         }
         let seal = Seal::read(&header, &*file).map_err(reading())?;
-        found.push(Found { header, file, seal });
+        found.push(Found { header, file, seal, is_mended });
     }
     Ok(found)
+}
+
+/// Finds out what a seal must have said that is damaged, where all frames are there that it spoke of: those behind say so.
+fn mend_seals(disk: &dyn Disk, found: &mut [Found], damage: &mut Vec<Corruption>) -> Result<(), OpenError> {
+    for i in 0..found.len().saturating_sub(1) {
+        if found[i].seal.is_some() {
+            continue;
+        }
+        let (header, file) = (&found[i + 1].header, &found[i + 1].file);
+        let next = Cursor::new(header, file.clone(), DATA_START).next_header();
+        let next = next.map_err(OpenError::io(format!("reading {}", path(disk, header.generation).display())))?;
+        let Step::Found(next, _) = next else { continue };
+        let own = scan(disk, &found[i], Before::default())?;
+        let Some(extent) = own.extent else { continue };
+        if extent.last_frame + 1 == next.number && matches!(own.stop, Stop::End) {
+            let what = "its seal is damaged; it is whole all the same".to_owned();
+            damage.push(Corruption { file: path(disk, found[i].header.generation), offset: SEAL_AT, what });
+            found[i].seal = Some(Seal::of(u64::from(own.end.offset), own.extent, extent.last_frame));
+            found[i].is_mended = true;
+        }
+    }
+    Ok(())
 }
 
 fn check_follows(disk: &dyn Disk, segment: &Found, before: Before, extent: Extent) -> Result<(), OpenError> {
@@ -271,6 +337,7 @@ fn judge(
     durable: Mark,
     suspect: usize,
     open: usize,
+    damage: &mut Vec<Corruption>,
 ) -> Result<usize, OpenError> {
     for (i, (segment, scan)) in found.iter().zip(scans).enumerate() {
         let sealed_end = segment.seal.map(|seal| seal.end);
@@ -283,7 +350,13 @@ fn judge(
                 Stop::End => "a frame is missing".to_owned(),
             };
             let offset = u64::from(scan.end.offset);
-            return Err(Corruption { file: path(disk, generation), offset, what }.into());
+            let corruption = Corruption { file: path(disk, generation), offset, what };
+            if segment.seal.is_none() || !vouched {
+                return Err(corruption.into());
+            }
+            // Its seal says which frames it has: whoever wants one that is lost is told.
+            damage.push(corruption);
+            continue;
         }
         if vouched && segment.seal.is_none() {
             let what = "its seal is damaged: later segments have frames".to_owned();
@@ -320,6 +393,15 @@ fn settle(segment: &Found, scan: &Scanned, durable: Mark, is_last: bool) -> io::
     }
     segment.file.sync_data()?;
     Ok(cut)
+}
+
+/// Writes a first page as it must have been.
+fn mend_page(segment: &Found) -> io::Result<()> {
+    segment.file.write_all_at(&segment.header.page()[..SEAL_AT as usize], 0)?;
+    if let Some(seal) = segment.seal {
+        seal.write(&segment.header, &*segment.file)?;
+    }
+    segment.file.sync_data()
 }
 
 fn rewrite(file: &dyn SegmentFile, from: u64, end: u64) -> io::Result<()> {

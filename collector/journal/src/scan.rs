@@ -39,14 +39,14 @@ pub enum Order {
 }
 
 /// The frames of a range; see [`crate::Journal::scan`]. What becomes durable after the call is not in it; what is dropped
-/// meanwhile is left out. Ends after an error.
+/// meanwhile is left out; what is lost is told in its place. Ends after any other error.
 pub struct Scan {
     shared: Arc<Shared>,
     range: ScanRange,
     /// The next one at the end.
     segments: Vec<Segment>,
     stretches: Vec<Stretch>,
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Result<Frame, ReadError>>,
     cursor: Option<(u64, Cursor)>,
     failed: bool,
 }
@@ -113,23 +113,37 @@ impl Scan {
             }
             _ => reader::open(&self.shared, &stretch.segment, stretch.from.offset)?,
         };
-        for number in stretch.from.frame..=stretch.last_frame {
+        let mut number = stretch.from.frame;
+        while number <= stretch.last_frame {
             match reader::read(&self.shared, cursor.next_frame())? {
                 Step::Found((frame, _), _) => {
+                    number = frame.number + 1;
                     if self.range.frames.contains(&frame.number) && self.range.arrived.contains(&frame.arrived) {
-                        match self.range.order {
-                            Order::OldestFirst => self.frames.push_back(frame),
-                            Order::NewestFirst => self.frames.push_front(frame),
-                        }
+                        self.put(Ok(frame));
                     }
                 }
-                Step::Not(not) => {
-                    return Err(reader::damaged(&self.shared, generation, cursor.offset, number, not.to_string()));
-                }
+                Step::Not(not) => match reader::lost(&self.shared, &stretch.segment, &mut cursor, number, &not) {
+                    ReadError::Lost(loss) => {
+                        number = loss.frames.end() + 1;
+                        let (from, to) = (self.range.frames.start(), self.range.frames.end());
+                        if loss.frames.start() <= to && from <= loss.frames.end() {
+                            self.put(Err(ReadError::Lost(loss)));
+                        }
+                    }
+                    error => return Err(error),
+                },
             }
         }
         self.cursor = Some((generation, cursor));
         Ok(())
+    }
+
+    /// Puts what comes next in order of time to its place in the order that is asked for.
+    fn put(&mut self, frame: Result<Frame, ReadError>) {
+        match self.range.order {
+            Order::OldestFirst => self.frames.push_back(frame),
+            Order::NewestFirst => self.frames.push_front(frame),
+        }
     }
 }
 
@@ -147,6 +161,6 @@ impl Iterator for Scan {
                 }
             }
         }
-        self.frames.pop_front().map(Ok)
+        self.frames.pop_front()
     }
 }

@@ -10,7 +10,7 @@
 use crate::{
     Mark,
     disk::SegmentFile,
-    frame::{Frame, HEADER_BYTES, Header, JournalId, NotAFrame, u32_at, u64_at},
+    frame::{Frame, HEADER_BYTES, Header, JournalId, NotAFrame, looks_like_header, u32_at, u64_at},
     index::Extent,
 };
 use bytes::Bytes;
@@ -240,6 +240,33 @@ impl Cursor {
             }
             Err(not) => Step::Not(not),
         })
+    }
+
+    /// Goes behind what cannot be read here, and says which header stands there; none when no other one follows. A frame whose
+    /// header is whole is passed by its length: nothing in its body is taken for a frame.
+    pub(crate) fn pass_damage(&mut self) -> io::Result<Result<Option<Header>, NotAFrame>> {
+        self.offset += match self.peek()? {
+            Ok((header, _)) => header.frame_bytes(),
+            Err(not @ NotAFrame::Version(_)) => return Ok(Err(not)),
+            Err(_) => 8,
+        };
+        loop {
+            let block = self.bytes(self.offset, READ_AHEAD_BYTES)?;
+            if block.len() < HEADER_BYTES {
+                return Ok(Ok(None));
+            }
+            let starts = (0..=block.len() - HEADER_BYTES).step_by(8);
+            match starts.into_iter().find(|start| looks_like_header(&block[*start..], self.generation)) {
+                None => self.offset += (block.len() - HEADER_BYTES) as u64 / 8 * 8 + 8,
+                Some(start) => {
+                    self.offset += start as u64;
+                    if let Ok((header, _)) = self.peek()? {
+                        return Ok(Ok(Some(header)));
+                    }
+                    self.offset += 8;
+                }
+            }
+        }
     }
 
     /// The next frame with its header, verified. The cursor moves only when there is one.

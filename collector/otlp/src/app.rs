@@ -1,5 +1,6 @@
 //! What both servers share: the sink, the limits, the tokens, the counters, and whether we are draining.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::failure::Failure;
+use crate::rate::Rates;
 use crate::sink::Sink;
 use crate::tokens::Tokens;
 
@@ -29,6 +31,9 @@ pub struct Settings {
     pub connections_max: usize,
     /// How long requests in flight may take to finish once a shutdown was asked for.
     pub drain_timeout: Duration,
+    /// How many bytes a second each ingest token may send, inflated; none: as many as it likes. Senders without a token are not
+    /// told apart, and not limited.
+    pub token_bytes_per_second: Option<NonZeroU64>,
     /// Whether metrics are answered with a warning (true) or with 404/UNIMPLEMENTED (false). They are never used.
     pub accept_metrics: bool,
 }
@@ -42,6 +47,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             connections_max: 16_384,
             drain_timeout: Duration::from_secs(20),
+            token_bytes_per_second: None,
             accept_metrics: true,
         }
     }
@@ -59,6 +65,7 @@ struct Shared {
     tokens: RwLock<Arc<Tokens>>,
     counters: Counters,
     budget: Budget,
+    rates: Rates,
     ready: AtomicBool,
     in_flight: TaskTracker,
 }
@@ -68,12 +75,14 @@ impl App {
     /// loopback only.
     pub fn new(sink: Arc<dyn Sink>, settings: Settings, tokens: Tokens) -> Self {
         let budget = Budget::new(settings.in_flight_bytes_max);
+        let rates = Rates::new(settings.token_bytes_per_second);
         let shared = Shared {
             sink,
             settings,
             tokens: RwLock::new(Arc::new(tokens)),
             counters: Counters::default(),
             budget,
+            rates,
             ready: AtomicBool::new(true),
             in_flight: TaskTracker::new(),
         };
@@ -120,6 +129,10 @@ impl App {
 
     pub(crate) fn budget(&self) -> &Budget {
         &self.shared.budget
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.shared.rates
     }
 
     pub(crate) fn tokens(&self) -> Arc<Tokens> {

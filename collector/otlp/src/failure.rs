@@ -28,6 +28,8 @@ pub enum Reason {
     Unsupported,
     /// Overloaded, starting, draining, or the storage failed: to be sent again.
     Unavailable,
+    /// The token has sent more than it may for now: to be sent again.
+    OverRate,
 }
 
 impl Reason {
@@ -43,6 +45,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::Unavailable => "unavailable",
+            Self::OverRate => "over_rate",
         }
     }
 }
@@ -112,12 +115,20 @@ impl Failure {
         Self::unavailable(message, Duration::from_secs(1))
     }
 
+    pub(crate) fn unavailable(message: &str, delay: Duration) -> Self {
+        Self::again(Reason::Unavailable, message, delay)
+    }
+
+    pub(crate) fn over_rate(message: &str, delay: Duration) -> Self {
+        Self::again(Reason::OverRate, message, delay)
+    }
+
     /// To be sent again after `delay`, which is rounded up into 1 to 5 whole seconds: most exporters give an export
     /// 10 s in all, and some read 0 as "at once".
-    pub(crate) fn unavailable(message: &str, delay: Duration) -> Self {
+    fn again(reason: Reason, message: &str, delay: Duration) -> Self {
         let whole = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
         let seconds = whole.clamp(1, 5) as u32;
-        Self { detail: Some(Detail::RetryInfo { seconds }), ..Self::new(Reason::Unavailable, message) }
+        Self { detail: Some(Detail::RetryInfo { seconds }), ..Self::new(reason, message) }
     }
 
     pub(crate) fn is_too_large(&self) -> bool {
@@ -142,6 +153,7 @@ impl Failure {
             Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::OverRate => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -152,7 +164,7 @@ impl Failure {
             Reason::Unauthenticated => 16,
             Reason::Forbidden => 7,
             Reason::NotFound | Reason::MethodNotAllowed => 12,
-            Reason::TooLarge => 8,
+            Reason::TooLarge | Reason::OverRate => 8,
             Reason::Unavailable => 14,
         }
     }

@@ -5,13 +5,14 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use prost::Message;
 
 use crate::app::App;
@@ -41,8 +42,13 @@ struct HealthRequest {
     service: String,
 }
 
-/// Answers one call.
-pub(crate) async fn answer(app: App, address: SocketAddr, request: Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one call that came from that address, as [`serve_grpc`](crate::serve_grpc) does with each that a connection
+/// brings: for whoever has connections of another kind, or none.
+pub async fn answer_grpc<B>(app: App, address: SocketAddr, request: Request<B>) -> Response<ReplyBody>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     let (head, body) = request.into_parts();
     if head.method != Method::POST || !is_grpc(&head.headers) {
         return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -62,17 +68,22 @@ pub(crate) async fn answer(app: App, address: SocketAddr, request: Request<Incom
     }
 }
 
-async fn handle(
+async fn handle<B>(
     app: &App,
     origin: &mut Origin,
     head: &http::request::Parts,
-    body: Incoming,
+    body: B,
     seen: &mut Bytes,
-) -> Result<Acknowledged, Failure> {
+) -> Result<Acknowledged, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     let Some(endpoint) = origin.endpoint else {
         return Err(Failure::not_found(format!("no such method: {}", head.uri.path())));
     };
     origin.sender.token = app.tokens().authorize(head.headers.get(AUTHORIZATION))?;
+    app.rates().admit(origin.sender.token.as_ref(), Instant::now())?;
     let encoding =
         match head.headers.get("grpc-encoding") {
             None => Encoding::Identity,
@@ -102,7 +113,11 @@ async fn handle(
 }
 
 /// Whether a service takes requests: the server as a whole (no name) or one that is served here. Anybody may ask.
-async fn health(app: &App, body: Incoming) -> Response<ReplyBody> {
+async fn health<B>(app: &App, body: B) -> Response<ReplyBody>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     let mut reservation = app.budget().reserve();
     let asked = collect(body, HEALTH_BYTES_MAX, app.settings().body_timeout, &mut reservation).await;
     let asked = asked.and_then(|framed| {

@@ -1,11 +1,12 @@
 //! OTLP over HTTP: paths, headers, replies. It never redirects, and answers no path but its own.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::Body;
 
 use crate::app::App;
 use crate::collect::collect;
@@ -21,8 +22,13 @@ use crate::sink::Sender;
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Answers one request.
-pub(crate) async fn answer(app: App, address: SocketAddr, request: Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one request that came from that address, as [`serve_http`](crate::serve_http) does with each that a connection
+/// brings: for whoever has connections of another kind, or none.
+pub async fn answer_http<B>(app: App, address: SocketAddr, request: Request<B>) -> Response<ReplyBody>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     let (head, body) = request.into_parts();
     let endpoint = endpoint(app.settings().accept_metrics, head.uri.path());
     let form = endpoint.and_then(|endpoint| form(endpoint, &head.headers));
@@ -45,14 +51,18 @@ pub(crate) async fn answer(app: App, address: SocketAddr, request: Request<Incom
     }
 }
 
-async fn handle(
+async fn handle<B>(
     app: &App,
     origin: &mut Origin,
     head: &http::request::Parts,
     form: Option<Form>,
-    body: Incoming,
+    body: B,
     seen: &mut Bytes,
-) -> Result<(Endpoint, Acknowledged), Failure> {
+) -> Result<(Endpoint, Acknowledged), Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     let Some(endpoint) = origin.endpoint else {
         return Err(Failure::not_found(format!("no such path: {}", head.uri.path())));
     };
@@ -60,6 +70,7 @@ async fn handle(
         return Err(Failure::method_not_allowed());
     }
     origin.sender.token = app.tokens().authorize(head.headers.get(AUTHORIZATION))?;
+    app.rates().admit(origin.sender.token.as_ref(), Instant::now())?;
     let Some(form) = form else {
         return Err(Failure::unsupported(match endpoint {
             Endpoint::Events => "send event lines as application/x-ndjson, application/json or text/plain".to_owned(),

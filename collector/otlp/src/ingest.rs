@@ -1,6 +1,8 @@
 //! The way of one body, the same for both transports: inflate, check, append, acknowledge; and the one place where
 //! refusals are counted and told.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::app::App;
@@ -17,8 +19,8 @@ const INFLATE_INLINE_BYTES_MAX: usize = 32 << 10;
 /// A protobuf body above this is checked off the runtime's threads. Below, the check takes about 0.5 ms for each
 /// megabyte, which is less than handing it over and back costs the rest of the process in wake-ups and cold caches.
 const CHECK_INLINE_BYTES_MAX: usize = 2 << 20;
-/// JSON takes some ten times as long as protobuf.
-const JSON_INLINE_BYTES_MAX: usize = 256 << 10;
+/// JSON takes half as long again for each byte, and is rewritten before it is checked.
+const JSON_INLINE_BYTES_MAX: usize = 1 << 20;
 
 /// Where a request came from and where it goes to; what is known of it before its body.
 #[derive(Clone, Debug)]
@@ -73,6 +75,7 @@ pub(crate) async fn ingest(
         }
     };
     Counters::add(&counters.bytes_inflated, inflated_bytes);
+    app.rates().sent(origin.sender.token.as_ref(), inflated_bytes, Instant::now());
     let Accepted { signal, body, events, rejected, refused, notes, message, warnings } = accepted;
     tracing::Span::current().record("events", events);
     counters.warn(&warnings);

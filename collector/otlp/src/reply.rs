@@ -70,7 +70,7 @@ impl Acknowledged {
 
 /// A reply's body: at most one piece of data, then at most one set of trailers.
 #[derive(Debug, Default)]
-pub(crate) struct ReplyBody {
+pub struct ReplyBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
 }

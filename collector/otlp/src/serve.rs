@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::reply::ReplyBody;
-use crate::{grpc, http as otlp_http};
+use crate::{grpc::answer_grpc, http::answer_http};
 
 /// How many requests one HTTP/2 connection may have open; further ones wait at the client.
 const STREAMS_MAX: u32 = 256;
@@ -40,7 +40,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the listener's socket is unusable. What goes wrong with single connections is logged at debug level.
 pub async fn serve_http(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
-    serve(listener, app, shutdown, otlp_http::answer).await
+    serve(listener, app, shutdown, answer_http).await
 }
 
 /// Serves OTLP/gRPC and `grpc.health.v1` on a bound listener until `shutdown`, then drains and closes the port.
@@ -48,7 +48,7 @@ pub async fn serve_http(listener: TcpListener, app: App, shutdown: CancellationT
 /// # Errors
 /// As [`serve_http`].
 pub async fn serve_grpc(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
-    serve(listener, app, shutdown, grpc::answer).await
+    serve(listener, app, shutdown, answer_grpc).await
 }
 
 async fn serve<A, F>(listener: TcpListener, app: App, shutdown: CancellationToken, answer: A) -> io::Result<()>

@@ -4,8 +4,9 @@
 use event::{Identity, Timestamp};
 
 use crate::{
-    Any, Occurrences, Record,
-    reader::{Reader, Wire, text},
+    Any, Census, Limits, Malformed, Occurrences, Record, Signal,
+    check::{Log, Observer, check, check_observed},
+    reader::{all, text},
     record::{Attribute, Lazy, Resource},
 };
 
@@ -31,21 +32,29 @@ impl Digest {
     }
 }
 
-/// The fields of a log record that are noted, as they are sent.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Log<'a> {
-    pub(crate) time: u64,
-    pub(crate) observed: u64,
-    pub(crate) body: Option<&'a [u8]>,
-    pub(crate) trace_id: &'a [u8],
-    pub(crate) span_id: &'a [u8],
-    pub(crate) event_name: &'a [u8],
+/// Looks a request through, and notes what is seen of its events on the way: whoever judges them later need not read those
+/// again that nobody asks about. Of spans nothing is noted: they are few.
+///
+/// # Errors
+/// As [`check`](crate::check).
+pub fn check_and_digest(
+    signal: Signal,
+    body: &[u8],
+    limits: &Limits,
+    occurrences: &mut Occurrences,
+) -> Result<(Census, Digest), Malformed> {
+    if signal == Signal::Traces {
+        return Ok((check(signal, body, limits)?, Digest::default()));
+    }
+    let mut digester = Digester::new(body, occurrences);
+    let census = check_observed(signal, body, limits, &mut digester)?;
+    Ok((census, digester.finish()))
 }
 
-/// Takes notes: is told of each resource, scope and record in the order of the request.
-pub(crate) struct Digester<'a, 'o> {
+/// Takes notes of what the check sees.
+struct Digester<'a, 'o> {
     /// Those of the record that is being read.
-    pub(crate) attributes: Vec<Attribute<'a>>,
+    attributes: Vec<Attribute<'a>>,
     body: &'a [u8],
     occurrences: &'o mut Occurrences,
     resource: Resource<'a>,
@@ -76,16 +85,13 @@ impl<'a> Source<'a> {
     /// The resource's attribute of that name; see [`Record::resource_attr`].
     #[must_use]
     pub fn resource_attr(&self, name: &str) -> Option<Any<'a>> {
-        let attributes = Reader::new(self.resource).map_while(Result::ok).filter_map(|field| match field {
-            (1, Wire::Bytes(attribute)) => Attribute::parse(attribute).ok(),
-            _ => None,
-        });
+        let attributes = all(self.resource, 1).filter_map(|attribute| Attribute::parse(attribute).ok());
         attributes.filter(|attribute| attribute.name == name.as_bytes()).last().map(|attribute| attribute.value.value())
     }
 }
 
 impl<'a, 'o> Digester<'a, 'o> {
-    pub(crate) fn new(body: &'a [u8], occurrences: &'o mut Occurrences) -> Self {
+    fn new(body: &'a [u8], occurrences: &'o mut Occurrences) -> Self {
         occurrences.clear();
         // About what records of some hundred bytes need.
         let mut notes = Vec::with_capacity(HEADER_BYTES + body.len() / 8);
@@ -103,41 +109,6 @@ impl<'a, 'o> Digester<'a, 'o> {
             records: 0,
             marks: [0; MARKS],
             gave_up: false,
-        }
-    }
-
-    /// The parts of the next resource. What cannot be read of them, the check finds.
-    pub(crate) fn resource(&mut self, mut parts: impl Iterator<Item = &'a [u8]>) {
-        self.resource_at = Some(parts.next().unwrap_or_default()).filter(|_| parts.next().is_none());
-        self.resource.attrs.clear();
-        for field in Reader::new(self.resource_at.unwrap_or_default()).map_while(Result::ok) {
-            if let (1, Wire::Bytes(attribute)) = field
-                && let Ok(attribute) = Attribute::parse(attribute)
-            {
-                self.resource.attrs.push(attribute);
-            }
-        }
-        self.resource.resolve();
-    }
-
-    /// The name of the next scope.
-    pub(crate) fn scope(&mut self, name: Option<&'a [u8]>) {
-        self.scope = text(name.unwrap_or_default()).unwrap_or_default();
-    }
-
-    /// The next record; none where it was refused.
-    pub(crate) fn log(&mut self, log: Option<&Log<'a>>) {
-        self.records += 1;
-        if self.gave_up {
-            return;
-        }
-        let noted = match log {
-            None => Some([0; RECORD_BYTES]),
-            Some(log) => self.note(log),
-        };
-        match noted {
-            Some(noted) => self.notes.extend_from_slice(&noted),
-            None => self.gave_up = true,
         }
     }
 
@@ -179,7 +150,7 @@ impl<'a, 'o> Digester<'a, 'o> {
         Some(noted)
     }
 
-    pub(crate) fn finish(self) -> Digest {
+    fn finish(self) -> Digest {
         let Self { body, names, sources, mut notes, records, marks, gave_up, .. } = self;
         if gave_up {
             return Digest::default();
@@ -198,6 +169,49 @@ impl<'a, 'o> Digester<'a, 'o> {
             push([at as u32, source.resource.len() as u32].map(u32::to_le_bytes).as_flattened());
         }
         Digest(notes)
+    }
+}
+
+impl<'a> Observer<'a> for Digester<'a, '_> {
+    /// What cannot be read of it, the check finds.
+    fn resource(&mut self, message: &'a [u8]) {
+        let mut parts = all(message, 1);
+        self.resource_at = Some(parts.next().unwrap_or_default()).filter(|_| parts.next().is_none());
+        self.resource.attrs.clear();
+        for attribute in all(self.resource_at.unwrap_or_default(), 1) {
+            if let Ok(attribute) = Attribute::parse(attribute) {
+                self.resource.attrs.push(attribute);
+            }
+        }
+        self.resource.resolve();
+    }
+
+    fn scope(&mut self, message: &'a [u8]) {
+        let name = all(message, 1).flat_map(|scope| all(scope, 1)).last();
+        self.scope = text(name.unwrap_or_default()).unwrap_or_default();
+    }
+
+    fn begin(&mut self) {
+        self.attributes.clear();
+    }
+
+    fn attribute(&mut self, name: &'a [u8], value: &'a [u8]) {
+        self.attributes.push(Attribute { name, value: Lazy::Sent(value) });
+    }
+
+    fn end(&mut self, log: Option<&Log<'a>>) {
+        self.records += 1;
+        if self.gave_up {
+            return;
+        }
+        let noted = match log {
+            None => Some([0; RECORD_BYTES]),
+            Some(log) => self.note(log),
+        };
+        match noted {
+            Some(noted) => self.notes.extend_from_slice(&noted),
+            None => self.gave_up = true,
+        }
     }
 }
 
@@ -324,7 +338,7 @@ impl<'a> Digested<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Limits, Refused, Scratch, Signal, check_and_digest, walk};
+    use crate::{Refused, Scratch, walk};
     use opentelemetry_proto::tonic::{
         collector::logs::v1::ExportLogsServiceRequest,
         common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},

@@ -14,10 +14,12 @@ pub(crate) struct Opened {
 pub(crate) struct Message(Vec<u8>);
 
 impl Message {
+    #[inline]
     fn key(&mut self, field: u32, wire_type: u8) {
         self.varint_raw(u64::from(field << 3) | u64::from(wire_type));
     }
 
+    #[inline]
     fn varint_raw(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -26,24 +28,32 @@ impl Message {
         self.0.push(value as u8);
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self, field: u32, value: u64) {
         self.key(field, 0);
         self.varint_raw(value);
     }
 
+    #[inline]
     pub(crate) fn fixed64(&mut self, field: u32, value: u64) {
         self.key(field, 1);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    #[inline]
     pub(crate) fn fixed32(&mut self, field: u32, value: u32) {
         self.key(field, 5);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
-        self.key(field, 2);
-        self.varint_raw(value.len() as u64);
+        if field < 16 && value.len() < 0x80 {
+            self.0.extend_from_slice(&[(field << 3 | 2) as u8, value.len() as u8]);
+        } else {
+            self.key(field, 2);
+            self.varint_raw(value.len() as u64);
+        }
         self.0.extend_from_slice(value);
     }
 
@@ -60,16 +70,32 @@ impl Message {
     }
 
     /// Begins a message inside this one; what is written until [`Message::close`] belongs to it.
+    #[inline]
     pub(crate) fn open(&mut self, field: u32) -> Opened {
         let before = self.0.len();
-        self.key(field, 2);
         // Most messages are shorter than 128 bytes: their length takes one.
-        self.0.push(0);
+        if field < 16 {
+            self.0.extend_from_slice(&[(field << 3 | 2) as u8, 0]);
+        } else {
+            self.key(field, 2);
+            self.0.push(0);
+        }
         Opened { field: before, content: self.0.len() }
     }
 
+    #[inline]
     pub(crate) fn close(&mut self, opened: Opened) {
         let length = self.0.len() - opened.content;
+        if length < 0x80 {
+            self.0[opened.content - 1] = length as u8;
+        } else {
+            self.lengthen(opened.content, length);
+        }
+    }
+
+    /// Makes room for a length of several bytes, and writes it.
+    #[inline(never)]
+    fn lengthen(&mut self, content: usize, length: usize) {
         let mut prefix = [0; 10];
         let mut used = 0;
         let mut left = length;
@@ -82,8 +108,8 @@ impl Message {
             }
         }
         self.0.extend_from_slice(&prefix[1..used]);
-        self.0.copy_within(opened.content..opened.content + length, opened.content + used - 1);
-        self.0[opened.content - 1..opened.content - 1 + used].copy_from_slice(&prefix[..used]);
+        self.0.copy_within(content..content + length, content + used - 1);
+        self.0[content - 1..content - 1 + used].copy_from_slice(&prefix[..used]);
     }
 
     /// Takes back a message that was begun, and all that was written since.

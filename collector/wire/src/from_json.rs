@@ -5,13 +5,17 @@
 //! integers beyond 2^53 as numbers, ids of the wrong length, keys that come twice.
 //!
 //! The text is read once and written as it is read; no tree of it is built. What the messages are called and hold stands
-//! in [`schema`].
+//! in [`schema`], how one value is written in [`scalar`]; what exporters send most is read by [`plain`].
+mod plain;
+mod scalar;
 mod schema;
 
-use base64::{Engine, engine::general_purpose};
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-
-use crate::{Fault, Limits, Malformed, Signal, encode::Message};
+use crate::{
+    Fault, Limits, Malformed, Signal,
+    encode::Message,
+    json::{Stopped, Text},
+};
+use scalar::Scalars;
 use schema::{Field, Kind};
 
 /// What was taken although the specification says otherwise, by how often.
@@ -32,64 +36,58 @@ pub struct Warnings {
 /// Rewrites an OTLP JSON request.
 ///
 /// # Errors
-/// When it is not JSON, nests too deep (128 levels of text, 30 of one value), holds too much, or a field has a value it
-/// cannot have; with the field's path.
+/// When it is not JSON, nests too deep (127 levels of text, 30 of one value), holds too much, or a field has a value it
+/// cannot have; with the place in the text and the field's path.
 pub fn json_to_protobuf(signal: Signal, json: &[u8], limits: &Limits) -> Result<(Vec<u8>, Warnings), Malformed> {
-    let mut writer = Writer {
-        out: Message::with_capacity(json.len() / 2),
+    let mut rewriter = Rewriter {
+        text: Text::new(json),
+        written: Scalars { out: Message::with_capacity(json.len() / 2), warnings: Warnings::default() },
         path: Vec::new(),
-        warnings: Warnings::default(),
-        nodes: 0,
-        nodes_max: limits.nodes,
-        fault: None,
+        nodes: Nodes { counted: 0, most: limits.nodes },
     };
-    // Once for all strings: the reader need not look at each.
-    let json = std::str::from_utf8(json).map_err(|error| Malformed {
-        offset: error.valid_up_to(),
-        path: String::new(),
-        fault: Fault::Utf8,
-    })?;
-    let mut text = serde_json::Deserializer::from_str(json);
-    let root = Slot { writer: &mut writer, kind: schema::request(signal), at: Place::Root };
-    match root.deserialize(&mut text).and_then(|()| text.end()) {
-        Ok(()) => Ok((writer.out.into_bytes(), writer.warnings)),
-        Err(error) => {
-            let fault = writer.fault.take().unwrap_or_else(|| Fault::Json(error.to_string()));
-            Err(Malformed { offset: 0, path: writer.path(), fault })
+    match rewriter.request(schema::request(signal)) {
+        Ok(()) => Ok((rewriter.written.out.into_bytes(), rewriter.written.warnings)),
+        Err(Stopped) => {
+            let (offset, path) = (rewriter.text.at(), rewriter.path());
+            let fault = rewriter.text.into_fault().unwrap_or(Fault::Truncated);
+            Err(Malformed { offset, path, fault })
         }
     }
 }
 
-/// The way to where the writer is; it stays there when something is wrong.
+/// One step on the way to where the reader stopped.
 #[derive(Clone, Copy)]
 enum Step {
     Field(&'static str),
     Item(usize),
 }
 
-struct Writer {
-    out: Message,
-    path: Vec<Step>,
-    warnings: Warnings,
-    nodes: u32,
-    nodes_max: u32,
-    /// What is wrong, where it is not the JSON itself.
-    fault: Option<Fault>,
+/// How many values there are, and may be.
+#[derive(Clone, Copy)]
+struct Nodes {
+    counted: u32,
+    most: u32,
 }
 
-impl Writer {
-    fn fail<E: de::Error>(&mut self, fault: Fault) -> E {
-        self.fault = Some(fault);
-        E::custom("a field has a value it cannot have")
+impl Nodes {
+    #[inline(always)]
+    fn count(&mut self) -> Result<(), Fault> {
+        self.counted += 1;
+        if self.counted > self.most { Err(Fault::TooMany) } else { Ok(()) }
     }
+}
 
-    fn node<E: de::Error>(&mut self) -> Result<(), E> {
-        self.nodes += 1;
-        if self.nodes > self.nodes_max { Err(self.fail(Fault::TooMany)) } else { Ok(()) }
-    }
+struct Rewriter<'a> {
+    text: Text<'a>,
+    written: Scalars,
+    /// Where it stopped, from the inside out.
+    path: Vec<Step>,
+    nodes: Nodes,
+}
 
+impl Rewriter<'_> {
     fn path(&self) -> String {
-        self.path.iter().fold(String::new(), |mut path, step| {
+        self.path.iter().rev().fold(String::new(), |mut path, step| {
             match step {
                 Step::Field(name) => {
                     path.push_str(if path.is_empty() { "" } else { "." });
@@ -101,292 +99,199 @@ impl Writer {
         })
     }
 
-    /// A whole number in a place for integers.
-    fn integer(&mut self, number: u32, kind: &Kind, int: i128) -> Result<(), Fault> {
-        let wanted = || Fault::Expected(kind.wanted());
-        match kind {
-            Kind::Time => self.out.fixed64(number, u64::try_from(int).map_err(|_| wanted())?),
-            Kind::Uint32 => self.out.varint(number, u64::from(u32::try_from(int).map_err(|_| wanted())?)),
-            Kind::Flags => self.out.fixed32(number, u32::try_from(int).map_err(|_| wanted())?),
-            Kind::Int => self.out.varint(number, i64::try_from(int).map_err(|_| wanted())?.cast_unsigned()),
-            Kind::Enum(_) => {
-                let value = i32::try_from(int).map_err(|_| wanted())?;
-                self.out.varint(number, i64::from(value).cast_unsigned());
+    #[inline(always)]
+    fn node(&mut self) -> Result<(), Stopped> {
+        self.nodes.count().or_else(|fault| self.text.stop(fault))
+    }
+
+    fn request(&mut self, fields: &'static [Field]) -> Result<(), Stopped> {
+        self.node()?;
+        match self.text.peek() {
+            b'{' => self.message(fields)?,
+            _ => return self.unexpected(&Kind::Message(fields)),
+        }
+        self.text.end()
+    }
+
+    /// Reads the members of an object as the fields of a message.
+    fn message(&mut self, fields: &'static [Field]) -> Result<(), Stopped> {
+        let mut come = Come::default();
+        let mut next = 0;
+        let mut more = self.text.enter(b'}')?;
+        while more {
+            match self.key(fields, next)? {
+                None => self.skip()?,
+                Some(index) => {
+                    next = index + 1;
+                    let Some(field) = fields.get(index) else { return self.text.no_value() };
+                    if come.has(index) {
+                        self.written.warnings.duplicate_keys += 1;
+                        come.take_back(index, &mut self.written.out);
+                    }
+                    let before = self.written.out.len();
+                    let outcome = match self.text.peek() {
+                        // As if it were not there.
+                        b'n' => self.skip(),
+                        _ => self.value(&field.kind, field.number),
+                    };
+                    if outcome.is_err() {
+                        self.path.push(Step::Field(field.name.text));
+                        return outcome;
+                    }
+                    come.note(index, before, self.written.out.len());
+                }
             }
-            Kind::Double => self.out.fixed64(number, (int as f64).to_bits()),
-            _ => return Err(wanted()),
+            more = self.text.more(b'}')?;
         }
         Ok(())
     }
 
-    fn text(&mut self, number: u32, kind: &Kind, text: &str) -> Result<(), Fault> {
-        let wanted = || Fault::Expected(kind.wanted());
-        match kind {
-            Kind::Text => self.out.bytes(number, text.as_bytes()),
-            Kind::Id(length) => match from_hex(text, *length) {
-                Some(bytes) => self.out.bytes(number, &bytes[..*length]),
-                None => self.warnings.bad_ids += u32::from(!text.is_empty()),
-            },
-            Kind::Bytes => self.out.bytes(number, &from_base64(text).ok_or_else(wanted)?),
-            Kind::Double => self.out.fixed64(number, double(text).ok_or_else(wanted)?.to_bits()),
-            Kind::Enum(named) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                self.warnings.enum_names += 1;
-                self.out.varint(number, named(text).ok_or(Fault::Expected("a known enum value"))?);
-            }
-            Kind::Time | Kind::Uint32 | Kind::Flags | Kind::Int | Kind::Enum(_) => {
-                self.integer(number, kind, whole(text).ok_or_else(wanted)?)?;
-            }
-            _ => return Err(wanted()),
-        }
-        Ok(())
-    }
-}
-
-/// Where a value is written to.
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    /// It is the request.
-    Root,
-    /// Under a field's number; null is as unset.
-    Field(u32),
-    /// Under a field's number, one of many; null is not one.
-    Item(u32),
-}
-
-/// The place for one value.
-struct Slot<'w> {
-    writer: &'w mut Writer,
-    kind: &'static Kind,
-    at: Place,
-}
-
-impl Slot<'_> {
-    fn number(&self) -> u32 {
-        match self.at {
-            Place::Root => 0,
-            Place::Field(number) | Place::Item(number) => number,
-        }
+    /// Reads a key and what follows it: the field's place in the schema, none when it is not known. It is most likely the
+    /// one at `next`.
+    #[inline(always)]
+    fn key(&mut self, fields: &'static [Field], next: usize) -> Result<Option<usize>, Stopped> {
+        let index = match self.text.one_of(fields, next, |field| &field.name) {
+            Some(index) => Some(index),
+            None => self.other_key(fields)?,
+        };
+        self.text.colon()?;
+        Ok(index)
     }
 
-    fn take<E: de::Error>(self, outcome: impl FnOnce(&mut Writer, u32) -> Result<(), Fault>) -> Result<(), E> {
-        if matches!(self.kind, Kind::Ignored) {
-            return Ok(());
+    /// A key that is not plainly the name of a field.
+    #[inline(never)]
+    fn other_key(&mut self, fields: &'static [Field]) -> Result<Option<usize>, Stopped> {
+        let key = self.text.name()?;
+        if let Some(index) = fields.iter().position(|field| field.name.text.as_bytes() == key) {
+            return Ok(Some(index));
         }
-        let number = self.number();
-        outcome(self.writer, number).map_err(|fault| self.writer.fail(fault))
+        let index = fields.iter().position(|field| schema::is_snake_case_of(key, field.name.text));
+        self.written.warnings.snake_case += u32::from(index.is_some());
+        Ok(index)
     }
 
     /// Reads past what is not known: it must be JSON still, and is bounded like all the rest.
-    fn ignored<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_key_seed(Key(&[]))?.is_some() {
-            map.next_value_seed(Slot { writer: &mut *self.writer, kind: &Kind::Ignored, at: Place::Field(0) })?;
-        }
-        Ok(())
+    #[inline(never)]
+    fn skip(&mut self) -> Result<(), Stopped> {
+        let nodes = &mut self.nodes;
+        self.text.skip(&mut || nodes.count())
     }
 
-    /// Reads the fields of one message.
-    fn fields<'de, A: MapAccess<'de>>(self, fields: &'static [Field], mut map: A) -> Result<(), A::Error> {
-        let Self { writer, at, .. } = self;
-        let opened = match at {
-            Place::Root => None,
-            Place::Field(number) | Place::Item(number) => Some(writer.out.open(number)),
+    /// Reads a value that is not null, and writes it under a field's number.
+    fn value(&mut self, kind: &'static Kind, number: u32) -> Result<(), Stopped> {
+        self.node()?;
+        let at = self.text.at();
+        let outcome = match (self.text.peek(), kind) {
+            (b'{', Kind::Attribute) => {
+                return match self.plain_attribute(number) {
+                    Some(()) => Ok(()),
+                    None => self.nested(number, &schema::KEY_VALUE),
+                };
+            }
+            (b'{', Kind::Any) => {
+                return match self.plain_any(number) {
+                    Some(()) => Ok(()),
+                    None => self.nested(number, &schema::ANY),
+                };
+            }
+            (b'{', Kind::Message(fields)) => return self.nested(number, fields),
+            (b'[', Kind::List(items)) => return self.list(items, number),
+            (b'"', _) => self.written.text(number, kind, self.text.string()?),
+            (b'-' | b'0'..=b'9', _) => self.written.number(number, kind, self.text.number()?),
+            (b't', Kind::Bool) => {
+                self.text.literal("true")?;
+                self.written.out.varint(number, 1);
+                return Ok(());
+            }
+            (b'f', Kind::Bool) => {
+                self.text.literal("false")?;
+                self.written.out.varint(number, 0);
+                return Ok(());
+            }
+            _ => return self.unexpected(kind),
         };
-        // Where in the output each field stands that has come; fields are few.
-        let mut come: [Option<(usize, usize)>; schema::FIELDS_MAX] = [None; schema::FIELDS_MAX];
-        while let Some(key) = map.next_key_seed(Key(fields))? {
-            let Some((index, snake)) = key else {
-                map.next_value_seed(Slot { writer: &mut *writer, kind: &Kind::Ignored, at: Place::Field(0) })?;
-                continue;
-            };
-            let (Some(field), Some(place)) = (fields.get(index), come.get(index).copied()) else { continue };
-            writer.warnings.snake_case += u32::from(snake);
-            if let Some((from, to)) = place {
-                writer.warnings.duplicate_keys += 1;
-                writer.out.remove(from..to);
-                for (start, end) in come.iter_mut().flatten().filter(|(start, _)| *start >= to) {
-                    (*start, *end) = (*start - (to - from), *end - (to - from));
-                }
-            }
-            writer.path.push(Step::Field(field.name));
-            let from = writer.out.len();
-            map.next_value_seed(Slot { writer: &mut *writer, kind: &field.kind, at: Place::Field(field.number) })?;
-            come[index] = Some((from, writer.out.len()));
-            writer.path.pop();
-        }
-        if let Some(opened) = opened {
-            writer.out.close(opened);
-        }
+        outcome.or_else(|fault| self.text.stop_at(at, fault))
+    }
+
+    /// Reads an object as a message under a field's number.
+    fn nested(&mut self, number: u32, fields: &'static [Field]) -> Result<(), Stopped> {
+        let opened = self.written.out.open(number);
+        self.message(fields)?;
+        self.written.out.close(opened);
         Ok(())
     }
-}
 
-impl<'de> DeserializeSeed<'de> for Slot<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.writer.node()?;
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Slot<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.kind.wanted())
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        match self.at {
-            Place::Field(_) => Ok(()),
-            Place::Root | Place::Item(_) => self.take(|_, _| Err(Fault::Expected("an object"))),
-        }
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        let kind = self.kind;
-        self.take(|writer, number| match kind {
-            Kind::Bool => {
-                writer.out.varint(number, u64::from(value));
-                Ok(())
+    /// Reads the items of a list as so many fields of that number.
+    fn list(&mut self, items: &'static Kind, number: u32) -> Result<(), Stopped> {
+        let mut more = self.text.enter(b']')?;
+        let mut item = 0;
+        while more {
+            if self.value(items, number).is_err() {
+                self.path.push(Step::Item(item));
+                return Err(Stopped);
             }
-            _ => Err(Fault::Expected(kind.wanted())),
-        })
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        let kind = self.kind;
-        self.take(|writer, number| {
-            writer.warnings.large_numbers += u32::from(value.unsigned_abs() > EXACT_MAX && kind.is_integer());
-            writer.integer(number, kind, i128::from(value))
-        })
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        let kind = self.kind;
-        self.take(|writer, number| {
-            writer.warnings.large_numbers += u32::from(value > EXACT_MAX && kind.is_integer());
-            writer.integer(number, kind, i128::from(value))
-        })
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        let kind = self.kind;
-        self.take(|writer, number| match kind {
-            Kind::Double => {
-                writer.out.fixed64(number, value.to_bits());
-                Ok(())
-            }
-            _ => {
-                let int = whole_double(value).ok_or(Fault::Expected(kind.wanted()))?;
-                writer.warnings.large_numbers += u32::from(value.abs() > EXACT_MAX as f64 && kind.is_integer());
-                writer.integer(number, kind, int)
-            }
-        })
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        let kind = self.kind;
-        self.take(|writer, number| writer.text(number, kind, text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let (kind, place) = match self.kind {
-            Kind::List(kind) => (*kind, Place::Item(self.number())),
-            Kind::Ignored => (&Kind::Ignored, Place::Field(0)),
-            other => return self.take(|_, _| Err(Fault::Expected(other.wanted()))),
-        };
-        for number in 0.. {
-            self.writer.path.push(Step::Item(number));
-            if items.next_element_seed(Slot { writer: &mut *self.writer, kind, at: place })?.is_none() {
-                self.writer.path.pop();
-                break;
-            }
-            self.writer.path.pop();
+            item += 1;
+            more = self.text.more(b']')?;
         }
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        match self.kind {
-            Kind::Message(fields) => self.fields(fields, map),
-            Kind::Ignored => self.ignored(map),
-            other => self.take(|_, _| Err(Fault::Expected(other.wanted()))),
+    /// Stops at what cannot stand here, be it a value or not.
+    #[cold]
+    fn unexpected(&mut self, kind: &Kind) -> Result<(), Stopped> {
+        match self.text.peek() {
+            b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                self.text.stop(Fault::Expected(kind.wanted()))
+            }
+            _ => self.text.no_value(),
         }
     }
 }
 
-/// A key: the field's place in the schema, and whether it was written in snake_case; none when it is not known.
-struct Key(&'static [Field]);
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<(usize, bool)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
+/// Which fields of a message have come, and where what was written of each begins.
+#[derive(Default)]
+struct Come {
+    /// A bit for each field.
+    seen: u32,
+    /// The same of those of which something was written.
+    written: u32,
+    starts: [usize; schema::FIELDS_MAX],
 }
 
-impl Visitor<'_> for Key {
-    type Value = Option<(usize, bool)>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a key")
+impl Come {
+    #[inline(always)]
+    fn has(&self, field: usize) -> bool {
+        self.seen >> field & 1 == 1
     }
 
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        let exact = self.0.iter().position(|field| field.name == key).map(|index| (index, false));
-        Ok(exact
-            .or_else(|| self.0.iter().position(|field| schema::is_snake_case_of(key, field.name)).map(|at| (at, true))))
-    }
-}
-
-/// Doubles hold integers exactly up to here.
-const EXACT_MAX: u64 = 1 << 53;
-
-/// The integer a number is, also when it is written with a fraction of zero or an exponent.
-fn whole_double(value: f64) -> Option<i128> {
-    (value.fract() == 0.0 && value.abs() < 1e20).then_some(value as i128)
-}
-
-/// The integer a text is. A number's text may have an exponent or a fraction, as long as it is whole and exact.
-fn whole(text: &str) -> Option<i128> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok().or_else(|| whole_double(double(text)?).filter(|int| int.unsigned_abs() <= u128::from(EXACT_MAX)))
-}
-
-fn double(text: &str) -> Option<f64> {
-    match text {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        other if other.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
-            other.parse().ok().filter(|v: &f64| v.is_finite())
+    #[inline(always)]
+    fn note(&mut self, field: usize, from: usize, to: usize) {
+        self.seen |= 1 << field;
+        if let Some(start) = self.starts.get_mut(field)
+            && from < to
+        {
+            self.written |= 1 << field;
+            *start = from;
         }
-        _ => None,
     }
-}
 
-/// Hex of exactly so many bytes, in either case.
-fn from_hex(text: &str, length: usize) -> Option<[u8; 16]> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let mut bytes = [0; 16];
-    if text.len() != length * 2 {
-        return None;
+    /// Takes back what was written of a field.
+    #[cold]
+    fn take_back(&mut self, field: usize, out: &mut Message) {
+        if self.written >> field & 1 == 0 {
+            return;
+        }
+        let from = self.starts[field];
+        let written = self.written;
+        // What was written after it begins where it ends.
+        let later =
+            self.starts.iter_mut().enumerate().filter(|(other, start)| written >> other & 1 == 1 && **start > from);
+        let later: Vec<&mut usize> = later.map(|(_, start)| start).collect();
+        let to = later.iter().map(|start| **start).min().unwrap_or(out.len());
+        out.remove(from..to);
+        later.into_iter().for_each(|start| *start -= to - from);
+        self.written &= !(1 << field);
     }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
-}
-
-/// Standard or URL-safe, padded or not.
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let plain = text.trim_end_matches('=');
-    general_purpose::STANDARD_NO_PAD.decode(plain).or_else(|_| general_purpose::URL_SAFE_NO_PAD.decode(plain)).ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod encode;
 mod from_json;
 mod from_lines;
 mod identity;
+mod json;
 mod limits;
 mod malformed;
 mod reader;
@@ -17,8 +18,8 @@ mod refused;
 mod walk;
 
 pub use any::{Any, Elements, Entries, List, Map};
-pub use check::{Census, Refusal, check, check_and_digest};
-pub use digest::{Digest, Digested, Noted, Source};
+pub use check::{Census, Refusal, check};
+pub use digest::{Digest, Digested, Noted, Source, check_and_digest};
 pub use from_json::{Warnings, json_to_protobuf};
 pub use from_lines::lines_to_protobuf;
 pub use identity::Occurrences;

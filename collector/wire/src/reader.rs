@@ -140,6 +140,20 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
+/// All length-delimited fields of that number, up to the first damage.
+pub(crate) fn all(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    Reader::new(message).map_while(Result::ok).filter_map(move |field| match field {
+        (at, Wire::Bytes(bytes)) if at == number => Some(bytes),
+        _ => None,
+    })
+}
+
+/// An id as it is sent: of another length than its own it is as absent.
+#[inline(always)]
+pub(crate) fn id_of(sent: &[u8], length: usize) -> &[u8] {
+    if sent.len() == length { sent } else { &[] }
+}
+
 /// The string that these bytes must be.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Flaw> {
     str::from_utf8(bytes).map_err(|_| Flaw::Utf8)

@@ -4,7 +4,7 @@
 //! those others are read. Groups of fields are skipped by their length, which costs next to nothing.
 use crate::{
     Any, Fault, Record, Refused, Signal,
-    reader::{Flaw, Reader, Wire, text},
+    reader::{Flaw, Reader, Wire, id_of, text},
     record::{Attribute, Lazy, Resource},
 };
 
@@ -188,8 +188,8 @@ impl<'a> Walk<'a, '_> {
                 (5, Wire::Bytes(body)) => record.body = Lazy::Sent(body),
                 (6, Wire::Bytes(attribute)) => self.attrs.push(Attribute::parse(attribute)?),
                 (7, Wire::Varint(value)) => record.dropped_attributes = value as u32,
-                (9, Wire::Bytes(id)) if id.len() == 16 => record.trace_id = id,
-                (10, Wire::Bytes(id)) if id.len() == 8 => record.span_id = id,
+                (9, Wire::Bytes(id)) => record.trace_id = id_of(id, 16),
+                (10, Wire::Bytes(id)) => record.span_id = id_of(id, 8),
                 (11, Wire::Fixed64(value)) => record.observed = value,
                 (12, Wire::Bytes(name)) => record.event_name = text(name)?,
                 _ => {}
@@ -207,8 +207,8 @@ impl<'a> Walk<'a, '_> {
         let (mut start, mut end, mut status) = (0, 0, 0);
         for field in Reader::new(message) {
             match field? {
-                (1, Wire::Bytes(id)) if id.len() == 16 => record.trace_id = id,
-                (2, Wire::Bytes(id)) if id.len() == 8 => record.span_id = id,
+                (1, Wire::Bytes(id)) => record.trace_id = id_of(id, 16),
+                (2, Wire::Bytes(id)) => record.span_id = id_of(id, 8),
                 (5, Wire::Bytes(name)) => record.event_name = text(name)?,
                 (7, Wire::Fixed64(value)) => start = value,
                 (8, Wire::Fixed64(value)) => end = value,

@@ -48,6 +48,21 @@ fn log(attributes: &[(&str, &str)]) -> LogRecord {
 }
 
 #[test]
+fn of_an_id_that_comes_twice_the_last_counts_also_where_it_is_none() {
+    let part = |field: u8, content: &[u8]| [&[field << 3 | 2, content.len() as u8], content].concat();
+    let traces_of = |signal, id_field, ids: &[&[u8]]| {
+        let record: Vec<u8> = ids.iter().flat_map(|id| part(id_field, id)).collect();
+        read(signal, &part(1, &part(2, &part(2, &record)))).remove(0).trace_id
+    };
+    for (signal, id_field) in [(Signal::Logs, 9), (Signal::Traces, 1)] {
+        assert_eq!(traces_of(signal, id_field, &[&[1; 16]]), "01".repeat(16));
+        assert_eq!(traces_of(signal, id_field, &[&[1; 16], &[2; 16]]), "02".repeat(16));
+        assert_eq!(traces_of(signal, id_field, &[&[1; 16], &[2; 28]]), "");
+        assert_eq!(traces_of(signal, id_field, &[&[2; 3], &[1; 16]]), "01".repeat(16));
+    }
+}
+
+#[test]
 fn a_log_record_is_named_by_itself_then_by_its_attribute_then_log() {
     let name = |event_name: &str, attributes: &[(&str, &str)]| {
         let record = LogRecord { event_name: event_name.to_owned(), ..log(attributes) };

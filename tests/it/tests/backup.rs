@@ -1,6 +1,7 @@
 //! `invar backup` under load: the copy is a data directory that holds all that was acknowledged before it was begun, and
 //! Invar goes on from it.
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Home, Invar, Line, eventually, invar};
+use crate::harness::{Home, Invar, Line, binary, eventually, invar, missing};
 
 const PACK: &str = "\
 pack: load
@@ -99,4 +100,73 @@ fn what_is_no_data_directory_is_not_copied() {
     let ran = invar(&["backup", "--data", data.to_str().unwrap(), "--to", to.to_str().unwrap()], b"").expect(2);
     assert!(ran.stderr.contains("is no data directory"), "{}", ran.stderr);
     assert!(!to.exists(), "nothing is left of it");
+}
+
+/// Runs a backup onto a disk of so many KiB, one of its own in a namespace of its own; says what is left on it, too. None where
+/// the system allows no such thing.
+fn backup_onto(data: &Path, kib: u64) -> Option<Ran> {
+    const SCRIPT: &str = "mount -t tmpfs -o size=$1k tmpfs /mnt || exit 77
+        shift; \"$@\"; code=$?; ls -A /mnt; exit $code";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh", &kib.to_string()]);
+    let ran = run(command, data, Path::new("/mnt/copy"));
+    (!matches!(ran.code, Some(1 | 77) | None)).then_some(ran)
+}
+
+/// Runs a backup that may write no file longer than so many KiB.
+fn backup_within(data: &Path, to: &Path, kib: u64) -> Ran {
+    // Who ignores the signal is told by the write instead, as on a full disk; the shell counts in halves of a KiB.
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kib * 2);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script, "sh"]);
+    run(command, data, to)
+}
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(mut command: std::process::Command, data: &Path, to: &Path) -> Ran {
+    command.arg(binary()).arg("backup").arg("--data").arg(data).arg("--to").arg(to);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    match command.output() {
+        Ok(ran) => Ran { code: ran.status.code(), stdout: text(ran.stdout), stderr: text(ran.stderr) },
+        Err(error) => Ran { code: None, stdout: String::new(), stderr: error.to_string() },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_does_not_fit_says_what_to_do_and_leaves_nothing() {
+    let home = Home::new().pack("load.yaml", PACK);
+    let invar = home.start().await;
+    invar.send(&(0..10).map(bad).collect::<Vec<_>>()).await;
+    expect_at_least(&invar, 10).await;
+    invar.stop().await;
+    let told = |ran: &Ran| {
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains("there is no room for the copy"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("free some space there, or name a folder on a larger disk"), "{}", ran.stderr);
+    };
+    // Not the checkpoints, not the database, not the journal, and all.
+    for kib in [4, 64, 8 << 10, 256 << 10] {
+        let Some(ran) = backup_onto(&home.data(), kib) else {
+            missing("a disk that a test may fill (unshare, tmpfs)");
+            break;
+        };
+        if kib == 256 << 10 {
+            assert_eq!((ran.code, ran.stdout.lines().last()), (Some(0), Some("copy")), "{}", ran.stderr);
+        } else {
+            told(&ran);
+            assert_eq!(ran.stdout, "", "with {kib} KiB something is left");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("copy");
+    told(&backup_within(&home.data(), &to, 8 << 10));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
+    let ran = backup_within(&home.data(), &to, 4 << 20);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(to.join("invar.db").exists());
 }

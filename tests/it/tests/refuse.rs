@@ -27,7 +27,7 @@ async fn bad_requests_are_refused_with_their_reason_and_disturb_nothing() {
         ("/v1/logs", protobuf, "", b"not protobuf", 400, "byte 0", "malformed"),
         ("/v1/logs", protobuf, "", torn, 400, "the bytes end inside a field", "malformed"),
         ("/v1/traces", protobuf, "", torn, 400, "the bytes end inside a field", "malformed"),
-        ("/v1/logs", json_type, "", b"{\"resourceLogs\": [{]}", 400, "line 1", "malformed"),
+        ("/v1/logs", json_type, "", b"{\"resourceLogs\": [{]}", 400, "byte 19", "malformed"),
         ("/v1/logs", protobuf, "gzip", b"not gzip at all", 400, "compressed body is damaged", "malformed"),
         ("/v1/logs", protobuf, "gzip", &gzip(&good)[..20], 400, "compressed body is damaged", "malformed"),
         ("/v1/logs", protobuf, "zstd", b"not zstd", 400, "compressed body is damaged", "malformed"),

@@ -14,7 +14,7 @@ use runtime::{checker::Shared, clock, control::Control, json, search};
 use serde_json::{Value as Json, json};
 use store::{IncidentRow, Planner, Store, StoreError};
 use tokio::sync::watch;
-use ui::{AdoptError, EventQuery, Force, Receiver};
+use ui::{AdoptError, EventQuery, Force, FoundEvents, Receiver};
 
 use crate::{adoption, backlog::Backlog, metrics::Metrics};
 
@@ -83,7 +83,7 @@ fn time(text: Option<String>, name: &str) -> Result<Option<Timestamp>, String> {
 
 #[async_trait]
 impl ui::Backend for Node {
-    async fn search(&self, query: EventQuery) -> Result<(Vec<Json>, Option<String>), String> {
+    async fn search(&self, query: EventQuery) -> Result<FoundEvents, String> {
         let before = match query.cursor {
             Some(cursor) => Some(cursor.parse::<Position>().map_err(|error| format!("cursor: {error}"))?),
             None => None,
@@ -106,7 +106,11 @@ impl ui::Backend for Node {
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
-        Ok((found.events.iter().map(row).collect(), found.next.map(|next| next.to_string())))
+        Ok(FoundEvents {
+            rows: found.events.iter().map(row).collect(),
+            next: found.next.map(|next| next.to_string()),
+            lost: found.lost.iter().map(ToString::to_string).collect(),
+        })
     }
 
     async fn adopt(&self, name: &str, yaml: &str, author: &str, expected: Option<i64>) -> Result<i64, AdoptError> {

@@ -2,11 +2,15 @@
 //!
 //! Copied first what leads least: checkpoints, then the database, then the journal. So a checkpoint is never newer than the
 //! database, nor the database newer than the journal, and a start from the copy is a start after a crash.
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use anyhow::{Context, bail};
 use runtime::checkpoint::Checkpoints;
-use store::Store;
+use store::{Store, StoreError};
 
 /// What was copied.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +43,51 @@ pub async fn backup(data: &Path, to: &Path, progress: &mut dyn FnMut(u64, u64)) 
     }
     let copied = copy(data, &database, begun, progress).await;
     let renamed = copied.and_then(|copied| {
+        sync(begun).context("the copy cannot be made durable")?;
         fs::rename(begun, to).with_context(|| format!("{} cannot be made", to.display()))?;
+        sync_folder(parent(to)).with_context(|| format!("{} cannot be made durable", to.display()))?;
         Ok(copied)
     });
-    if renamed.is_err() {
+    renamed.map_err(|error| {
         // What could not be written may not be there to be removed.
         let _ = fs::remove_dir_all(begun);
+        if is_for_want_of_room(&error) {
+            let place = parent(to).display();
+            return error.context(format!(
+                "there is no room for the copy in {place}, and nothing is left of it: free some space there, or name a \
+                 folder on a larger disk with --to"
+            ));
+        }
+        error
+    })
+}
+
+/// The folder that something is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes all that is in a folder durable: what is whole by its name must be whole after a power cut, too.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { sync(&path)? } else { File::open(&path)?.sync_all()? }
     }
-    renamed
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Whether something could not be written because the disk is full, or its owner may have no more of it.
+fn is_for_want_of_room(error: &anyhow::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    error.chain().any(|cause| {
+        let by_the_system = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(by_the_system, Some(StorageFull | QuotaExceeded | FileTooLarge))
+            || matches!(cause.downcast_ref(), Some(StoreError::Full))
+    })
 }
 
 async fn copy(data: &Path, database: &Path, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> anyhow::Result<Copied> {

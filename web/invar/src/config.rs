@@ -3,6 +3,7 @@
 use std::{
     fmt, fs,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
     path::PathBuf,
     time::Duration,
 };
@@ -39,6 +40,9 @@ pub struct RawConfig {
     /// Tokens that may send events, `name=secret`, separated by commas; none: anyone who reaches the port
     #[arg(long, value_name = "NAME=SECRET,…", env = "INVAR_INGEST_TOKENS", hide_env_values = true)]
     pub ingest_tokens: Option<String>,
+    /// How much each ingest token may send in a second, inflated, for example 10MiB [default: as much as it likes]
+    #[arg(long, value_name = "SIZE", env = "INVAR_INGEST_RATE")]
+    pub ingest_rate: Option<String>,
     /// A YAML file with receivers and routes: who is paged for what
     #[arg(long, value_name = "FILE", env = "INVAR_ALERTS")]
     pub alerts: Option<PathBuf>,
@@ -82,6 +86,8 @@ pub struct Config {
     pub enforce_breakers: bool,
     /// Names and secrets.
     pub ingest_tokens: Vec<(String, String)>,
+    /// How many bytes a second each of them may send, inflated; none: as many as it likes.
+    pub ingest_rate: Option<NonZeroU64>,
     /// See [`RawConfig::alerts`].
     pub alerts: Option<PathBuf>,
     /// See [`RawConfig::public_url`]; empty: made from the bound address.
@@ -132,6 +138,7 @@ impl RawConfig {
             allow_open: self.allow_open || file.allow_open,
             enforce_breakers: self.enforce_breakers || file.enforce_breakers,
             ingest_tokens: self.ingest_tokens.or(file.ingest_tokens),
+            ingest_rate: self.ingest_rate.or(file.ingest_rate),
             alerts: self.alerts.or(file.alerts),
             public_url: self.public_url.or(file.public_url),
             retain_size: self.retain_size.or(file.retain_size),
@@ -156,6 +163,8 @@ impl RawConfig {
         let web = address("web", self.web.as_deref(), 8080, self.allow_open, &mut problems);
         let retain_bytes = size("retain-size", self.retain_size.as_deref(), 20 << 30, &mut problems);
         let request_bytes_max = size("request-size", self.request_size.as_deref(), 64 << 20, &mut problems);
+        // No default: 0, which is no size that can be written, stands for none.
+        let ingest_rate = NonZeroU64::new(size("ingest-rate", self.ingest_rate.as_deref(), 0, &mut problems));
         let backlog_bytes = size("backlog-size", self.backlog_size.as_deref(), 4 << 30, &mut problems);
         let (hour, week) = (Duration::from_secs(3_600), Duration::from_secs(7 * 86_400));
         let backlog_age = age("backlog-age", self.backlog_age.as_deref(), hour, &mut problems);
@@ -177,6 +186,7 @@ impl RawConfig {
             web,
             enforce_breakers: self.enforce_breakers,
             ingest_tokens,
+            ingest_rate,
             alerts: self.alerts,
             public_url: self.public_url.unwrap_or_default().trim_end_matches('/').to_owned(),
             retain_bytes,
@@ -195,7 +205,7 @@ impl Config {
     pub fn as_file(&self, allow_open: bool) -> String {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let tokens: Vec<&str> = self.ingest_tokens.iter().map(|(name, _)| name.as_str()).collect();
-        let lines: [(&str, Option<String>, &str); 16] = [
+        let lines: [(&str, Option<String>, &str); 17] = [
             ("data", Some(self.data.display().to_string()), "journal, database, checkpoints"),
             ("rules", path(&self.rules), "a folder of packs"),
             ("grpc", Some(self.grpc.to_string()), "OTLP over gRPC"),
@@ -204,6 +214,7 @@ impl Config {
             ("allow_open", Some(allow_open.to_string()), "addresses beyond loopback without tokens"),
             ("enforce_breakers", Some(self.enforce_breakers.to_string()), "nodes must obey every breaker"),
             ("ingest_tokens", None, "name=secret, separated by commas"),
+            ("ingest_rate", self.ingest_rate.map(|rate| rate.to_string()), "bytes a second of each token, inflated"),
             ("alerts", path(&self.alerts), "a file with receivers and routes"),
             (
                 "public_url",

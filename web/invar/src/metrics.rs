@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     frontier: Gauge,
     judged: Gauge,
     journaled: Gauge,
+    lost: Gauge,
     violations: IntCounterVec,
     unknown: IntCounterVec,
     incidents: GaugeVec,
@@ -91,6 +92,10 @@ impl Metrics {
             )?,
             judged: gauge("invar_checker_frame", "The last frame judged.")?,
             journaled: gauge("invar_journal_durable_frame", "The last frame on disk.")?,
+            lost: gauge(
+                "invar_journal_lost_frames",
+                "Frames of the journal that are damaged and were not judged, since the start of this process.",
+            )?,
             violations: counter("invar_violations_total", "Violations found.", &["pack", "rule", "severity"])?,
             unknown: counter("invar_rule_unknown_total", "Verdicts that could not be given.", &["pack", "rule"])?,
             incidents: gauges("invar_incidents_open", "Open incidents.", &["severity"])?,
@@ -167,6 +172,7 @@ impl Metrics {
                 set(self.events.with_label_values(&[outcome]), value);
             }
             self.judged.set(status.frame as f64);
+            self.lost.set(status.lost_frames as f64);
             for ((pack, rule, severity), count) in &status.violations {
                 set(self.violations.with_label_values(&[pack.as_str(), rule.as_str(), severity]), *count);
             }

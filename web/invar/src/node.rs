@@ -102,6 +102,12 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
             "a torn tail of the journal was cut; nothing in it had been acknowledged"
         );
     }
+    for damage in &recovery.damage {
+        tracing::error!(
+            file = %damage.file.display(), offset = damage.offset, what = damage.what,
+            "the journal is damaged; all that can be read of it is kept"
+        );
+    }
     tracing::info!(frames = recovery.last_frame, segments = recovery.segments, "the journal is open");
     let database = config.data.join("invar.db");
     let store =
@@ -136,6 +142,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     });
     let settings = otlp::Settings {
         body_bytes_max: usize::try_from(config.request_bytes_max).unwrap_or(usize::MAX),
+        token_bytes_per_second: config.ingest_rate,
         ..otlp::Settings::default()
     };
     let tokens = if config.ingest_tokens.is_empty() {

@@ -432,8 +432,12 @@ async fn events(State(app): State<App>, Params(asked): Params<Vec<(String, Strin
         }
     }
     let found = app.backend.search(query).await;
-    let (rows, next) = found.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "search", error))?;
-    items(rows, next)
+    let found = found.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "search", error))?;
+    let mut answer = json!({"items": found.rows, "next": found.next});
+    if !found.lost.is_empty() {
+        answer["lost"] = found.lost.into();
+    }
+    Ok(Json(answer))
 }
 
 async fn topology(State(app): State<App>) -> Answer {

@@ -65,11 +65,22 @@ pub struct Receiver {
     pub kind: &'static str,
 }
 
+/// What one search in the journal found.
+#[derive(Clone, Debug, Default)]
+pub struct FoundEvents {
+    /// Events as the API shows them, the newest first.
+    pub rows: Vec<Json>,
+    /// The cursor of what follows.
+    pub next: Option<String>,
+    /// What could not be looked at: damaged places of the journal, each with its file, offset and how to mend it.
+    pub lost: Vec<String>,
+}
+
 /// The running system behind the pages.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// Events as the API shows them, the newest first, and the cursor of what follows.
-    async fn search(&self, query: EventQuery) -> Result<(Vec<Json>, Option<String>), String>;
+    /// Looks for events in the journal.
+    async fn search(&self, query: EventQuery) -> Result<FoundEvents, String>;
     /// Puts a pack in force that compiles; returns its revision.
     async fn adopt(&self, name: &str, yaml: &str, author: &str, expected: Option<i64>) -> Result<i64, AdoptError>;
     /// Takes a pack out of force.

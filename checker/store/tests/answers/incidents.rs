@@ -313,6 +313,47 @@ async fn a_step_leaves_what_its_changes_leave_one_by_one() {
 }
 
 #[tokio::test]
+async fn an_incident_ends_with_the_latest_violation_that_was() {
+    let mut desk = Desk::new().await;
+    let mut times = Vec::new();
+    for id in ["a", "b", "c"] {
+        times.push(desk.now.to_string());
+        desk.violate(id).await;
+        desk.pass(MINUTE);
+    }
+    let last_at = async |desk: &Desk| desk.incidents().await[0].last_at.clone();
+    assert_eq!(last_at(&desk).await, times[2]);
+    // One in the middle changes nothing; what recovered was all the same.
+    desk.commit(vec![retracted("b")]).await;
+    assert_eq!(last_at(&desk).await, times[2]);
+    desk.commit(vec![Change::Resolved { violation: "a".into(), at: desk.now }]).await;
+    desk.commit(vec![retracted("c")]).await;
+    assert_eq!(last_at(&desk).await, times[0]);
+    // It is found again.
+    let again = violation("c", crate::START.plus(2 * MINUTE));
+    desk.commit(vec![Change::Violated(Box::new(again))]).await;
+    assert_eq!(last_at(&desk).await, times[2]);
+    // None is left: it stays what it was.
+    for id in ["c", "a"] {
+        desk.commit(vec![retracted(id)]).await;
+    }
+    assert!(times.contains(&last_at(&desk).await));
+}
+
+#[tokio::test]
+async fn the_latest_of_a_storm_stays_where_not_all_are_kept() {
+    let mut desk = Desk::new().await;
+    let mut changes = Vec::new();
+    for number in 0..2_000 {
+        changes.push(Change::Violated(Box::new(violation(&format!("v{number}"), desk.now.plus(number * MINUTE / 60)))));
+    }
+    desk.commit(changes).await;
+    let last = desk.now.plus(1_999 * MINUTE / 60).to_string();
+    desk.commit(vec![retracted("v0")]).await;
+    assert_eq!(desk.incidents().await[0].last_at, last);
+}
+
+#[tokio::test]
 async fn filters_and_cursors_find_every_incident_once() {
     let mut desk = Desk::new().await;
     for number in 0..25 {

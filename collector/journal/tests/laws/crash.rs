@@ -1,7 +1,7 @@
 //! Recovery: what a crash may leave, what it may not, and what is damage.
 use crate::{Clock, entry, small};
 use bytes::Bytes;
-use journal::{Entry, Journal, OpenError, ReadError, Retention, Verify, faulty::FaultyDisk};
+use journal::{Entry, Journal, OpenError, Retention, faulty::FaultyDisk};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// How many seeds a run tries; `CRASH_SEEDS=100000` sweeps.
@@ -12,7 +12,7 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-fn small_on(disk: &FaultyDisk, clock: &Clock) -> Result<(Journal, journal::Recovery), OpenError> {
+pub(crate) fn small_on(disk: &FaultyDisk, clock: &Clock) -> Result<(Journal, journal::Recovery), OpenError> {
     Journal::open_on(Arc::new(disk.clone()), small(Path::new("")), clock.read())
 }
 
@@ -152,44 +152,6 @@ async fn a_closing_tick_puts_the_mark_over_the_last_frame() {
     journal.close().await.unwrap();
     disk.flip(&format!("{:020}.segment", 1), 4096 + 500);
     assert!(matches!(small_on(&disk, &Clock::at(1)), Err(OpenError::Corrupt(_))));
-}
-
-/// A closed journal over several segments.
-async fn many_segments(disk: &FaultyDisk) -> Vec<journal::SegmentInfo> {
-    let (journal, _) = small_on(disk, &Clock::at(1)).unwrap();
-    for i in 0..40 {
-        journal.append(entry(i, 6_000)).await.unwrap();
-    }
-    journal.close().await.unwrap();
-    journal.segments()
-}
-
-#[tokio::test]
-async fn damage_in_sealed_segments_is_found_by_reading_and_by_verifying_everything() {
-    let disk = FaultyDisk::new(1);
-    let segments = many_segments(&disk).await;
-    assert!(3 < segments.len());
-    disk.flip(&format!("{:020}.segment", 1), 4096 + 700);
-    let (journal, _) = small_on(&disk, &Clock::at(1)).unwrap();
-    assert!(matches!(journal.read_frame(1), Err(ReadError::Corrupt(found)) if found.offset == 4096));
-    assert!(journal.read_frame(2).unwrap().is_some(), "what is not damaged stays readable");
-    journal.close().await.unwrap();
-    let everything = journal::Config { verify: Verify::Everything, ..small(Path::new("")) };
-    let opened = Journal::open_on(Arc::new(disk), everything, Clock::at(1).read());
-    assert!(matches!(opened, Err(OpenError::Corrupt(found)) if found.offset == 4096));
-}
-
-#[tokio::test]
-async fn missing_segments_and_damaged_seals_are_corruption() {
-    use journal::Disk;
-    let disk = FaultyDisk::new(1);
-    many_segments(&disk).await;
-    let seal_damaged = disk.after_power_cut();
-    seal_damaged.flip(&format!("{:020}.segment", 2), 2048 + 10);
-    assert!(matches!(small_on(&seal_damaged, &Clock::at(1)), Err(OpenError::Corrupt(found)) if found.offset == 2048));
-    disk.remove(&format!("{:020}.segment", 2)).unwrap();
-    let Err(error) = small_on(&disk, &Clock::at(1)) else { panic!("opened with a segment missing") };
-    assert!(error.to_string().contains("it is missing"), "{error}");
 }
 
 #[tokio::test]

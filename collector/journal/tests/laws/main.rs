@@ -1,6 +1,7 @@
 //! The laws of the journal, each tried on real files or on a disk that fails.
 mod append;
 mod crash;
+mod damage;
 mod disk_full;
 mod format;
 mod reading;

@@ -1,5 +1,6 @@
 //! What a sender is told when a request is not taken: row by row of the reply table, on every wire.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use otlp::{Reason, Settings, Token, Tokens};
@@ -72,6 +73,31 @@ async fn tokens_are_asked_for_on_every_wire_and_never_with_a_redirect() {
         }
         let good = [("authorization", "bearer good")];
         assert!(send_bytes(&harness, wire, &export(), None, body(), &good).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_token_over_its_rate_is_told_when_to_come_again_and_others_are_not_slowed_down() {
+    let token = |name: &str| Token::from_secret(name, &format!("secret of {name}"), true);
+    let tokens = || Tokens::new([token("busy"), token("quiet")]);
+    // The first request costs far more than a burst.
+    let settings = Settings { token_bytes_per_second: NonZeroU64::new(1), ..Settings::default() };
+    for wire in Wire::ALL {
+        let harness = Harness::with(settings.clone(), tokens(), Semaphore::MAX_PERMITS).await;
+        let body = || if wire == Wire::Json { export().json() } else { export().protobuf() };
+        let by = |name: &str| format!("Bearer secret of {name}");
+        for (name, is_first) in [("busy", true), ("busy", false), ("quiet", true), ("quiet", false)] {
+            let header = by(name);
+            let sent = send_bytes(&harness, wire, &export(), None, body(), &[("authorization", &header)]).await;
+            if is_first {
+                assert!(sent.is_ok(), "{wire:?} {name}");
+            } else {
+                expect(&sent, wire, 429, 8, true);
+            }
+        }
+        let refusals = harness.sink.refusals.lock().unwrap();
+        assert_eq!(refusals.len(), 2);
+        assert!(refusals.iter().all(|refusal| refusal.reason == Reason::OverRate && refusal.sender.token.is_some()));
     }
 }
 

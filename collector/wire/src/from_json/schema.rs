@@ -1,11 +1,11 @@
 //! The messages of OTLP's logs and traces by their JSON names (opentelemetry-proto, `opentelemetry/proto/*/v1/*.proto`).
 //! It reads nothing.
-use crate::Signal;
+use crate::{Signal, json::Name};
 
 /// One field of a message.
 pub(super) struct Field {
     /// In lowerCamelCase.
-    pub(super) name: &'static str,
+    pub(super) name: Name,
     pub(super) number: u32,
     pub(super) kind: Kind,
 }
@@ -29,11 +29,13 @@ pub(super) enum Kind {
     /// `fixed32`
     Flags,
     /// An enum, and what its names stand for.
-    Enum(fn(&str) -> Option<u64>),
+    Enum(fn(&[u8]) -> Option<u64>),
     Message(&'static [Field]),
+    /// A `KeyValue`.
+    Attribute,
+    /// An `AnyValue`.
+    Any,
     List(&'static Kind),
-    /// A field that is not known: anything.
-    Ignored,
 }
 
 impl Kind {
@@ -49,14 +51,9 @@ impl Kind {
             Kind::Time => "a uint64",
             Kind::Uint32 | Kind::Flags => "a uint32",
             Kind::Enum(_) => "an enum number",
-            Kind::Message(_) => "an object",
+            Kind::Message(_) | Kind::Attribute | Kind::Any => "an object",
             Kind::List(_) => "a list",
-            Kind::Ignored => "anything",
         }
-    }
-
-    pub(super) fn is_integer(&self) -> bool {
-        matches!(self, Kind::Int | Kind::Time | Kind::Uint32 | Kind::Flags | Kind::Enum(_))
     }
 }
 
@@ -64,19 +61,16 @@ impl Kind {
 pub(super) const FIELDS_MAX: usize = 16;
 
 const fn field(name: &'static str, number: u32, kind: Kind) -> Field {
-    Field { name, number, kind }
+    Field { name: Name::new(name), number, kind }
 }
 
-/// The whole request.
-pub(super) fn request(signal: Signal) -> &'static Kind {
+/// The fields of the whole request.
+pub(super) fn request(signal: Signal) -> &'static [Field] {
     match signal {
-        Signal::Logs => &LOGS,
-        Signal::Traces => &TRACES,
+        Signal::Logs => &LOGS_REQUEST,
+        Signal::Traces => &TRACES_REQUEST,
     }
 }
-
-static LOGS: Kind = Kind::Message(&LOGS_REQUEST);
-static TRACES: Kind = Kind::Message(&TRACES_REQUEST);
 
 static LOGS_REQUEST: [Field; 1] = [field("resourceLogs", 1, Kind::List(&Kind::Message(&RESOURCE_LOGS)))];
 
@@ -95,7 +89,7 @@ static RESOURCE_SPANS: [Field; 3] = [
 ];
 
 static RESOURCE: [Field; 2] =
-    [field("attributes", 1, Kind::List(&ATTRIBUTE)), field("droppedAttributesCount", 2, Kind::Uint32)];
+    [field("attributes", 1, Kind::List(&Kind::Attribute)), field("droppedAttributesCount", 2, Kind::Uint32)];
 
 static SCOPE_LOGS: [Field; 3] = [
     field("scope", 1, Kind::Message(&SCOPE)),
@@ -112,7 +106,7 @@ static SCOPE_SPANS: [Field; 3] = [
 static SCOPE: [Field; 4] = [
     field("name", 1, Kind::Text),
     field("version", 2, Kind::Text),
-    field("attributes", 3, Kind::List(&ATTRIBUTE)),
+    field("attributes", 3, Kind::List(&Kind::Attribute)),
     field("droppedAttributesCount", 4, Kind::Uint32),
 ];
 
@@ -122,8 +116,8 @@ static LOG: [Field; 11] = [
     field("severityNumber", 2, Kind::Enum(severity)),
     field("severityText", 3, Kind::Text),
     field("eventName", 12, Kind::Text),
-    field("body", 5, Kind::Message(&ANY)),
-    field("attributes", 6, Kind::List(&ATTRIBUTE)),
+    field("body", 5, Kind::Any),
+    field("attributes", 6, Kind::List(&Kind::Attribute)),
     field("droppedAttributesCount", 7, Kind::Uint32),
     field("flags", 8, Kind::Flags),
     field("traceId", 9, Kind::Id(16)),
@@ -140,7 +134,7 @@ static SPAN: [Field; 16] = [
     field("kind", 6, Kind::Enum(span_kind)),
     field("startTimeUnixNano", 7, Kind::Time),
     field("endTimeUnixNano", 8, Kind::Time),
-    field("attributes", 9, Kind::List(&ATTRIBUTE)),
+    field("attributes", 9, Kind::List(&Kind::Attribute)),
     field("droppedAttributesCount", 10, Kind::Uint32),
     field("events", 11, Kind::List(&Kind::Message(&SPAN_EVENT))),
     field("droppedEventsCount", 12, Kind::Uint32),
@@ -152,7 +146,7 @@ static SPAN: [Field; 16] = [
 static SPAN_EVENT: [Field; 4] = [
     field("timeUnixNano", 1, Kind::Time),
     field("name", 2, Kind::Text),
-    field("attributes", 3, Kind::List(&ATTRIBUTE)),
+    field("attributes", 3, Kind::List(&Kind::Attribute)),
     field("droppedAttributesCount", 4, Kind::Uint32),
 ];
 
@@ -160,18 +154,16 @@ static LINK: [Field; 6] = [
     field("traceId", 1, Kind::Id(16)),
     field("spanId", 2, Kind::Id(8)),
     field("traceState", 3, Kind::Text),
-    field("attributes", 4, Kind::List(&ATTRIBUTE)),
+    field("attributes", 4, Kind::List(&Kind::Attribute)),
     field("droppedAttributesCount", 5, Kind::Uint32),
     field("flags", 6, Kind::Flags),
 ];
 
 static STATUS: [Field; 2] = [field("message", 2, Kind::Text), field("code", 3, Kind::Enum(status_code))];
 
-static ATTRIBUTE: Kind = Kind::Message(&KEY_VALUE);
+pub(super) static KEY_VALUE: [Field; 2] = [field("key", 1, Kind::Text), field("value", 2, Kind::Any)];
 
-static KEY_VALUE: [Field; 2] = [field("key", 1, Kind::Text), field("value", 2, Kind::Message(&ANY))];
-
-static ANY: [Field; 7] = [
+pub(super) static ANY: [Field; 7] = [
     field("stringValue", 1, Kind::Text),
     field("boolValue", 2, Kind::Bool),
     field("intValue", 3, Kind::Int),
@@ -181,13 +173,13 @@ static ANY: [Field; 7] = [
     field("bytesValue", 7, Kind::Bytes),
 ];
 
-static ARRAY: [Field; 1] = [field("values", 1, Kind::List(&Kind::Message(&ANY)))];
+static ARRAY: [Field; 1] = [field("values", 1, Kind::List(&Kind::Any))];
 
-static KVLIST: [Field; 1] = [field("values", 1, Kind::List(&ATTRIBUTE))];
+static KVLIST: [Field; 1] = [field("values", 1, Kind::List(&Kind::Attribute))];
 
 /// Whether `key` is `name`, written in snake_case.
-pub(super) fn is_snake_case_of(key: &str, name: &str) -> bool {
-    let mut key = key.bytes();
+pub(super) fn is_snake_case_of(key: &[u8], name: &str) -> bool {
+    let mut key = key.iter().copied();
     let same = name.bytes().all(|wanted| match wanted.is_ascii_uppercase() {
         true => key.next() == Some(b'_') && key.next() == Some(wanted.to_ascii_lowercase()),
         false => key.next() == Some(wanted),
@@ -195,29 +187,27 @@ pub(super) fn is_snake_case_of(key: &str, name: &str) -> bool {
     same && key.next().is_none()
 }
 
-fn severity(name: &str) -> Option<u64> {
-    let level = name.strip_prefix("SEVERITY_NUMBER_")?;
-    if level == "UNSPECIFIED" {
+fn severity(name: &[u8]) -> Option<u64> {
+    let level = name.strip_prefix(b"SEVERITY_NUMBER_")?;
+    if level == b"UNSPECIFIED" {
         return Some(0);
     }
-    let word = level.trim_end_matches(|c: char| c.is_ascii_digit());
-    let base = one_of(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], word)?;
-    let step = match &level[word.len()..] {
-        "" => 1,
-        digits => digits.parse().ok().filter(|step| (2..=4).contains(step))?,
+    let (word, step) = match level {
+        [word @ .., digit @ b'2'..=b'4'] => (word, u64::from(digit - b'0')),
+        word => (word, 1),
     };
-    Some(base * 4 + step)
+    Some(one_of(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], word)? * 4 + step)
 }
 
-fn span_kind(name: &str) -> Option<u64> {
+fn span_kind(name: &[u8]) -> Option<u64> {
     let names = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
-    one_of(&names, name.strip_prefix("SPAN_KIND_")?)
+    one_of(&names, name.strip_prefix(b"SPAN_KIND_")?)
 }
 
-fn status_code(name: &str) -> Option<u64> {
-    one_of(&["UNSET", "OK", "ERROR"], name.strip_prefix("STATUS_CODE_")?)
+fn status_code(name: &[u8]) -> Option<u64> {
+    one_of(&["UNSET", "OK", "ERROR"], name.strip_prefix(b"STATUS_CODE_")?)
 }
 
-fn one_of(names: &[&str], name: &str) -> Option<u64> {
-    names.iter().position(|known| *known == name).map(|at| at as u64)
+fn one_of(names: &[&str], name: &[u8]) -> Option<u64> {
+    names.iter().position(|known| known.as_bytes() == name).map(|at| at as u64)
 }

@@ -6,13 +6,27 @@ use wire::{Fault, Limits, Signal};
 
 use crate::protobuf::{equal, walked};
 
-/// Any bytes: refused, or rewritten as a request that the check takes and `prost` decodes.
+/// Any bytes: refused, or rewritten as a request that the check takes and `prost` decodes. What is JSON, `serde_json` knows.
 ///
 /// # Panics
 /// When neither.
 pub fn otlp_json(data: &[u8]) {
+    let theirs = serde_json::from_slice::<serde_json::Value>(data);
+    // That no double is so large is a matter of the field, not of the text.
+    let is_json = theirs.as_ref().map_or_else(|error| error.to_string().contains("out of range"), |_| true);
     for signal in [Signal::Logs, Signal::Traces] {
-        let Ok((body, _)) = wire::json_to_protobuf(signal, data, &Limits::default()) else { continue };
+        let body = match wire::json_to_protobuf(signal, data, &Limits::default()) {
+            Ok((body, _)) => {
+                assert!(is_json, "taken, yet serde_json says: {theirs:?}");
+                body
+            }
+            Err(error) => {
+                let of_text = matches!(error.fault, Fault::Json(_) | Fault::Utf8 | Fault::TooDeep);
+                assert!(!of_text || theirs.is_err(), "refused, yet serde_json takes it: {error}");
+                assert!(error.offset <= data.len());
+                continue;
+            }
+        };
         match wire::check(signal, &body, &Limits::default()) {
             Ok(census) => {
                 let events = walked(signal, &body, &census);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use event::{Event, Position, Timestamp};
-use wire::{Census, Fault, Limits, Occurrences, Refused, Scratch, Signal};
+use wire::{Census, Digested, Fault, Limits, Occurrences, Refused, Scratch, Signal};
 
 use crate::oracle;
 
@@ -29,7 +29,16 @@ fn agree(signal: Signal, body: &[u8]) {
     let _ = wire::walk(signal, body, &Refused::default(), &mut Scratch::default(), |record| {
         let _ = record.to_event(ARRIVED, Position::default());
     });
-    match (wire::check(signal, body, &limits), oracle::events(signal, body, ARRIVED)) {
+    let checked = wire::check(signal, body, &limits);
+    let noted = wire::check_and_digest(signal, body, &limits, &mut Occurrences::default());
+    match (&checked, noted) {
+        (Ok(census), Ok((again, digest))) => {
+            assert_eq!(*census, again);
+            noted_as_walked(signal, body, census, &digest.into_bytes());
+        }
+        (checked, noted) => assert_eq!(checked.as_ref().err(), noted.err().as_ref()),
+    }
+    match (checked, oracle::events(signal, body, ARRIVED)) {
         (Ok(census), Ok(theirs)) => {
             let ours = walked(signal, body, &census);
             assert_eq!(census.events as usize, ours.len());
@@ -48,6 +57,35 @@ fn agree(signal: Signal, body: &[u8]) {
         }
         (Err(malformed), Err(_)) => assert!(malformed.offset <= body.len()),
     }
+}
+
+/// What was noted of a request while it was checked is what a walk of the same bytes sees.
+fn noted_as_walked(signal: Signal, body: &[u8], census: &Census, notes: &[u8]) {
+    let Some(digest) = Digested::read(notes, body) else {
+        assert!(notes.is_empty(), "there are notes, and they cannot be read");
+        return;
+    };
+    let mut noted = 0;
+    let mut occurrences = Occurrences::default();
+    let outcome = wire::walk(signal, body, &census.refused, &mut Scratch::default(), |record| {
+        let Some(note) = digest.record(record.index()) else { panic!("record {} is not noted", record.index()) };
+        let source = digest.sources[note.source];
+        noted += 1;
+        assert_eq!(note.identity, record.identity(&mut occurrences));
+        assert_eq!(digest.names[note.name], record.name());
+        assert_eq!(
+            [source.network, source.node, source.component],
+            [record.network(), record.node(), record.component()]
+        );
+        assert_eq!(note.ts(ARRIVED), record.ts(ARRIVED));
+        for name in ["process.pid", "service.name", "k", ""] {
+            assert_eq!(format!("{:?}", source.resource_attr(name)), format!("{:?}", record.resource_attr(name)));
+            assert!(record.attr(name).is_none() || digest.may_have(name));
+        }
+    });
+    assert_eq!(outcome, Ok(()), "checked, and then not readable");
+    assert_eq!(digest.identities().count(), noted);
+    assert_eq!(digest.len(), noted + census.refused.len());
 }
 
 /// The events of a checked request, with their identities.

@@ -200,6 +200,68 @@ fn damaged(mut bytes: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
     bytes
 }
 
+/// A document as another sender would write it: members in another order, fields that nobody knows, white space, escapes;
+/// and, where `twice`, members that come twice, of which the last one holds.
+fn dressed(document: &serde_json::Value, taste: &mut dyn FnMut() -> u8, twice: bool) -> String {
+    use serde_json::Value;
+    let mut space = ["", " ", "\n", "\t\r"][usize::from(taste() % 4)].to_owned();
+    if taste() > 60 {
+        space.clear();
+    }
+    let quoted = |text: &str, taste: &mut dyn FnMut() -> u8| {
+        if taste() > 60 {
+            return Value::from(text).to_string();
+        }
+        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        format!("\"{units}\"")
+    };
+    let written = match document {
+        Value::Object(members) => {
+            let mut written = Vec::new();
+            for (key, value) in members {
+                if taste() < 30 {
+                    written.push(format!(r#""unknown{}":[{{"x":null,"x":[]}},1e5,true,"\""]"#, taste()));
+                }
+                if twice && taste() < 30 {
+                    written.push(format!("{}:{}", quoted(key, taste), dressed(value, taste, twice)));
+                }
+                let key = quoted(key, taste);
+                let value = dressed(value, taste, twice);
+                written.push(format!("{key}{space}:{value}"));
+            }
+            if !twice && !written.is_empty() {
+                let by = usize::from(taste()) % written.len();
+                written.rotate_left(by);
+            }
+            format!("{{{space}{}}}", written.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| dressed(item, taste, twice)).collect();
+            format!("[{space}{}]", items.join(","))
+        }
+        Value::String(text) => quoted(text, taste),
+        other => other.to_string(),
+    };
+    format!("{space}{written}{space}")
+}
+
+/// A document in another dress is the same request to us, and to the model, which takes no member twice.
+fn same_in_any_dress<R>(signal: Signal, request: &R, tastes: &[u8], twice: bool)
+where
+    R: Message + Default + PartialEq + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let mut tastes = tastes.iter().copied().cycle();
+    let mut taste = || tastes.next().unwrap_or(255);
+    let text = dressed(&serde_json::to_value(request).unwrap(), &mut taste, twice);
+    let rewritten = wire::json_to_protobuf(signal, text.as_bytes(), &wire::Limits::default());
+    let (rewritten, warnings) = rewritten.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(R::decode(rewritten.as_slice()).unwrap(), *request, "{text}");
+    assert_eq!(warnings, wire::Warnings { duplicate_keys: warnings.duplicate_keys, ..wire::Warnings::default() });
+    if !twice {
+        assert_eq!(serde_json::from_str::<R>(&text).unwrap(), *request, "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -231,6 +293,16 @@ proptest! {
     #[test]
     fn spans_say_the_same_in_json(request in spans()) {
         same_events(Signal::Traces, &request.encode_to_vec(), &serde_json::to_vec(&request).unwrap());
+    }
+
+    #[test]
+    fn logs_say_the_same_in_any_dress(request in logs(), tastes in prop::collection::vec(any::<u8>(), 1..300), twice in any::<bool>()) {
+        same_in_any_dress(Signal::Logs, &request, &tastes, twice);
+    }
+
+    #[test]
+    fn spans_say_the_same_in_any_dress(request in spans(), tastes in prop::collection::vec(any::<u8>(), 1..300), twice in any::<bool>()) {
+        same_in_any_dress(Signal::Traces, &request, &tastes, twice);
     }
 
     #[test]

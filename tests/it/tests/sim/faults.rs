@@ -21,6 +21,13 @@ pub(crate) const KINDS: &[&str] = &[
     "retention",
     "graceful stop",
     "change of rules",
+    "request by gRPC",
+    "request in protobuf",
+    "request in JSON",
+    "request as event lines",
+    "compressed request",
+    "request in pieces",
+    "partial success",
 ];
 
 /// Chance that repeats itself.
@@ -85,6 +92,8 @@ pub(crate) struct Faults {
     pub(crate) stops: f64,
     /// How much of the journal is kept in memory.
     pub(crate) ring_bytes: u64,
+    /// A request comes through a receiver, in whatever form; the others are the journal's at once.
+    pub(crate) doors: f64,
 }
 
 impl Faults {
@@ -119,6 +128,7 @@ impl Faults {
             stall: [1_000, 6_000, 20_000][chance.below(3) as usize],
             ring_bytes: [0, 20_000, 1 << 20][chance.below(3) as usize],
             stops: chance.below(1_000) as f64 / 1_000.0 * 0.02,
+            doors: [0.0, 0.5, 1.0][chance.below(3) as usize],
         }
     }
 }

@@ -11,7 +11,7 @@ use journal::{
 use runtime::{checker::Checker, checkpoint::Checkpoints, control::Control, outbox::Outbox, pages::Pages};
 use store::{Planner, Store};
 
-use super::{changes, pager, script::PACK};
+use super::{changes, door::Door, pager, script::PACK};
 
 /// What survives: the disks, the database, and the clock.
 pub(crate) struct Machine {
@@ -28,6 +28,7 @@ pub(crate) struct Life {
     pub(crate) checker: Checker,
     pub(crate) reader: Reader,
     pub(crate) outbox: Outbox,
+    pub(crate) door: Door,
 }
 
 /// Why a start did not succeed.
@@ -113,7 +114,8 @@ impl Machine {
         }
         let reader = checker.reader();
         let outbox = Outbox::new(self.store.clone(), "http://invar".to_owned());
-        Ok(Life { journal, writer, checker, reader, outbox })
+        let door = Door::new(journal.clone());
+        Ok(Life { journal, writer, checker, reader, outbox, door })
     }
 }
 

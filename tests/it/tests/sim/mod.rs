@@ -1,11 +1,14 @@
 //! A whole Invar in a simulated world: the real journal, checker, engine, store and delivery, over a disk, a clock, a network
-//! and receivers that are simulated and fail by a seed. What it finds and whom it tells must be what a calm run of the same
+//! and receivers that are simulated and fail by a seed; requests come to the journal or through the real receivers, in every form
+//! and encoding. What it finds and whom it tells must be what a calm run of the same
 //! events finds and tells, however often it is killed on the way.
 //!
 //! Nothing runs beside anything else in a world: every step is taken by [`run`], in an order that follows from the seed, so that a seed
 //! that failed fails again. `INVAR_SIM_SEED=7` runs one, with its story; `INVAR_SIM_SEEDS=10000` runs so many.
 mod changes;
 mod compare;
+mod damage;
+mod door;
 mod faults;
 mod machine;
 mod pager;
@@ -130,14 +133,24 @@ fn faults_change_nothing_that_is_found_or_told() {
 #[test]
 fn a_seed_is_the_same_run_each_time() {
     runtime().block_on(async {
-        for seed in [14, 92] {
+        // Two of those that have much to tell.
+        let mut compared = 0;
+        for seed in 0..50 {
             let script = Script::of(seed);
-            let (one, other) = (troubled(&script, seed).await, troubled(&script, seed).await);
-            assert!(one.told.len() > 100, "seed {seed} tells nothing");
+            let one = troubled(&script, seed).await;
+            if one.told.len() <= 100 {
+                continue;
+            }
+            let other = troubled(&script, seed).await;
             for (one, other) in one.told.iter().zip(&other.told) {
                 assert_eq!(one, other, "seed {seed}");
             }
             assert_eq!(one.told.len(), other.told.len(), "seed {seed}");
+            compared += 1;
+            if compared == 2 {
+                return;
+            }
         }
+        panic!("no seed has much to tell");
     });
 }

@@ -1,13 +1,15 @@
 //! One run: the world step by step, with one process after another in it.
-use std::{collections::BTreeMap, future::Future, pin::Pin};
+use std::{collections::BTreeMap, task::Poll};
 
 use bytes::Bytes;
-use journal::{AppendError, Appended, Entry, Retention, Verify};
+use futures_util::{future::LocalBoxFuture, poll};
+use journal::{Entry, Retention, Verify};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     changes::Operator,
     compare::{self, Outcome},
+    door::{Answer, Encoding, Form, Manner},
     faults::{Chance, Faults},
     machine::{Life, Machine, NoStart},
     pager::{DUTY, Fate, HOOK, Pager},
@@ -48,13 +50,10 @@ impl Story {
 /// The process died.
 struct Dead;
 
-type Answer = Pin<Box<dyn Future<Output = Result<Appended, AppendError>>>>;
-
 /// A request that waits for the disk.
 struct Asked {
     sender: usize,
-    request: Request,
-    answer: Answer,
+    answer: LocalBoxFuture<'static, Answer>,
 }
 
 /// When what was begun ends, ms since the epoch.
@@ -306,7 +305,7 @@ impl Simulation {
     }
 
     async fn turn(&mut self, life: &mut Life) -> Result<(), Dead> {
-        self.send(life);
+        self.send(life).await;
         self.point("requests wait for the disk")?;
         if self.operator.is_due(self.now) {
             self.change_rules(life).await?;
@@ -325,7 +324,7 @@ impl Simulation {
     }
 
     /// Senders send; a second without arrivals is a tick.
-    fn send(&mut self, life: &Life) {
+    async fn send(&mut self, life: &Life) {
         for sender in 0..self.senders.len() {
             if self.asked.iter().any(|asked| asked.sender == sender) {
                 continue;
@@ -338,15 +337,50 @@ impl Simulation {
                 self.senders[sender].rest_until(self.now + 200 + self.chance.below(3_000));
                 continue;
             }
-            let entry = request.entry();
-            let answer = Box::pin(life.journal.append(entry));
-            self.asked.push(Asked { sender, request, answer });
+            let answer = self.ask(life, sender, &request).await;
+            self.asked.push(Asked { sender, answer });
             self.last_append = self.now;
         }
         if self.now - self.last_append >= 1_000 {
             // Nobody waits for a tick.
             drop(life.journal.append(Entry::tick()));
             self.last_append = self.now;
+        }
+    }
+
+    /// Hands a request over; what comes of it, the disk decides.
+    async fn ask(&mut self, life: &Life, sender: usize, request: &Request) -> LocalBoxFuture<'static, Answer> {
+        if !self.chance.happens(self.faults.doors) {
+            let body = request.body.clone();
+            let appended = life.journal.append(request.entry());
+            return Box::pin(async move {
+                match appended.await {
+                    Ok(appended) => Answer::Kept { frame: appended.frame, body },
+                    Err(error) => Answer::Again(error.to_string()),
+                }
+            });
+        }
+        let manner = Manner::any(&mut self.chance);
+        self.count(match manner.form {
+            Form::Grpc => "request by gRPC",
+            Form::Protobuf => "request in protobuf",
+            Form::Json => "request in JSON",
+            Form::Lines => "request as event lines",
+        });
+        if manner.encoding != Encoding::Identity {
+            self.count("compressed request");
+        }
+        if manner.pieces > 1 {
+            self.count("request in pieces");
+        }
+        if request.refused() > 0 {
+            self.count("partial success");
+        }
+        let mut answer: LocalBoxFuture<'static, Answer> = Box::pin(life.door.send(sender, request, manner));
+        // It comes as far as to the journal at once, and waits there.
+        match poll!(&mut answer) {
+            Poll::Ready(outcome) => Box::pin(std::future::ready(outcome)),
+            Poll::Pending => answer,
         }
     }
 
@@ -378,23 +412,27 @@ impl Simulation {
         }
         self.point("written, and nobody knows")?;
         for asked in std::mem::take(&mut self.asked) {
-            let Asked { sender, request, answer } = asked;
+            let Asked { sender, answer } = asked;
             match answer.await {
-                Ok(appended) => {
+                Answer::Kept { frame, body } => {
                     let lost = self.chance.happens(self.faults.replies_lost);
                     let told = if lost { ", and is not told" } else { "" };
-                    self.tell(format_args!("sender {sender} has frame {}{told}", appended.frame));
+                    self.tell(format_args!("sender {sender} has frame {frame}{told}"));
                     if lost {
                         self.count("reply lost");
                         self.senders[sender].rest_until(self.now + 200 + self.chance.below(3_000));
                     } else {
                         self.senders[sender].acknowledged(self.now);
-                        self.acknowledged.insert(appended.frame, request.body);
+                        self.acknowledged.insert(frame, body);
                     }
                 }
-                Err(error) => {
+                Answer::Wrong(why) => {
+                    self.problems.push(format!("sender {sender} is told what it must not be: {why}"));
+                    self.senders[sender].rest_until(self.now + 2_000);
+                }
+                Answer::Again(why) => {
                     self.count("request refused");
-                    self.tell(format_args!("sender {sender} is refused: {error}"));
+                    self.tell(format_args!("sender {sender} is refused: {why}"));
                     self.senders[sender].rest_until(self.now + 200 + self.chance.below(2_000));
                 }
             }

@@ -50,6 +50,9 @@ const JOBS: std::ops::Range<u64> = 6_500..36_000;
 const STOPPED: u64 = 41_000;
 const END: u64 = 60_000;
 
+/// More than a record may have.
+const ATTRIBUTES_TOO_MANY: u32 = 1_025;
+
 /// See the module.
 pub(crate) struct Script {
     /// What each node reports, in order of time.
@@ -112,6 +115,12 @@ impl Node {
             self.job(at, job, chance);
             at += chance.random_range(300..1_500);
             job += 1;
+        }
+        // What no receiver takes, in the middle of what all do; no rule asks for it.
+        for at in [JOBS.start, JOBS.end] {
+            let attrs: serde_json::Map<String, Json> =
+                (0..ATTRIBUTES_TOO_MANY).map(|number| (format!("a{number}"), number.into())).collect();
+            self.says(at + chance.random_range(0..900), "noise", attrs.into());
         }
         self.lines.sort_by_key(|line| line.ms);
         self.lines

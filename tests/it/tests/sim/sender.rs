@@ -27,7 +27,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn new(lines: Vec<Line>) -> Self {
+    pub(crate) fn new(lines: Vec<Line>) -> Self {
         let body = export_request(&lines).encode_to_vec().into();
         Request { lines, body }
     }
@@ -37,7 +37,24 @@ impl Request {
         let (limits, mut occurrences) = (Limits::default(), Occurrences::default());
         let (census, notes) = check_and_digest(Signal::Logs, &self.body, &limits, &mut occurrences).unwrap();
         let (body, notes) = (self.body.clone(), notes.into_bytes().into());
-        Entry { kind: Kind::LOGS, body, events: census.events, refused: Bytes::new(), notes }
+        let refused = Bytes::copy_from_slice(census.refused.as_bytes());
+        Entry { kind: Kind::LOGS, body, events: census.events, refused, notes }
+    }
+
+    /// How many of its events no receiver takes.
+    pub(crate) fn refused(&self) -> usize {
+        let attributes = |line: &&Line| line.attrs.as_object().map_or(0, serde_json::Map::len);
+        self.lines.iter().filter(|line| attributes(line) > Limits::default().attributes_per_record as usize).count()
+    }
+
+    /// As OTLP JSON.
+    pub(crate) fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(&export_request(&self.lines)).unwrap()
+    }
+
+    /// As event lines.
+    pub(crate) fn event_lines(&self) -> Vec<u8> {
+        self.lines.iter().map(|line| format!("{}\n", line.to_json())).collect::<String>().into_bytes()
     }
 }
 

@@ -157,9 +157,9 @@ async fn reports(app: &App, id: &str, rows: &[BreakerRow]) -> Vec<Report> {
         limit: REPORTS_READ,
         ..EventQuery::default()
     };
-    let Ok((events, _)) = app.backend.search(query).await else { return Vec::new() };
+    let Ok(heard) = app.backend.search(query).await else { return Vec::new() };
     let mut found: Vec<Report> = Vec::new();
-    for event in events {
+    for event in heard.rows {
         let node = event["node"].as_str().unwrap_or_default();
         if found.iter().any(|known| known.node == node) {
             continue;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{Frame, Page, about, draw, some};
 use crate::{
-    App, EventQuery,
+    App, EventQuery, FoundEvents,
     error::PageError,
     text,
     timeline::{self, Mark},
@@ -156,6 +156,7 @@ struct Events {
     chips: Vec<(String, String)>,
     first: Option<String>,
     next: Option<String>,
+    lost: Vec<String>,
     drawing: text::Markup,
     events: Vec<Found>,
     http: String,
@@ -179,7 +180,7 @@ pub(super) fn routes() -> Router<App> {
 async fn search(State(app): State<App>, visitor: Visitor, Query(pairs): Query<Vec<(String, String)>>) -> Page {
     let asked = Asked::of(pairs);
     let unfit = |error| PageError(StatusCode::UNPROCESSABLE_ENTITY, error);
-    let (found, next) = app.backend.search(asked.query()?).await.map_err(unfit)?;
+    let FoundEvents { rows: found, next, lost } = app.backend.search(asked.query()?).await.map_err(unfit)?;
     let about_a_key = !asked.attrs.is_empty() || !asked.trace.is_empty();
     let marks: Vec<Mark> =
         if about_a_key && found.len() <= DRAWN_MAX { timeline::of_events(&found) } else { Vec::new() };
@@ -189,6 +190,7 @@ async fn search(State(app): State<App>, visitor: Visitor, Query(pairs): Query<Ve
         chips: chips.collect(),
         first: (!asked.cursor.is_empty()).then(|| asked.address("", None)),
         next: next.map(|next| asked.address(&next, None)),
+        lost,
         drawing: timeline::draw(&marks),
         events: found.iter().map(|event| row(event, ATTRS_SHOWN)).collect(),
         http: app.backend.endpoints().1,
@@ -206,8 +208,8 @@ async fn one(
     let missing = || PageError(StatusCode::NOT_FOUND, format!("The journal has no event {position} (any more)."));
     let after = after(&position).ok_or_else(missing)?;
     let query = EventQuery { cursor: Some(after), limit: 1, ..EventQuery::default() };
-    let (found, _) = app.backend.search(query).await.map_err(|_| missing())?;
-    let event = found.iter().find(|event| event["position"].as_str() == Some(&position)).ok_or_else(missing)?;
+    let found = app.backend.search(query).await.map_err(|_| missing())?;
+    let event = found.rows.iter().find(|event| event["position"].as_str() == Some(&position)).ok_or_else(missing)?;
     let event = row(event, usize::MAX);
     let path = format!("/events/{position}");
     let all = asked.iter().any(|(name, _)| name == "all");
