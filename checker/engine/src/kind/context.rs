@@ -11,7 +11,7 @@ use crate::{
     instance::Finding,
     pack::{EmitOn, OnRestart, Pack, RoleIdx, Rule, Ties},
     program::{RuleIdx, Traits},
-    scope::Span,
+    scope::{Edge, Span},
     source::NodeState,
     touch::{Seen, Touch},
     verdict::{EventRef, Unknown},
@@ -93,16 +93,24 @@ impl Ctx<'_> {
     pub(super) fn span(&self, ts: Timestamp) -> Option<Span> {
         match &self.rule.during {
             None => Some(Span { opener: None }),
-            Some(during) => self.world.scopes[self.number as usize].at(during, self.key, ts),
+            Some(during) => {
+                let scope = &self.world.scopes[self.number as usize];
+                scope.at(during, self.key, ts, &|role, _, edge| self.admits_edge(role, edge))
+            }
         }
     }
 
     /// Whether that span has ended by `ts`.
     pub(super) fn span_ended(&self, span: &Span, ts: Timestamp) -> bool {
-        self.rule
-            .during
-            .as_ref()
-            .is_some_and(|during| self.world.scopes[self.number as usize].ended(during, span, self.key, ts))
+        let scope = &self.world.scopes[self.number as usize];
+        let admits = |role, _: &[u8], edge: &Edge| self.admits_edge(role, edge);
+        self.rule.during.as_ref().is_some_and(|during| scope.ended(during, span, self.key, ts, &admits))
+    }
+
+    /// The late condition of an event that opens or closes a span.
+    pub(crate) fn admits_edge(&self, role: RoleIdx, edge: &Edge) -> bool {
+        let condition = self.condition(role, edge.alternative).zip(edge.asks.as_deref());
+        condition.is_none_or(|(condition, slots)| self.holds(condition, role, slots, edge.at.ts, &[]))
     }
 
     /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
