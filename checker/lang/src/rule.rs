@@ -232,7 +232,9 @@ pub(crate) fn compile<'n>(
         lint::opposed::warn(kind, &ties, layout.roles, report);
     }
     let evidence = Evidence::new(&layout, &key, kind.as_ref());
-    let message = message.and_then(|node| template::compile(node, &evidence, cx.params, report));
+    // Of a kind that cannot be read nobody knows what it has in evidence.
+    let message =
+        message.filter(|_| kind.is_some()).and_then(|node| template::compile(node, &evidence, cx.params, report));
     let severity = match severity_node {
         Some(Node { value: Yaml::List(items), span }) => severity::grades(items, span, &evidence, cx, report),
         _ => one_severity.map(|severity| (severity, Vec::new())),
