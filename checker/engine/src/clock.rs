@@ -25,6 +25,8 @@ struct Dial {
     now: Reached,
     /// When the clock came to stand at which value, ascending in both.
     steps: Vec<(Timestamp, Int)>,
+    /// The time of the newest report.
+    heard: Timestamp,
 }
 
 /// The greatest value of each node, and what follows.
@@ -106,6 +108,7 @@ impl Clocks {
         if dial.reports.get(place).is_some_and(|(known, _, _)| *known == at) {
             return false;
         }
+        dial.heard = dial.heard.max(at.ts);
         if place == dial.reports.len() {
             let moved = dial.now.report(clock, node, &value);
             dial.reports.push((at, node, value));
@@ -174,7 +177,7 @@ impl Clocks {
         ticks
     }
 
-    /// Forgets reports that no late one can precede any more, steps that nothing asks for, and dials that stand still.
+    /// Forgets reports that no late one can precede any more, steps that nothing asks for, and dials of which nothing was heard for long.
     pub(crate) fn prune(&mut self, declared: &[&Clock], floor: Timestamp, oldest: Timestamp) {
         for (table, clock) in self.tables.iter_mut().zip(declared) {
             table.retain(|_, dial| {
@@ -184,7 +187,7 @@ impl Clocks {
                 }
                 let keep_from = dial.steps.partition_point(|(at, _)| *at < oldest).saturating_sub(1);
                 dial.steps.drain(..keep_from);
-                !dial.reports.is_empty() || dial.steps.last().is_some_and(|(at, _)| *at >= oldest)
+                dial.heard >= oldest
             });
         }
     }
@@ -247,6 +250,16 @@ mod tests {
     fn one_liar_does_not_move_it_far_and_two_that_agree_do() {
         let reports = [(1, 1, 5), (2, 2, 1_000), (3, 1, 6), (4, 3, 7), (5, 3, 900)];
         assert_eq!(shown(&clock(1, Some(10)), &reports), [Some(5), Some(5), Some(6), Some(7), Some(900), Some(900)]);
+    }
+
+    #[test]
+    fn what_one_node_has_reached_waits_for_the_second() {
+        let clock = clock(2, None);
+        let mut clocks = Clocks::with_tables(1);
+        clocks.report(0, &clock, b"k", at(10), 1, Int::from(5));
+        clocks.prune(&[&clock], Timestamp(20), Timestamp(10));
+        assert!(clocks.report(0, &clock, b"k", at(30), 2, Int::from(6)));
+        assert_eq!(clocks.at(0, b"k", Timestamp(30)).and_then(Int::to_i64), Some(5));
     }
 
     #[test]

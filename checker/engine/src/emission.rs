@@ -10,7 +10,7 @@ use crate::{
     arrival::{Arrival, Landings},
     breaker::BreakerChange,
     engine::{Engine, Input},
-    expr::{AsOf, Env, Val},
+    expr::{Env, Val},
     key,
     pack::{Emit, EmitOn, RoleIdx},
     program::{Program, RuleIdx, Traits},
@@ -453,10 +453,6 @@ impl Env for Told<'_> {
     }
 
     fn role(&self, _: RoleIdx, _: u16) -> Option<Val<'_>> {
-        None
-    }
-
-    fn fact(&self, _: u16, _: &[Val<'_>], _: AsOf) -> Option<Val<'_>> {
         None
     }
 }

@@ -568,6 +568,22 @@ impl Engine {
         interruptions
     }
 
+    /// Decides which events open and close spans, where their conditions ask for history that is let go of.
+    fn decide_spans(&mut self, floor: Timestamp) {
+        let mut scopes = core::mem::take(&mut self.state.scopes);
+        let (world, _) = self.world(false);
+        for (number, scope) in scopes.iter_mut().enumerate() {
+            let rule = number as RuleIdx;
+            let Some(during) = world.rule(rule).during.as_ref().filter(|_| world.traits[number].conditions) else {
+                continue;
+            };
+            scope.decide(during, floor, &|role, key, edge| {
+                world.ctx(rule, key, Timestamp::ZERO, &mut Tally::default()).admits_edge(role, edge)
+            });
+        }
+        self.state.scopes = scopes;
+    }
+
     /// Lets go of shared history that nothing can ask for any more.
     fn prune(&mut self, floor: Timestamp) {
         const EVERY: Duration = Duration::from_secs(60);
@@ -578,6 +594,8 @@ impl Engine {
         }
         state.pruned = floor;
         let oldest = floor.minus(LONGEST);
+        self.decide_spans(floor);
+        let state = &mut self.state;
         let lost = state.facts.prune(floor, &self.horizons);
         for (fact, lost) in lost.iter().enumerate().filter(|(_, lost)| **lost > 0) {
             for (rule, traits) in self.traits.iter().enumerate() {

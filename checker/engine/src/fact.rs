@@ -10,7 +10,7 @@ use event::{Int, Timestamp, Value};
 use crate::{
     breaker::{BreakerState, Breakers},
     clock::Clocks,
-    expr::{AsOf, Env, Val},
+    expr::{AsOf, Env, Undefined, Val},
     key::{self, PartialKey},
     pack::{Fact, Keep, Pack, RoleIdx},
     source::{Sources, Timing},
@@ -34,6 +34,8 @@ struct Table {
     wide: Vec<(EventRef, PartialKey)>,
     /// The time of the newest change of any row.
     newest: Timestamp,
+    /// The newest change of all rows that were forgotten as there were too many, while they would still be known else.
+    lost: Timestamp,
 }
 
 /// One change of one row; entries are ordered by time, an unset before a set of the same time.
@@ -47,6 +49,8 @@ struct Entry {
     kept: Option<Value>,
     /// Since when the row has held this without a break.
     since: Timestamp,
+    /// What it held before may have been forgotten, and with it since when it has held this, or a part of the sum.
+    partial: bool,
 }
 
 impl Entry {
@@ -69,6 +73,10 @@ pub(crate) enum Moment {
     /// All the time from the one to the other, both included.
     Throughout(Timestamp, Timestamp),
 }
+
+/// What was asked for was among the rows that were forgotten as there were too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forgotten;
 
 /// How long a fact's history is needed, and how much of it there may be.
 #[derive(Clone, Copy, Debug)]
@@ -112,12 +120,12 @@ impl Facts {
         value: Value,
         until: Option<Timestamp>,
     ) -> bool {
-        self.insert(fact, keep, key, Entry { at, value: Some(value), until, kept: None, since: at.ts })
+        self.insert(fact, keep, key, Entry { at, value: Some(value), until, kept: None, since: at.ts, partial: false })
     }
 
     /// Records that the row does not hold from `at` on.
     pub(crate) fn unset(&mut self, fact: u32, keep: Keep, key: &[u8], at: EventRef) -> bool {
-        self.insert(fact, keep, key, Entry { at, value: None, until: None, kept: None, since: at.ts })
+        self.insert(fact, keep, key, Entry { at, value: None, until: None, kept: None, since: at.ts, partial: false })
     }
 
     /// Records that no row that agrees with `key` holds from `at` on.
@@ -127,11 +135,11 @@ impl Facts {
         let overtaken = at.ts <= table.newest;
         table.wide.insert(place, (at, key));
         if overtaken {
-            let Table { rows, wide, .. } = table;
+            let Table { rows, wide, lost, .. } = table;
             let (at, key) = &wide[place];
             for (row, entries) in rows.iter_mut().filter(|(row, _)| key.agrees(row)) {
                 let from = entries.partition_point(|entry| entry.at.ts < at.ts);
-                settle(wide, row, entries, from, keep);
+                settle(wide, *lost, row, entries, from, keep);
             }
         }
     }
@@ -149,7 +157,7 @@ impl Facts {
             return false;
         }
         entries.insert(place, entry);
-        settle(&table.wide, key, entries, place, keep);
+        settle(&table.wide, table.lost, key, entries, place, keep);
         true
     }
 
@@ -165,6 +173,9 @@ impl Facts {
     ///
     /// All parts of a value's key: the value. All columns of a relation: whether it holds. Fewer: the list of what
     /// remains of the rows, a plain value where one column remains, else a map by column names.
+    ///
+    /// # Errors
+    /// When that may have been forgotten, as there were too many rows.
     pub(crate) fn ask<'a>(
         &'a self,
         number: u32,
@@ -172,47 +183,16 @@ impl Facts {
         key: &[u8],
         given: usize,
         moment: Moment,
-    ) -> Option<Val<'a>> {
-        let table = self.tables.get(number as usize)?;
+    ) -> Result<Option<Val<'a>>, Forgotten> {
+        let Some(table) = self.tables.get(number as usize) else { return Ok(None) };
         if given < fact.columns().count() {
-            return table.remaining(fact, key, given, moment).map(|rows| Val::List(Cow::Owned(rows)));
+            if table.lost > Timestamp::ZERO {
+                return Err(Forgotten);
+            }
+            return Ok(table.remaining(fact, key, given, moment).map(|rows| Val::List(Cow::Owned(rows))));
         }
         let row = table.rows.get(key).map(Vec::as_slice).unwrap_or_default();
-        if let Moment::Since(ts) = moment {
-            return table.holding(key, row, ts, false).map(|entry| Val::Timestamp(entry.since));
-        }
-        if !fact.row.is_empty() {
-            return Some(Val::Bool(table.holds(key, row, moment)));
-        }
-        let default = || fact.default.as_ref().map(Val::from);
-        match moment {
-            Moment::At(ts) | Moment::Since(ts) => {
-                table.holding(key, row, ts, false).and_then(Entry::held).map(Val::from).or_else(default)
-            }
-            Moment::Before(ts) => {
-                table.holding(key, row, ts, true).and_then(Entry::held).map(Val::from).or_else(default)
-            }
-            Moment::During(from, to) => {
-                let mut values: Vec<Value> = Vec::new();
-                for value in table.spans(key, row, from, to).filter_map(Entry::held) {
-                    if !values.contains(value) {
-                        values.push(value.clone());
-                    }
-                }
-                if values.is_empty() {
-                    values.extend(fact.default.clone());
-                }
-                Some(Val::List(Cow::Owned(values)))
-            }
-            Moment::Throughout(from, to) => {
-                if table.spans(key, row, from, to).next().is_none() {
-                    return default();
-                }
-                // What changed meanwhile, or held only a part of the time, is no value: it equals none.
-                let entry = table.holding(key, row, to, false).filter(|entry| entry.since <= from);
-                Some(entry.and_then(Entry::held).map_or(Val::Null, Val::from))
-            }
-        }
+        if table.has_lost(fact, key, row, moment) { Err(Forgotten) } else { Ok(table.say(fact, key, row, moment)) }
     }
 
     /// Forgets changes that nothing before `floor` can ask for: of each row the last one before it stays, until the row
@@ -234,6 +214,9 @@ impl Facts {
                 only.at.ts >= needed || !over
             });
             wide.retain(|(at, _)| at.ts >= oldest);
+            if table.lost < oldest {
+                table.lost = Timestamp::ZERO;
+            }
             if rows.len() > horizon.max_rows {
                 let mut ages: Vec<Timestamp> = rows.values().filter_map(|row| Some(row.last()?.at.ts)).collect();
                 let excess = rows.len() - horizon.max_rows;
@@ -241,6 +224,7 @@ impl Facts {
                 let before = rows.len();
                 rows.retain(|_, row| row.last().is_some_and(|entry| entry.at.ts > youngest_lost));
                 *lost = (before - rows.len()) as u64;
+                table.lost = table.lost.max(youngest_lost);
             }
         }
         lost
@@ -248,7 +232,14 @@ impl Facts {
 }
 
 /// Works out from place `from` on what a row's entries hold, and since when.
-fn settle(wide: &[(EventRef, PartialKey)], key: &[u8], entries: &mut [Entry], from: usize, keep: Keep) {
+fn settle(
+    wide: &[(EventRef, PartialKey)],
+    lost: Timestamp,
+    key: &[u8],
+    entries: &mut [Entry],
+    from: usize,
+    keep: Keep,
+) {
     for place in from..entries.len() {
         let (done, rest) = entries.split_at_mut(place);
         let now = &mut rest[0];
@@ -277,6 +268,10 @@ fn settle(wide: &[(EventRef, PartialKey)], key: &[u8], entries: &mut [Entry], fr
         };
         let same = before.filter(|before| now.value.is_some() && before.held() == now.held());
         now.since = same.map_or(at, |before| before.since);
+        now.partial = match before.filter(|_| same.is_some() || keep != Keep::Last) {
+            Some(before) => before.partial,
+            None => done.is_empty() && lost > Timestamp::ZERO && !ended(wide, key, lost, at, false),
+        };
     }
 }
 
@@ -290,6 +285,66 @@ fn ended(wide: &[(EventRef, PartialKey)], key: &[u8], after: Timestamp, to: Time
 }
 
 impl Table {
+    /// Whether what it says of a row may have been forgotten.
+    fn has_lost(&self, fact: &Fact, key: &[u8], row: &[Entry], moment: Moment) -> bool {
+        let (from, to) = match moment {
+            Moment::At(ts) | Moment::Since(ts) => (ts, ts),
+            Moment::Before(ts) => (ts.minus(Duration::from_nanos(1)), ts.minus(Duration::from_nanos(1))),
+            Moment::During(from, to) | Moment::Throughout(from, to) => (from, to),
+        };
+        let held = || self.spans(key, row, from, to);
+        if row.first().is_none_or(|first| first.at.ts > from) {
+            let proved = matches!(moment, Moment::During(..)) && !fact.row.is_empty() && held().next().is_some();
+            return self.lost > Timestamp::ZERO && !ended(&self.wide, key, self.lost, from, false) && !proved;
+        }
+        // What a row holds is known; since when, and what it sums up, may not be.
+        let sums = fact.keep != Keep::Last;
+        match moment {
+            Moment::During(..) => sums && held().any(|entry| entry.partial),
+            Moment::Since(_) => self.holding(key, row, to, false).is_some_and(|entry| entry.partial),
+            _ => sums && self.holding(key, row, to, false).is_some_and(|entry| entry.partial),
+        }
+    }
+
+    /// What the fact says of a row.
+    fn say<'a>(&'a self, fact: &'a Fact, key: &[u8], row: &'a [Entry], moment: Moment) -> Option<Val<'a>> {
+        if let Moment::Since(ts) = moment {
+            return self.holding(key, row, ts, false).map(|entry| Val::Timestamp(entry.since));
+        }
+        if !fact.row.is_empty() {
+            return Some(Val::Bool(self.holds(key, row, moment)));
+        }
+        let default = || fact.default.as_ref().map(Val::from);
+        match moment {
+            Moment::At(ts) | Moment::Since(ts) => {
+                self.holding(key, row, ts, false).and_then(Entry::held).map(Val::from).or_else(default)
+            }
+            Moment::Before(ts) => {
+                self.holding(key, row, ts, true).and_then(Entry::held).map(Val::from).or_else(default)
+            }
+            Moment::During(from, to) => {
+                let mut values: Vec<Value> = Vec::new();
+                for value in self.spans(key, row, from, to).filter_map(Entry::held) {
+                    if !values.contains(value) {
+                        values.push(value.clone());
+                    }
+                }
+                if values.is_empty() {
+                    values.extend(fact.default.clone());
+                }
+                Some(Val::List(Cow::Owned(values)))
+            }
+            Moment::Throughout(from, to) => {
+                if self.spans(key, row, from, to).next().is_none() {
+                    return default();
+                }
+                // What changed meanwhile, or held only a part of the time, is no value: it equals none.
+                let entry = self.holding(key, row, to, false).filter(|entry| entry.since <= from);
+                Some(entry.and_then(Entry::held).map_or(Val::Null, Val::from))
+            }
+        }
+    }
+
     /// The entry that holds at `ts`, or just before it.
     fn holding<'t>(&self, key: &[u8], row: &'t [Entry], ts: Timestamp, before: bool) -> Option<&'t Entry> {
         let known = |at: Timestamp| if before { at < ts } else { at <= ts };
@@ -408,8 +463,12 @@ impl<'f> Reader<'f> {
     }
 
     /// Answers an expression's question; `args` are the key's parts, and for questions about a span its two ends.
-    pub(crate) fn read(&self, fact: u16, args: &[Val<'_>], as_of: AsOf) -> Option<Val<'f>> {
-        let declared = self.pack.facts.get(fact as usize)?;
+    ///
+    /// # Errors
+    /// As [`Env::fact`].
+    pub(crate) fn read(&self, fact: u16, args: &[Val<'_>], as_of: AsOf) -> Result<Val<'f>, Undefined> {
+        let nothing = Undefined::NotAFact { fact };
+        let declared = self.pack.facts.get(fact as usize).ok_or(nothing)?;
         let (key, moment) = match (as_of, args) {
             (AsOf::At, key) => (key, Moment::At(self.ts)),
             (AsOf::Before, key) => (key, Moment::Before(self.ts)),
@@ -418,16 +477,20 @@ impl<'f> Reader<'f> {
             (AsOf::Throughout, [key @ .., Val::Timestamp(from), Val::Timestamp(to)]) => {
                 (key, Moment::Throughout(*from, *to))
             }
-            (AsOf::During | AsOf::Throughout, _) => return None,
+            (AsOf::During | AsOf::Throughout, _) => return Err(nothing),
         };
         if let Some(is) = &declared.is {
             let env = Computed { reader: *self, as_of };
             let mut locals: Vec<Val<'_>> = key.to_vec();
             locals.push(Val::Timestamp(self.ts));
-            let computed = is.eval_with(&env, locals).ok().map(Val::into_owned);
-            return computed.or_else(|| declared.default.as_ref().map(Val::from));
+            return match (is.eval_with(&env, locals), &declared.default) {
+                (Ok(computed), _) => Ok(computed.into_owned()),
+                (Err(Undefined::Forgotten), _) => Err(Undefined::Forgotten),
+                (Err(_), default) => default.as_ref().map(Val::from).ok_or(nothing),
+            };
         }
-        self.facts.ask(self.base + u32::from(fact), declared, &self.key(key), key.len(), moment)
+        let said = self.facts.ask(self.base + u32::from(fact), declared, &self.key(key), key.len(), moment);
+        said.map_err(|Forgotten| Undefined::Forgotten)?.ok_or(nothing)
     }
 }
 
@@ -446,7 +509,7 @@ impl Env for Computed<'_> {
         None
     }
 
-    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Result<Val<'_>, Undefined> {
         // What is asked just before an instant rests on what held just before it.
         let as_of = if as_of == AsOf::At && self.as_of == AsOf::Before { AsOf::Before } else { as_of };
         self.reader.read(fact, key, as_of)

@@ -48,6 +48,9 @@ pub(crate) struct Instance {
     pub(crate) last: Timestamp,
     /// The earliest due time that is queued.
     pub(crate) armed: Timestamp,
+    /// What happened to its key up to then may not be known: there were too many instances when it was opened, and an earlier
+    /// one of its key may have been among those forgotten; or a condition asked for what a fact has forgotten.
+    pub(crate) forgotten: Timestamp,
 }
 
 /// What an instance was before it first did something in an epoch.
@@ -72,6 +75,7 @@ impl Instance {
             findings: ThinVec::new(),
             last: Timestamp::ZERO,
             armed: Timestamp::MAX,
+            forgotten: Timestamp::ZERO,
         }
     }
 

@@ -11,7 +11,8 @@ use crate::{
     program::RuleIdx,
     route::{Column, Route, Target},
     row::{EventIdx, Row},
-    touch::Touch,
+    scope::Edge,
+    touch::{Kept, Touch},
     verdict::{Cited, EventRef, Output, Unknown, Violation},
     world::{Interruption, Restart, Why, read_key, violation_id},
 };
@@ -207,9 +208,12 @@ impl Engine {
             }
             (Target::Scope { rule, opens }, landed) => {
                 let scope = &mut state.scopes[rule as usize];
-                let news = match &landed {
-                    Landed::Keyed { key, .. } => scope.insert(opens, key.of(keys), landing.at),
-                    Landed::Wide { key, .. } => scope.insert_wide(opens, key, landing.at),
+                let alternative = landing.alternative;
+                let asks = self.program.scope_condition(rule, opens, alternative).is_some();
+                let edge = |slots: Kept| Edge { at: landing.at, alternative, asks: asks.then_some(slots) };
+                let news = match landed {
+                    Landed::Keyed { key, slots } => scope.insert(opens, key.of(keys), edge(slots)),
+                    Landed::Wide { key, slots } => scope.insert_wide(opens, &key, edge(slots)),
                     Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => false,
                 };
                 if news && late {

@@ -3,6 +3,7 @@
 //! Instances take touches in order of time, when the frontier has passed them. A touch that comes later is put among
 //! those that its instance took, and the instance runs again.
 use alloc::vec::Vec;
+use core::time::Duration;
 use event::Timestamp;
 use smallvec::SmallVec;
 
@@ -18,7 +19,7 @@ use crate::{
     rerun::{Past, replay, report, rerun},
     table::Table,
     touch::{Addressed, Touch},
-    verdict::{EventRef, Output},
+    verdict::{EventRef, Output, Unknown},
     world::{Interruption, Why, World},
 };
 
@@ -140,23 +141,30 @@ impl Partition {
         let limit = usize::try_from(world.rule(rule).max_keys / world.partitions).unwrap_or(usize::MAX).max(1);
         let table = &mut self.tables[rule as usize];
         if table.len() >= limit
-            && let Some(oldest) = table.oldest()
+            && let Some(open) = table.forget_oldest(world.rule(rule))
         {
-            table.remove(oldest);
-            said.tallies[rule as usize].forgotten += 1;
+            let tally = &mut said.tallies[rule as usize];
+            tally.forgotten += 1;
+            // What was open of it is never judged.
+            (0..open).for_each(|_| tally.unknown(Unknown::Forgotten));
         }
+        // All of its key that happens at the time of what opens it is at hand.
+        let forgotten = seen.map_or(table.forgotten(), |ts| table.forgotten().min(ts.minus(Duration::from_nanos(1))));
         let mut now = Automaton::new(world.rule(rule));
         if let Some(ts) = seen
             && world.wides(rule).iter().any(|(touch, partial)| touch.ts() < ts && partial.agrees(key))
         {
             let mut untold = Tally::default();
-            let mut ctx = world.ctx(rule, key, &mut untold);
+            let mut ctx = world.ctx(rule, key, forgotten, &mut untold);
             let past = Past { key, from: Timestamp::ZERO, trail: &[] };
             replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
         let slot = table.insert(Key::from_slice(key), hash, now);
-        if let Some(instance) = table.get_mut(slot).filter(|_| world.corrects(seen.unwrap_or(Timestamp::MAX))) {
-            instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
+        if let Some(instance) = table.get_mut(slot) {
+            instance.forgotten = forgotten;
+            if world.corrects(seen.unwrap_or(Timestamp::MAX)) {
+                instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
+            }
         }
         if let Some(handle) = table.handle(self.number, rule, slot) {
             said.agenda.forget.push(world.forget_at(rule, seen.unwrap_or_default()), handle);
@@ -221,9 +229,11 @@ impl Partition {
         }
         while let Some(due) = world.next_due(rule, &instance.now).filter(|due| *due < ts) {
             note(world, &mut self.log, handle, instance, due);
-            let mut ctx = world.ctx(rule, &instance.key, &mut said.tallies[rule as usize]);
+            let tally = &mut said.tallies[rule as usize];
+            let mut ctx = world.ctx(rule, &instance.key, instance.forgotten, tally);
             instance.now.due(&mut ctx, due);
-            let found = ctx.found;
+            let (found, forgotten) = (ctx.found, ctx.forgotten.get());
+            instance.forgotten = forgotten;
             if !found.is_empty() {
                 report(world, rule, instance, found, due, said);
             }
@@ -336,7 +346,8 @@ impl Partition {
                 continue;
             }
             // What can be judged by now is said before.
-            instance.now.poll(&world.ctx(handle.rule, &instance.key, &mut said.tallies[handle.rule as usize]));
+            let tally = &mut said.tallies[handle.rule as usize];
+            instance.now.poll(&world.ctx(handle.rule, &instance.key, instance.forgotten, tally));
             if instance.now.is_awake() {
                 self.run_again(world, handle, to, said);
             }
@@ -461,9 +472,10 @@ impl<'a> Around<'a> {
 
 /// Feeds one instant and reports what it found.
 fn step(world: &World<'_>, rule: u32, instance: &mut Instance, now: &Instant<'_>, said: &mut Said) {
-    let mut ctx = world.ctx(rule, &instance.key, &mut said.tallies[rule as usize]);
+    let mut ctx = world.ctx(rule, &instance.key, instance.forgotten, &mut said.tallies[rule as usize]);
     instance.now.instant(&mut ctx, now);
-    let found = ctx.found;
+    let (found, forgotten) = (ctx.found, ctx.forgotten.get());
+    instance.forgotten = forgotten;
     if !found.is_empty() {
         report(world, rule, instance, found, now.ts, said);
     }

@@ -102,6 +102,14 @@ impl Program {
             .collect()
     }
 
+    /// The late condition of the pattern with which an event opens (else closes) a span of a rule's `during`.
+    pub(crate) fn scope_condition(&self, rule: RuleIdx, opens: bool, alternative: u8) -> Option<&Expr> {
+        let rule = self.rule(rule).1;
+        let during = rule.during.as_ref()?;
+        let role = if opens { during.after } else { during.until }?;
+        rule.roles.get(role as usize)?.alternatives.get(alternative as usize)?.where_late.as_ref()
+    }
+
     pub(crate) fn fact(&self, fact: u32) -> &crate::pack::Fact {
         let (pack, fact) = self.facts[fact as usize];
         &self.packs[pack as usize].facts[fact as usize]

@@ -105,7 +105,7 @@ pub(crate) fn rerun(
     }
     let mut latest: Vec<(ViolationId, Found)> = Vec::new();
     let mut told = Tally::default();
-    let mut ctx = world.ctx(rule, &instance.key, &mut told);
+    let mut ctx = world.ctx(rule, &instance.key, instance.forgotten, &mut told);
     ctx.known = &old;
     let mut record = |when: Timestamp, found: Vec<Found>| {
         for found in found {
@@ -125,6 +125,7 @@ pub(crate) fn rerun(
         }
     };
     replay(world, rule, &mut state, &mut ctx, &mut record, &mut mark, &past, to);
+    let forgotten = ctx.forgotten.get();
     drop(ctx);
     for mark in &instance.marks {
         if !marked.iter().any(|known| known.epoch == mark.epoch) {
@@ -181,6 +182,7 @@ pub(crate) fn rerun(
     }
     instance.findings = findings;
     instance.now = state;
+    instance.forgotten = forgotten;
     instance.armed = Timestamp::MAX;
 }
 

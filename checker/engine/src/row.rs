@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use event::{Identity, Int, Position, Timestamp, Value, ValueRef};
 
 use crate::{
-    expr::{AsOf, Env, Val},
+    expr::{AsOf, Env, Undefined, Val},
     fact::Reader,
     key,
     pack::{Pattern, RoleIdx, Slot},
@@ -92,8 +92,8 @@ impl Env for RowEnv<'_> {
         None
     }
 
-    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
-        self.known.as_ref()?.read(fact, key, as_of)
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Result<Val<'_>, Undefined> {
+        self.known.as_ref().ok_or(Undefined::NotAFact { fact })?.read(fact, key, as_of)
     }
 
     fn clock(&self, clock: u16, key: &[Val<'_>]) -> Option<Val<'_>> {

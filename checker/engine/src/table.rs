@@ -27,6 +27,7 @@ static NONE: Instances = Instances {
     slots: Vec::new(),
     free: Vec::new(),
     generation: 0,
+    forgotten: Timestamp::ZERO,
     open_at_rest: 0,
     by_age: None,
 };
@@ -73,6 +74,8 @@ pub(crate) struct Instances {
     slots: Vec<Slot>,
     free: Vec<u32>,
     generation: u32,
+    /// The last touch of all instances that were forgotten as there were too many.
+    forgotten: Timestamp,
     /// How much is open of those at rest.
     open_at_rest: u64,
     /// Instances by the time of their last touch, which may be later by now. Kept from when there first are too many.
@@ -138,7 +141,7 @@ const HEAD: usize = 36;
 
 impl AtRest {
     fn new(instance: &Instance, open: u64) -> Option<Self> {
-        let Instance { key, hash, generation, now, findings, last, armed, .. } = instance;
+        let Instance { key, hash, generation, now, findings, last, armed, forgotten, .. } = instance;
         let mut bytes = Vec::with_capacity(HEAD + key.len() + 96);
         bytes.extend_from_slice(&hash.to_le_bytes());
         bytes.extend_from_slice(&last.0.to_le_bytes());
@@ -147,14 +150,15 @@ impl AtRest {
         bytes.extend_from_slice(&u32::try_from(open).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend_from_slice(&u32::try_from(key.len()).ok()?.to_le_bytes());
         bytes.extend_from_slice(key);
-        let bytes = postcard::to_extend(&(now, findings), bytes).ok()?;
+        let bytes = postcard::to_extend(&(now, findings, forgotten), bytes).ok()?;
         Some(AtRest(bytes.into()))
     }
 
     fn wake(&self) -> Option<Instance> {
-        let (now, findings) = postcard::from_bytes(self.0.get(HEAD + self.key().len()..)?).ok()?;
+        let (now, findings, forgotten) = postcard::from_bytes(self.0.get(HEAD + self.key().len()..)?).ok()?;
         let Head { hash, generation, last, armed, .. } = self.head();
-        Some(Instance { findings, last, armed, ..Instance::new(Key::from_slice(self.key()), hash, generation, now) })
+        let instance = Instance::new(Key::from_slice(self.key()), hash, generation, now);
+        Some(Instance { findings, last, armed, forgotten, ..instance })
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -215,18 +219,20 @@ struct Stored {
     slots: Vec<Slot>,
     free: Vec<u32>,
     generation: u32,
+    forgotten: Timestamp,
 }
 
 impl From<Instances> for Stored {
     fn from(table: Instances) -> Self {
-        Stored { slots: table.slots, free: table.free, generation: table.generation }
+        let Instances { slots, free, generation, forgotten, .. } = table;
+        Stored { slots, free, generation, forgotten }
     }
 }
 
 impl From<Stored> for Instances {
     fn from(stored: Stored) -> Self {
-        let Stored { slots, free, generation } = stored;
-        let mut table = Instances { slots, free, generation, ..Instances::default() };
+        let Stored { slots, free, generation, forgotten } = stored;
+        let mut table = Instances { slots, free, generation, forgotten, ..Instances::default() };
         for slot in 0..table.slots.len() {
             if let Slot::AtRest(rest) = &table.slots[slot] {
                 table.open_at_rest += rest.open();
@@ -341,7 +347,7 @@ impl Instances {
     }
 
     /// The instance whose last touch is the oldest.
-    pub(crate) fn oldest(&mut self) -> Option<u32> {
+    fn oldest(&mut self) -> Option<u32> {
         let slots = &self.slots;
         let by_age = self.by_age.get_or_insert_with(|| {
             let aged = slots.iter().enumerate().filter_map(|(slot, instance)| Some((slot as u32, instance.head()?)));
@@ -358,6 +364,20 @@ impl Instances {
         None
     }
 
+    /// The last touch of all instances that were forgotten as there were too many.
+    pub(crate) fn forgotten(&self) -> Timestamp {
+        self.forgotten
+    }
+
+    /// Forgets the instance whose last touch is the oldest, as there are too many. Returns how much of it was open.
+    pub(crate) fn forget_oldest(&mut self, rule: &Rule) -> Option<u64> {
+        let oldest = self.oldest()?;
+        let open = self.open(oldest, rule);
+        self.forgotten = self.forgotten.max(self.head(oldest)?.last);
+        self.remove(oldest);
+        Some(open)
+    }
+
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(place) = self.slots.get_mut(slot as usize) else { return };
         let gone = core::mem::take(place);
@@ -371,7 +391,7 @@ impl Instances {
         self.free.push(slot);
         // A table that has fallen silent gives its memory back.
         if self.index.is_empty() {
-            *self = Instances { generation: self.generation, ..Instances::default() };
+            *self = Instances { generation: self.generation, forgotten: self.forgotten, ..Instances::default() };
         } else if self.index.capacity() > 1_024 && self.index.len() * 4 < self.index.capacity() {
             self.index.shrink_to(self.index.len() * 2, Place::spread);
         }

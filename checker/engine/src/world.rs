@@ -1,6 +1,7 @@
 //! What all partitions share while they work: the program, facts, spans, restarts. Read only, so that partitions could
 //! work side by side.
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::cell::Cell;
 use event::{Timestamp, Value};
 use smallvec::SmallVec;
 
@@ -110,7 +111,14 @@ impl<'a> World<'a> {
     }
 
     /// What an automaton of the rule may look at; what it judges is counted in `tally`.
-    pub(crate) fn ctx<'k>(&'k self, number: RuleIdx, key: &'k [u8], tally: &'k mut Tally) -> Ctx<'k> {
+    /// What happened to the key up to `forgotten` may not be known.
+    pub(crate) fn ctx<'k>(
+        &'k self,
+        number: RuleIdx,
+        key: &'k [u8],
+        forgotten: Timestamp,
+        tally: &'k mut Tally,
+    ) -> Ctx<'k> {
         let (pack, rule) = self.program.rule(number);
         Ctx {
             world: self,
@@ -121,6 +129,8 @@ impl<'a> World<'a> {
             key,
             replaying: false,
             known: &[],
+            forgotten: Cell::new(forgotten),
+            undecided: Cell::new(false),
             found: Vec::new(),
             woken: Vec::new(),
             tally,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use engine::{
     RoleIdx, Type,
-    expr::{AsOf, Env, Expr, Val},
+    expr::{Env, Expr, Val},
 };
 
 use crate::{
@@ -140,10 +140,6 @@ impl Env for Nothing {
     }
 
     fn role(&self, _: RoleIdx, _: u16) -> Option<Val<'_>> {
-        None
-    }
-
-    fn fact(&self, _: u16, _: &[Val<'_>], _: AsOf) -> Option<Val<'_>> {
         None
     }
 }

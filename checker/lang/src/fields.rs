@@ -7,7 +7,7 @@ use event::Value;
 use crate::{
     bites, constant,
     diagnostic::{Code, Diagnostic},
-    duration,
+    duration, elsewhere,
     names::{self, Problem},
     schema, suggest,
     yaml::{Key, Node, Yaml},
@@ -93,11 +93,11 @@ impl<'n> Fields<'n> {
                 missing: Vec::new(),
             }),
             _ => {
-                report.error(
-                    Code::Shape,
-                    &node.span,
-                    format!("{} {what} is a map, this is {}", article(what), node.shape()),
-                );
+                let message = format!("{} {what} is a map, this is {}", article(what), node.shape());
+                let error = report.error(Code::Shape, &node.span, message);
+                if matches!((what, &node.value), ("order" | "sequence", Yaml::List(_))) {
+                    error.help = Some("put the list under `steps:`, and `within:` beside it".to_owned());
+                }
                 None
             }
         }
@@ -163,7 +163,18 @@ impl<'n> Fields<'n> {
             let message = format!("{} {} has no field `{}`", article(self.what), self.what, key.name);
             // What tools of an older YAML make of `on`.
             let known = if key.name == "true" { "on" } else { &key.name };
+            let foreign = elsewhere::field(self.what, known);
             let help = match suggest::closest(known, self.asked.iter().copied()) {
+                _ if foreign.is_some() => {
+                    let meant = foreign.as_ref().map_or(&[][..], |meant| meant.fields);
+                    let told = self.missing.iter().filter(|(name, _)| meant.contains(name));
+                    misspelt.extend(told.map(|(_, told)| *told));
+                    foreign.map_or("", |meant| meant.help).to_owned()
+                }
+                None if known == "where" => {
+                    "a condition belongs to its pattern: `NAME where CONDITION`, or `event:` with `where:` beside it"
+                        .to_owned()
+                }
                 Some(meant) => {
                     misspelt.extend(self.missing.iter().filter(|(name, _)| *name == meant).map(|(_, told)| *told));
                     match meant {
@@ -179,6 +190,7 @@ impl<'n> Fields<'n> {
         }
         // What is there under another name is not missing as well.
         misspelt.sort_unstable();
+        misspelt.dedup();
         for told in misspelt.into_iter().rev() {
             if report.diagnostics.get(told).is_some_and(|told| told.code == Code::MissingField) {
                 report.diagnostics.remove(told);

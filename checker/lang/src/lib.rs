@@ -10,6 +10,7 @@ mod constant;
 mod derive;
 pub mod diagnostic;
 mod duration;
+mod elsewhere;
 mod emits;
 mod evidence;
 mod expected;

@@ -70,7 +70,11 @@ pub(crate) fn hold(fields: &mut Fields<'_>, kind: &str, cx: &Context<'_>, report
             Code::Shape,
             &node.span,
             format!("`for` is how long a level must last, and `{kind}` has none that it could judge"),
-            format!("kinds that do: {}", LASTING.join(", ")),
+            match kind {
+                "response" | "order" | "sequence" => "how long something may take is its `within`".to_owned(),
+                "heartbeat" => "how long it may be silent is its `every`".to_owned(),
+                _ => format!("kinds that do: {}", LASTING.join(", ")),
+            },
         );
     }
     Some(Hold { lasts, stale_after })

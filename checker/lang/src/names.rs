@@ -9,6 +9,7 @@ use event::{Int, Value};
 
 use crate::{
     diagnostic::Code,
+    elsewhere,
     fact::Known,
     syntax::{Node, NodeKind},
 };
@@ -187,13 +188,20 @@ impl Resolver<'_> {
     fn path(&mut self, segments: &[String]) -> Result<Typed, Problem> {
         let first = segments[0].as_str();
         let fields = |(expr, kind): Typed, rest: &[String]| {
-            rest.iter().fold((expr, kind), |(of, _), name| (Expr::Field(Box::new(of), name.as_str().into()), Type::Any))
+            if let Some(name) = rest.first().filter(|_| !matches!(kind, Type::Map | Type::Any)) {
+                let of = segments[..segments.len() - rest.len()].join(".");
+                let message = format!("`{of}` is {}, it has no `{name}`", type_name(kind));
+                return Err(Problem::new(Code::Type, message));
+            }
+            Ok(rest
+                .iter()
+                .fold((expr, kind), |(of, _), name| (Expr::Field(Box::new(of), name.as_str().into()), Type::Any)))
         };
         if let Some(place) = self.locals.iter().rposition(|local| local == first) {
-            return Ok(fields((Expr::Local(place as u16), Type::Any), &segments[1..]));
+            return fields((Expr::Local(place as u16), Type::Any), &segments[1..]);
         }
         match (first, segments.get(1)) {
-            ("param", Some(name)) => return Ok(fields(self.names.param(name)?, &segments[2..])),
+            ("param", Some(name)) => return fields(self.names.param(name)?, &segments[2..]),
             ("clock", Some(name)) => {
                 let (clock, parts) = self.names.clock(name)?;
                 let mut key = Vec::new();
@@ -201,7 +209,7 @@ impl Resolver<'_> {
                     let segments: Vec<String> = part.split('.').map(str::to_owned).collect();
                     key.push(self.path(&segments)?.0);
                 }
-                return Ok(fields((Expr::Clock { clock, key }, Type::Int), &segments[2..]));
+                return fields((Expr::Clock { clock, key }, Type::Int), &segments[2..]);
             }
             ("fact", Some(_)) => {
                 return Err(Problem::new(Code::Name, "a fact is asked with its key")
@@ -213,14 +221,14 @@ impl Resolver<'_> {
             && let Some(role) = self.names.role(first)
         {
             let (used, expr, kind) = self.names.role_variable(role, &segments[1..])?;
-            return Ok(fields((typed(expr, kind), kind), &segments[1 + used..]));
+            return fields((typed(expr, kind), kind), &segments[1 + used..]);
         }
         let (used, variable) = match self.names.longest(segments) {
             Some(found) => found,
             None => (segments.len(), Variable::Attr(segments.join("."))),
         };
         let (expr, kind) = self.names.variable(variable)?;
-        Ok(fields((expr, kind), &segments[used..]))
+        fields((expr, kind), &segments[used..])
     }
 
     fn index(&mut self, of: &Node, at: &Node) -> Result<Typed, Problem> {
@@ -290,6 +298,9 @@ impl Resolver<'_> {
             let problem = Problem::new(Code::Name, format!("there is no function `{name}`"));
             return Err(match known {
                 Some(known) => problem.help(format!("did you mean `{known}`?")),
+                None if elsewhere::is_over_time(name) => {
+                    problem.help("what is counted, summed or compared over time is a term of an `aggregate`")
+                }
                 None if name == "matches" => problem.help("use startsWith, endsWith or contains"),
                 None => problem.help(format!("there are: {}", Function::NAMES.join(", "))),
             });

@@ -1,6 +1,7 @@
 //! Rules: one kind over roles, with modifiers.
 use std::time::Duration;
 
+use engine::expr::Expr;
 use engine::{CountSpan, During, KeyPart, Kind, Mode, OnRestart, ROLES_MAX, RoleIdx, Rule, Severity, Ties};
 
 use crate::{
@@ -197,29 +198,22 @@ pub(crate) fn compile<'n>(
     };
     let kind = draft.finish(&layout, &key, report);
     let compiled: Vec<engine::Role> = (0..layout.roles.len()).map(|role| layout.role(role, &key, report)).collect();
-    for (place, role) in compiled.iter().enumerate() {
-        let scope = scopes.contains(&Some(place as RoleIdx));
-        if scope && role.alternatives.iter().any(|pattern| pattern.where_late.is_some()) {
-            report.error(
-                Code::Unsupported,
-                &node.span,
-                format!(
-                    "`{}`: conditions of `during` on facts or other events are not supported yet by this version",
-                    role.name
-                ),
-            );
-        }
-    }
     for (place, (role, written)) in compiled.iter().zip(layout.roles.iter()).enumerate() {
+        let is_scope = scopes.contains(&Some(place as RoleIdx));
         for (pattern, span) in role.alternatives.iter().zip(written.spans()) {
             if pattern.asks() {
-                askers(pattern, &span, scopes.contains(&Some(place as RoleIdx)), cx, report);
+                askers(pattern, &span, is_scope, cx, report);
+            }
+            if is_scope && pattern.where_late.as_ref().is_some_and(Expr::roles_used) {
+                let message = format!("`{}` of `during` cannot ask for other events in its condition", role.name);
+                let help = "what both have in common belongs into the `key`; what was before can be kept as a fact";
+                report.error_help(Code::Unsupported, &span, message, help);
             }
             let Some(name) = pattern.name.literal().filter(|name| cx.verdicts.can_be_taken_back(name)) else {
                 continue;
             };
             let name = name.split('/').next().unwrap_or_default();
-            if scopes.contains(&Some(place as RoleIdx)) {
+            if is_scope {
                 let message = format!("`{name}` may be taken back, and a span of `during` cannot");
                 report.error_help(
                     Code::Unsupported,
@@ -238,7 +232,9 @@ pub(crate) fn compile<'n>(
         lint::opposed::warn(kind, &ties, layout.roles, report);
     }
     let evidence = Evidence::new(&layout, &key, kind.as_ref());
-    let message = message.and_then(|node| template::compile(node, &evidence, cx.params, report));
+    // Of a kind that cannot be read nobody knows what it has in evidence.
+    let message =
+        message.filter(|_| kind.is_some()).and_then(|node| template::compile(node, &evidence, cx.params, report));
     let severity = match severity_node {
         Some(Node { value: Yaml::List(items), span }) => severity::grades(items, span, &evidence, cx, report),
         _ => one_severity.map(|severity| (severity, Vec::new())),
@@ -333,7 +329,7 @@ fn askers(
     report: &mut Report<'_>,
 ) {
     let (what, help) = if is_scope {
-        ("a span of `during`", "begin and end it with patterns that do not")
+        ("a span of `during`", "ask in `where`")
     } else if pattern.key.iter().any(Option::is_none) {
         ("a shorter key", "ask in `where`, or give the whole key")
     } else if pattern.name.literal().is_some_and(|name| cx.verdicts.can_be_taken_back(name)) {

@@ -3,6 +3,7 @@ use engine::{Grade, Severity};
 
 use crate::{
     diagnostic::Code,
+    elsewhere,
     evidence::Evidence,
     fields::{Fields, Report},
     lint::{self, condition::Constant},
@@ -15,9 +16,12 @@ pub(crate) fn severity(node: &Node, cx: &Context<'_>, report: &mut Report<'_>) -
     let found = cx.params.follow(node, report)?.scalar().and_then(|text| Severity::parse(&text));
     if found.is_none() {
         let known = ["critical", "high", "medium", "low", "info"];
-        let help = match suggest::closest(&node.scalar().unwrap_or_default(), known) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "from the worst: critical, high, medium, low, info".to_owned(),
+        let written = node.scalar().unwrap_or_default();
+        let worst_first = "from the worst: critical, high, medium, low, info";
+        let help = match (elsewhere::severity(&written), suggest::closest(&written, known)) {
+            (Some(meant), _) => format!("`{written}` of others is `{meant}` here; {worst_first}"),
+            (None, Some(meant)) => format!("did you mean `{meant}`?"),
+            (None, None) => worst_first.to_owned(),
         };
         report.error_help(Code::Shape, &node.span, "`severity` is critical, high, medium, low or info", help);
     }

@@ -3,6 +3,7 @@ use engine::{RoleIdx, Slot, Template, TemplatePart, Type, expr::Expr};
 
 use crate::{
     diagnostic::Code,
+    elsewhere,
     evidence::Evidence,
     fact::Known,
     fields::{Params, Report, locate},
@@ -28,6 +29,12 @@ pub(crate) fn compile(
         plain.push_str(&rest[..at]);
         let offset = text.len() - rest.len() + at;
         if rest[at..].starts_with("{{") || rest[at..].starts_with("}}") {
+            let inside = rest[at + 2..].split("}}").next().unwrap_or_default();
+            if rest[at..].starts_with('{') && elsewhere::is_hole(inside) {
+                let span = locate(report.source, node, offset..offset + inside.len() + 4);
+                let message = format!("`{{{{{inside}}}}}` is no hole: doubled braces are printed");
+                report.warning(Code::Untold, &span, message, "a hole is `{attribute}`, with single braces");
+            }
             plain.push_str(&rest[at..=at]);
             rest = &rest[at + 2..];
             continue;

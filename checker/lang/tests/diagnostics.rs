@@ -468,7 +468,17 @@ fn patterns_that_ask_facts_say_what_goes_not_with_them() {
     check(
         &rule("height", same, during),
         expect![[r#"
-            I105 `a.unset`: a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with a span of `during` (begin and end it with patterns that do not)
+            I105 `a.unset`: a `let` or `for_each` that asks a fact, a clock, a breaker or who is live goes not with a span of `during` (ask in `where`)
+        "#]],
+    );
+    let where_ = |condition: &str| {
+        format!("    during:\n      after:\n        event: a.set\n        key: []\n        where: {condition}\n")
+    };
+    check(&rule("height", same, &where_("fact.f(who) > 1")), expect![[""]]);
+    check(
+        &rule("height", same, &where_("height > when.height")),
+        expect![[r#"
+            I105 `a.set`: `after` of `during` cannot ask for other events in its condition (what both have in common belongs into the `key`; what was before can be kept as a fact)
         "#]],
     );
     check(

@@ -255,7 +255,12 @@ fn mistakes_about_members_of_a_group_are_explained() {
         I204 22:15 `job.started`: unknown attribute `worker` of `job.started` (it has: job, size)
     "#]],
     );
-    check(&each("{in: '[1]', as: size}", n).replace("n.median", "n.medium"), expect![[""]]);
+    check(
+        &each("{in: '[1]', as: size}", n).replace("n.median", "n.medium"),
+        expect![[r#"
+        I202 23:24 `n.medium`: `n` is an integer, it has no `medium`
+    "#]],
+    );
 }
 
 #[test]

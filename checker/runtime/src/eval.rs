@@ -1,7 +1,7 @@
 //! Trying out an expression against one event.
 use engine::{
     RoleIdx, Slot,
-    expr::{AsOf, Env, Undefined, Val},
+    expr::{Env, Undefined, Val},
 };
 use event::{Event, Int, Position, Timestamp};
 use lang::{Diagnostic, expression};
@@ -100,10 +100,6 @@ impl Env for OneEvent<'_> {
     }
 
     fn role(&self, _role: RoleIdx, _slot: u16) -> Option<Val<'_>> {
-        None
-    }
-
-    fn fact(&self, _fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Option<Val<'_>> {
         None
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::{
     BEFORE, BEFORE_NAME, Cited, Grade, Program, RoleIdx, Rule, Severity, Slot, TemplatePart, Violation,
-    expr::{AsOf, Env, Val},
+    expr::{Env, Val},
 };
 use event::{Event, Int, Position, Value};
 use serde_json::{Map, Value as Json, json};
@@ -251,10 +251,6 @@ impl Env for Told<'_> {
     fn role(&self, _role: RoleIdx, slot: u16) -> Option<Val<'_>> {
         // A template's slots know their role; holes never name one.
         self.slot(slot)
-    }
-
-    fn fact(&self, _fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Option<Val<'_>> {
-        None
     }
 }
 

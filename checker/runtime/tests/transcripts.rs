@@ -9,7 +9,8 @@
 //! 2s: 1s n1 told k=1; 1s n2 told two events in one request
 //! 9s: tick                       time alone
 //! 9s: checkpoint                 the engine is written down and taken up again
-//! 9s: adopt                      rules that `set without RULE` left out take force, and are shown what came before
+//! 9s: adopt                      rules that `set without RULE` left out, or that were otherwise by `set instead OF => WHAT`,
+//!                                take force, and are shown what came before
 //!      > answered n1/1: violated at 5s ...
 //! ```
 //!
@@ -47,11 +48,16 @@ fn replay(text: &str, file: &str) -> String {
     let mut timing = Timing::default();
     let mut yaml = String::new();
     let mut without: Vec<String> = Vec::new();
+    let mut instead: Vec<(String, String)> = Vec::new();
     while let Some(line) = lines.next_if(|line| *line != "---") {
         let _ = writeln!(out, "{line}");
         match line.strip_prefix("set ").map(|set| set.split_once(' ').expect("`set NAME TIME`")) {
             Some(("correction_memory", bytes)) => timing.correction_memory = bytes.parse().expect("a number of bytes"),
             Some(("without", rule)) => without.push(rule.to_owned()),
+            Some(("instead", change)) => {
+                let (of, first) = change.split_once(" => ").expect("`set instead OF => WHAT`");
+                instead.push((of.to_owned(), first.to_owned()));
+            }
             Some((name, value)) => set(&mut timing, name, duration(value)),
             None => {
                 yaml.push_str(line);
@@ -60,9 +66,15 @@ fn replay(text: &str, file: &str) -> String {
         }
     }
     let _ = writeln!(out, "{}", lines.next().expect("a line of dashes after the pack"));
-    let (pack, diagnostics) = lang::compile(&yaml, file, &lang::Options::default());
-    let pack = Arc::new(pack.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, &yaml))));
-    let mut first = engine::Pack::clone(&pack);
+    let compiled = |yaml: &str| {
+        let (pack, diagnostics) = lang::compile(yaml, file, &lang::Options::default());
+        pack.unwrap_or_else(|| panic!("{}", lang::render(&diagnostics, yaml)))
+    };
+    let before = instead.iter().fold(yaml.clone(), |yaml, (of, first)| {
+        assert!(yaml.contains(of.as_str()), "`{of}` is not in the pack");
+        yaml.replace(of, first)
+    });
+    let (mut first, pack) = (compiled(&before), Arc::new(compiled(&yaml)));
     first.rules.retain(|rule| !without.contains(&rule.id));
     let first = Arc::new(first);
     let mut stage = Stage {

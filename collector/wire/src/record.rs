@@ -117,6 +117,12 @@ pub struct Record<'a, 's> {
     pub(crate) dropped_attributes: u32,
 }
 
+/// Whether that is what `tracing` makes of a place in the source.
+fn is_place(name: &str) -> bool {
+    let line = name.strip_prefix("event ").and_then(|place| place.rsplit_once(':')).map(|(_, line)| line);
+    line.is_some_and(|line| !line.is_empty() && line.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 impl<'a, 's> Record<'a, 's> {
     /// Its number in the request, in the order of the walk, refused ones counted.
     #[must_use]
@@ -124,10 +130,11 @@ impl<'a, 's> Record<'a, 's> {
         self.index
     }
 
-    /// The event's name: `event_name`, else attribute `event.name`, else `log`.
+    /// The event's name: `event_name`, else attribute `event.name`, else `log`. What Rust's `tracing` calls an event that has
+    /// no name, after its place in the source (`event src/main.rs:12`), is none.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        if !self.event_name.is_empty() {
+        if !self.event_name.is_empty() && !is_place(self.event_name) {
             return self.event_name;
         }
         match find(self.attrs, "event.name") {

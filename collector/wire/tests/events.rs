@@ -72,6 +72,12 @@ fn a_log_record_is_named_by_itself_then_by_its_attribute_then_log() {
     assert_eq!(name("", &[("event.name", "older")]), "older");
     assert_eq!(name("", &[("event.name", "")]), "log");
     assert_eq!(name("", &[]), "log");
+    // What `tracing` calls an event without a name is no name.
+    assert_eq!(name("event src/merge.rs:120", &[]), "log");
+    assert_eq!(name("event src/merge.rs:120", &[("event.name", "older")]), "older");
+    for own in ["event", "event ", "event horizon", "event src/merge.rs:", "event.src:1", "block:7"] {
+        assert_eq!(name(own, &[]), own);
+    }
 }
 
 #[test]

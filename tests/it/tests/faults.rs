@@ -249,26 +249,58 @@ fn every_reference_of_the_packs_has_a_fault() {
     }
 }
 
-/// All six beside one another, none of them ill.
+/// What the packs leave to the operator to switch on. It can all be on together, and health breaks nothing of it.
+const SWITCHED_ON: [(&str, &str); 3] = [
+    ("aptos.yaml", "extends: aptos-quorum-store\nparams: {untracking_reported: true, breakers_obeyed: true}\n"),
+    ("internet-computer-rate.yaml", "extends: internet-computer\nparams: {index_rate: true}\n"),
+    ("obyte.yaml", "extends: obyte-aa-composer\nparams: {option_2: true}\n"),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 async fn six_healthy_systems_raise_nothing() {
+    healthy_systems_raise_nothing(home(None), "healthy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn six_healthy_systems_raise_nothing_with_all_that_can_be_switched_on() {
+    let home = SWITCHED_ON.iter().fold(home(None), |home, (file, overlay)| home.pack(file, overlay));
+    healthy_systems_raise_nothing(home, "healthy-and-watched").await;
+}
+
+/// Every rule of the packs is in force with them: none is left out that a parameter could switch on.
+#[test]
+fn every_switch_of_the_packs_is_known() {
+    for name in packs() {
+        let text = std::fs::read_to_string(root().join("rules").join(&name)).unwrap();
+        let pack = name.trim_end_matches(".yaml");
+        for switch in text.lines().filter_map(|line| line.trim().strip_prefix("enabled: param.")) {
+            let is_on = |on: &str| {
+                text.lines().any(|line| line.starts_with(&format!("  {switch}: true")))
+                    || on.lines().next() == Some(&format!("extends: {pack}")) && on.contains(&format!("{switch}: true"))
+            };
+            assert!(SWITCHED_ON.iter().any(|(_, on)| is_on(on)), "{pack}: {switch}");
+        }
+    }
+}
+
+/// All six beside one another, none of them ill.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+async fn healthy_systems_raise_nothing(home: Home, network: &str) {
     if std::env::var_os("INVAR_TEST_FAULTS").is_none() {
         eprintln!("skipped: it needs a machine for itself; INVAR_TEST_FAULTS=1 says that it has one");
         return;
     }
-    let home = home(None);
     let invar = home.start().await;
     let config = Config {
         endpoint: format!("http://{}", invar.grpc),
         systems: System::ALL.to_vec(),
-        network: "healthy".to_owned(),
+        network: network.to_owned(),
         restart_every: None,
         ..Config::default()
     };
     let testbed = Testbed::start(config).await.unwrap();
     tokio::time::sleep(HEALTHY).await;
-    let raised = found(&invar.api, "healthy").await;
+    let raised = found(&invar.api, network).await;
     let _ = testbed.stop().await;
     assert!(raised.is_empty(), "{raised:#?}");
     invar.stop().await;

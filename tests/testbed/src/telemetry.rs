@@ -33,6 +33,8 @@ use crate::{Config, Protocol, System};
 
 /// Records that wait for the exporter; beyond, the SDK drops and counts them.
 const QUEUE_RECORDS_MAX: usize = 16_384;
+/// Which of the systems' components log in words as well, as their originals do.
+const IN_WORDS: [&str; 2] = ["parallel_executor", "parallel_chain_state"];
 /// What the names of the systems' own events begin with.
 const OURS: [&str; 7] =
     ["quorum_store.", "obyte.", "pocket.", "malachite.", "tos.", "ultramarine.", "circuit_breaker."];
@@ -95,7 +97,10 @@ impl Telemetry {
             let inner = BatchLogProcessor::builder(exporter).with_batch_config(batches).build();
             builder.with_log_processor(Line { cut: Arc::clone(&cut), inner }).build()
         };
-        let ours = filter_fn(|event| event.is_event() && OURS.iter().any(|prefix| event.name().starts_with(prefix)));
+        let ours = filter_fn(|event| {
+            let named = || OURS.iter().any(|prefix| event.name().starts_with(prefix));
+            event.is_event() && (named() || IN_WORDS.contains(&event.target()))
+        });
         let bridge = OpenTelemetryTracingBridge::new(&provider).with_filter(ours);
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(bridge));
         Ok(Telemetry { node: node.to_owned(), logger: provider.logger(""), provider, dispatch, cut })
@@ -214,6 +219,8 @@ pub struct Recorded {
     pub scope: String,
     /// The event's name.
     pub name: String,
+    /// What it says in words; empty when it says nothing but its attributes.
+    pub body: String,
     /// Its attributes; their types are kept.
     pub attributes: BTreeMap<String, serde_json::Value>,
 }
@@ -295,6 +302,7 @@ impl LogProcessor for Memory {
             pid: self.pid,
             scope: record.target().map_or_else(|| scope.name().to_owned(), ToString::to_string),
             name: record.event_name().unwrap_or_default().to_owned(),
+            body: record.body().map(json).and_then(|body| body.as_str().map(str::to_owned)).unwrap_or_default(),
             attributes: record.attributes_iter().map(|(key, value)| (key.to_string(), json(value))).collect(),
         };
         let mut records = self.recorder.shelf.records.lock().unwrap_or_else(PoisonError::into_inner);

@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
             }
             Expr::Fact { fact, args, as_of } => {
                 let key = args.iter().map(|arg| self.eval(arg)).collect::<Result<Vec<_>, _>>()?;
-                self.env.fact(*fact, &key, *as_of).ok_or(Undefined::NotAFact { fact: *fact })
+                self.env.fact(*fact, &key, *as_of)
             }
             Expr::Clock { clock, key } => {
                 let key = key.iter().map(|part| self.eval(part)).collect::<Result<Vec<_>, _>>()?;

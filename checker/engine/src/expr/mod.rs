@@ -146,7 +146,12 @@ pub trait Env {
     /// A kept slot of the event in another role.
     fn role(&self, role: RoleIdx, slot: u16) -> Option<Val<'_>>;
     /// What a fact says for a key.
-    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>>;
+    ///
+    /// # Errors
+    /// [`Undefined::NotAFact`] where it has no value, [`Undefined::Forgotten`] where nobody knows whether it has one.
+    fn fact(&self, fact: u16, _key: &[Val<'_>], _as_of: AsOf) -> Result<Val<'_>, Undefined> {
+        Err(Undefined::NotAFact { fact })
+    }
     /// Where a clock stands; none where nobody knows.
     fn clock(&self, _clock: u16, _key: &[Val<'_>]) -> Option<Val<'_>> {
         None
@@ -181,6 +186,8 @@ pub enum Undefined {
         /// The fact's number in its pack.
         fact: u16,
     },
+    /// What the fact said was forgotten, as it had too many rows.
+    Forgotten,
     /// No such key in a map, or no such index in a list.
     NoSuchKey,
     /// An operator or a function met a kind of value it is not made for.
@@ -215,6 +222,7 @@ impl fmt::Display for Undefined {
             Undefined::Absent { .. } => "an attribute is absent",
             Undefined::AbsentInRole { .. } => "an attribute of another event is absent",
             Undefined::NotAFact { .. } => "a fact has no value for this key",
+            Undefined::Forgotten => "what a fact said was forgotten",
             Undefined::NoSuchKey => "no such key or index",
             Undefined::Type => "a value is of the wrong type",
             Undefined::Malformed => "a text is not what it should be",

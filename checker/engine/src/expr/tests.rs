@@ -11,9 +11,6 @@ impl Env for Nothing {
     fn role(&self, _: RoleIdx, _: u16) -> Option<Val<'_>> {
         None
     }
-    fn fact(&self, _: u16, _: &[Val<'_>], _: AsOf) -> Option<Val<'_>> {
-        None
-    }
 }
 
 fn binary(operator: Binary, a: Expr, b: Expr) -> Expr {

@@ -10,7 +10,7 @@ use super::{
     term::{Sample, Term},
 };
 use crate::{
-    expr::{AsOf, Env, Val},
+    expr::{AsOf, Env, Undefined, Val},
     key,
     pack::{Aggregate as Definition, AggregateSpan, EmitOn, Kind, RoleIdx, Rule},
     scope::Span,
@@ -96,8 +96,11 @@ impl Aggregate {
         let anchor = Anchor::Time(first_of(due, length));
         match self.evaluate(ctx, definition, due) {
             Judged::Unknown(why) => ctx.unknown(why),
-            Judged::Fails(_) if !ctx.has_heard_since(first_of(due, length)) => ctx.unknown(Unknown::BeforeStart),
             Judged::Fails(values) => {
+                if let Some(why) = ctx.lacks_since(first_of(due, length)) {
+                    ctx.unknown(why);
+                    return;
+                }
                 let evidence = cite(definition, &self.terms);
                 let what = What::Violated { at: last.ts, evidence, missing: None, level: false };
                 ctx.find_with(anchor, what, values.clone());
@@ -158,8 +161,8 @@ impl Aggregate {
                         // Only the time that runs on after the last event started it.
                         return;
                     }
-                    if !ctx.has_heard_since(ts.minus(definition.longest())) {
-                        ctx.unknown(Unknown::BeforeStart);
+                    if let Some(why) = ctx.lacks_since(ts.minus(definition.longest())) {
+                        ctx.unknown(why);
                         return;
                     }
                 }
@@ -219,8 +222,9 @@ impl Aggregate {
                 true
             }
             (Judged::Fails(values), ..) | (_, Judged::Fails(values), true) => {
-                if self.closed.is_none() && ctx.looks_past_the_start(Timestamp::ZERO, now.ts) {
-                    ctx.unknown(Unknown::BeforeStart);
+                let past = ctx.looks_past(Timestamp::ZERO, now.ts).filter(|_| self.closed.is_none());
+                if let Some(why) = past {
+                    ctx.unknown(why);
                 } else {
                     let what = What::Violated { at: now.ts, evidence, missing: None, level: false };
                     ctx.find_with(Anchor::Event(closer.at), what, values.clone());
@@ -266,11 +270,11 @@ impl Aggregate {
                 rest /= choice.len();
             }
             let env = Terms { ctx, values: &values, keys: &keys, group: &[], ts };
-            match definition.assert.test(&env) {
-                Ok(true) if !ctx.strict() => return Judged::Holds(values),
-                Ok(true) => holds = holds.or(Some(values)),
-                Ok(false) => fails = fails.or(Some(values)),
-                Err(_) => {}
+            match ctx.decided(definition.assert.test(&env), ts) {
+                Some(true) if !ctx.strict() => return Judged::Holds(values),
+                Some(true) => holds = holds.or(Some(values)),
+                Some(false) => fails = fails.or(Some(values)),
+                None => {}
             }
         }
         match (fails, holds) {
@@ -426,7 +430,7 @@ impl Env for Terms<'_> {
         None
     }
 
-    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Result<Val<'_>, Undefined> {
         self.ctx.fact(fact, key, as_of, self.ts)
     }
 

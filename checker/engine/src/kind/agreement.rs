@@ -70,7 +70,7 @@ impl Agreement {
             }
             let (value, voter) = encoded.split_at(value_len);
             if let Some(voters) = voters {
-                match super::members(voters, &env) {
+                match super::members(ctx, voters, &env, now.ts) {
                     Some(known) if known.binary_search_by(|known| (**known).cmp(voter)).is_err() => continue,
                     Some(_) => {}
                     None => {

@@ -1,16 +1,17 @@
 //! What an automaton may look at besides its own state, and how it says what it found.
 use alloc::{boxed::Box, vec::Vec};
+use core::cell::Cell;
 use event::{Timestamp, Value};
 
 use super::{Anchor, Found, Instant, Part, Tally, What};
 use crate::{
-    expr::{AsOf, Env, Expr, Val},
+    expr::{AsOf, Env, Expr, Undefined, Val},
     fact::Reader,
     gap,
     instance::Finding,
     pack::{EmitOn, OnRestart, Pack, RoleIdx, Rule, Ties},
     program::{RuleIdx, Traits},
-    scope::Span,
+    scope::{Edge, Span},
     source::NodeState,
     touch::{Seen, Touch},
     verdict::{EventRef, Unknown},
@@ -40,6 +41,10 @@ pub(crate) struct Ctx<'a> {
     pub(crate) replaying: bool,
     /// What of the instance was found before, while it is judged again.
     pub(crate) known: &'a [Finding],
+    /// What happened to the key up to then may not be known: see [`Instance::forgotten`](crate::instance::Instance).
+    pub(crate) forgotten: Cell<Timestamp>,
+    /// A condition could not be decided, as what it asks for was forgotten.
+    pub(crate) undecided: Cell<bool>,
     pub(crate) found: Vec<Found>,
     /// The violations among `found` that had been left open before, as their node was silent.
     pub(crate) woken: Vec<Anchor>,
@@ -88,16 +93,24 @@ impl Ctx<'_> {
     pub(super) fn span(&self, ts: Timestamp) -> Option<Span> {
         match &self.rule.during {
             None => Some(Span::default()),
-            Some(during) => self.world.scopes[self.number as usize].at(during, self.key, ts),
+            Some(during) => {
+                let scope = &self.world.scopes[self.number as usize];
+                scope.at(during, self.key, ts, &|role, _, edge| self.admits_edge(role, edge))
+            }
         }
     }
 
     /// Whether that span has ended by `ts`.
     pub(super) fn span_ended(&self, span: &Span, ts: Timestamp) -> bool {
-        self.rule
-            .during
-            .as_ref()
-            .is_some_and(|during| self.world.scopes[self.number as usize].ended(during, span, self.key, ts))
+        let scope = &self.world.scopes[self.number as usize];
+        let admits = |role, _: &[u8], edge: &Edge| self.admits_edge(role, edge);
+        self.rule.during.as_ref().is_some_and(|during| scope.ended(during, span, self.key, ts, &admits))
+    }
+
+    /// The late condition of an event that opens or closes a span.
+    pub(crate) fn admits_edge(&self, role: RoleIdx, edge: &Edge) -> bool {
+        let condition = self.condition(role, edge.alternative).zip(edge.asks.as_deref());
+        condition.is_none_or(|(condition, slots)| self.holds(condition, role, slots, edge.at.ts, &[]))
     }
 
     /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
@@ -128,8 +141,9 @@ impl Ctx<'_> {
     /// Why an event that the rule asks for may have come between these times, both included, and never been judged: from
     /// the key's node, or from any of its network where the key names none.
     fn gap(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        if self.world.offline {
-            return None;
+        let lost = self.lost(from, to);
+        if lost.is_some() || self.world.offline {
+            return lost;
         }
         match self.node() {
             Some((network, node)) => self.gap_of(network, node, from, to),
@@ -138,6 +152,14 @@ impl Ctx<'_> {
                 self.world.sources.nodes.iter().filter(in_network).find_map(|state| self.hidden(state, from, to))
             }
         }
+    }
+
+    /// Whether what happened to the key between these times may have been forgotten as there was too much, while that
+    /// may still matter.
+    pub(super) fn lost(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        let last = self.forgotten.get();
+        let matters = last > Timestamp::ZERO && from <= last && to.since(last) <= self.rule.forget_after;
+        matters.then_some(Unknown::Forgotten)
     }
 
     /// The same of one node.
@@ -264,6 +286,7 @@ impl Ctx<'_> {
     }
 
     pub(super) fn unknown(&mut self, why: Unknown) {
+        let why = if self.undecided.take() { Unknown::Forgotten } else { why };
         self.tally.unknown(why);
     }
 
@@ -272,9 +295,14 @@ impl Ctx<'_> {
         matches!(self.rule.ties, Ties::Strict)
     }
 
-    /// Whether a look-back to `from` goes past the first event ever heard from the key's node, and that was only just
-    /// heard when `ts` came; or past what the rule has seen since it was adopted, while that may still matter.
-    pub(super) fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
+    /// Why a look-back from `ts` to `from` does not see everything: it goes past what was forgotten, past what the rule has
+    /// seen since it was adopted, while that may still matter, or past the first event ever heard from the key's node, and
+    /// that was only just heard when `ts` came.
+    pub(super) fn looks_past(&self, from: Timestamp, ts: Timestamp) -> Option<Unknown> {
+        self.lost(from, ts).or_else(|| self.looks_past_the_start(from, ts).then_some(Unknown::BeforeStart))
+    }
+
+    fn looks_past_the_start(&self, from: Timestamp, ts: Timestamp) -> bool {
         if self.world.offline && !self.world.recalls {
             return false;
         }
@@ -292,8 +320,12 @@ impl Ctx<'_> {
         node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
     }
 
-    /// Whether the key's node (else any) was heard as long ago as `from`, so that nothing since is missing.
-    pub(super) fn has_heard_since(&self, from: Timestamp) -> bool {
+    /// Why something since `from` may be missing: it was forgotten, or the key's node (else any) was not heard that long ago.
+    pub(super) fn lacks_since(&self, from: Timestamp) -> Option<Unknown> {
+        self.lost(from, from).or_else(|| (!self.has_heard_since(from)).then_some(Unknown::BeforeStart))
+    }
+
+    fn has_heard_since(&self, from: Timestamp) -> bool {
         if self.world.offline && !self.world.recalls {
             return true;
         }
@@ -315,7 +347,7 @@ impl Ctx<'_> {
     }
 
     /// What a fact says as of a time.
-    pub(super) fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Option<Val<'_>> {
+    pub(super) fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf, ts: Timestamp) -> Result<Val<'_>, Undefined> {
         self.reader(ts).read(fact, key, as_of)
     }
 
@@ -356,7 +388,7 @@ impl Ctx<'_> {
         ts: Timestamp,
         others: &[(RoleIdx, &[Option<Value>])],
     ) -> bool {
-        condition.test(&Late { ctx: self, role, slots, ts, others }).unwrap_or(false)
+        self.decided(condition.test(&Late { ctx: self, role, slots, ts, others }), ts).unwrap_or(false)
     }
 
     /// The value of an expression over an event's kept slots, as plain values order and compare.
@@ -367,7 +399,17 @@ impl Ctx<'_> {
 
     /// Evaluates an expression over an event's kept slots.
     pub(super) fn eval<'e>(&'e self, expression: &'e Expr, env: &'e Late<'e>) -> Option<Val<'e>> {
-        expression.eval(env).ok()
+        self.decided(expression.eval(env), env.ts)
+    }
+
+    /// What was evaluated for an event of that time. If that asks for something that was forgotten, nobody knows what part
+    /// the event plays, as if it had been forgotten itself.
+    pub(super) fn decided<T>(&self, value: Result<T, Undefined>, ts: Timestamp) -> Option<T> {
+        if value.as_ref().err() == Some(&Undefined::Forgotten) {
+            self.undecided.set(true);
+            self.forgotten.set(self.forgotten.get().max(ts));
+        }
+        value.ok()
     }
 }
 
@@ -379,8 +421,8 @@ pub(super) fn encode(value: &Val<'_>) -> Box<[u8]> {
 }
 
 /// The members that a list names, ascending; none when there is no such list.
-pub(super) fn members(of: &Expr, env: &dyn Env) -> Option<Vec<Box<[u8]>>> {
-    let Val::List(list) = of.eval(env).ok()? else { return None };
+pub(super) fn members(ctx: &Ctx<'_>, of: &Expr, env: &dyn Env, ts: Timestamp) -> Option<Vec<Box<[u8]>>> {
+    let Val::List(list) = ctx.decided(of.eval(env), ts)? else { return None };
     let mut members: Vec<Box<[u8]>> = list.iter().map(|member| encode(&Val::from(member))).collect();
     members.sort_unstable();
     members.dedup();
@@ -415,7 +457,7 @@ impl Env for Late<'_> {
         slots.get(slot as usize)?.as_ref().map(Val::from)
     }
 
-    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Option<Val<'_>> {
+    fn fact(&self, fact: u16, key: &[Val<'_>], as_of: AsOf) -> Result<Val<'_>, Undefined> {
         self.ctx.fact(fact, key, as_of, self.ts)
     }
 

@@ -269,7 +269,7 @@ impl Count {
 
     /// Judges a span at its end.
     fn close(&mut self, ctx: &mut Ctx<'_>, open: Opened, at: Timestamp, by: Option<(Part, EventRef)>) {
-        let Kind::Count { of, min, span: CountSpan::Per { when, .. }, .. } = &ctx.rule.kind else { return };
+        let Kind::Count { of, min, span: CountSpan::Per { when, before, .. }, .. } = &ctx.rule.kind else { return };
         if ctx.span_ended(&open.span, at) {
             return;
         }
@@ -277,11 +277,16 @@ impl Count {
         if ctx.emits(EmitOn::Closed) {
             ctx.make(EmitOn::Closed, Anchor::Event(open.opener.at), at, &[&open.opener], came());
         }
-        if min.is_some_and(|min| open.total + open.loose < min) {
+        let few = min.is_some_and(|min| open.total + open.loose < min);
+        let anchor = Anchor::Event(open.opener.at);
+        let hidden = || ctx.excuse(&anchor, open.opener.at.ts.minus(*before), at);
+        if let Some(why) = few.then(hidden).flatten() {
+            ctx.unknown(why);
+        } else if few {
             let mut evidence = vec![(Part::Role(*when), open.opener.at)];
             evidence.extend(cite(*of, open.counted.iter().copied()));
             evidence.extend(by);
-            ctx.violated(Anchor::Event(open.opener.at), at, evidence, Some((*of, at)));
+            ctx.violated(anchor, at, evidence, Some((*of, at)));
         } else if !open.reported {
             ctx.tally.held += 1;
             if ctx.emits(EmitOn::Held) {

@@ -344,7 +344,9 @@ impl Expected {
                     Some(_) => Anchor::Event(open.when.at),
                     None => Anchor::Member(open.when.at, key::hash(member)),
                 };
-                let gap = ctx.gap_of(ctx.network(), key::text(member)?, open.when.at.ts, at)?;
+                let from = open.when.at.ts;
+                let of_node = || ctx.gap_of(ctx.network(), key::text(member)?, from, at);
+                let gap = ctx.lost(from, at).or_else(of_node)?;
                 (!ctx.was_said(&anchor)).then(|| (member.clone(), gap))
             })
             .collect();

@@ -157,8 +157,11 @@ impl Machine {
         ctx.tally.held += (moves.len() - told.broken.len()) as u64;
         for (number, from) in &told.broken {
             let found = moves[*number];
-            if !self.met && from.is_none() && ctx.looks_past_the_start(Timestamp::ZERO, found.at.ts) {
-                ctx.unknown(Unknown::BeforeStart);
+            if !self.met
+                && from.is_none()
+                && let Some(why) = ctx.looks_past(Timestamp::ZERO, found.at.ts)
+            {
+                ctx.unknown(why);
                 continue;
             }
             let mut evidence: Vec<(Part, EventRef)> = from.iter().map(|from| (Part::Before, *from)).collect();

@@ -278,7 +278,7 @@ impl Automaton {
             let waits_for_ticks = ctx.traits.ticks.is_some() || !ctx.traits.members.is_empty();
             if touches.is_empty() && now.restart.is_none() && !waits_for_ticks {
                 // Of all that came nothing matches: nothing has happened. A clock may have moved at that time, though.
-                return;
+                return excuse(ctx);
             }
             admitted = touches;
             now.touches = &admitted;
@@ -476,9 +476,12 @@ impl Automaton {
     }
 }
 
-/// Says nothing that rests on an absence which a gap may hide: the exit that would have made room, the transition, the
+/// Counts what could not be decided, and says nothing that rests on an absence which a gap may hide: the exit that would have made room, the transition, the
 /// success, the interruption between. Kinds that look back know how far, and see to it themselves.
 fn excuse(ctx: &mut Ctx<'_>) {
+    if ctx.undecided.get() {
+        ctx.unknown(Unknown::Forgotten);
+    }
     let rests_on_absence = match &ctx.rule.kind {
         Kind::StateMachine { .. } | Kind::Exclusive { .. } | Kind::Consecutive { .. } => true,
         Kind::Sequence { steps, .. } => steps.iter().any(|step| !step.not.is_empty()),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     pack::{Kind, RoleIdx, Rule},
     touch::{Kept, Seen, Touch, same_event},
-    verdict::{EventRef, Unknown},
+    verdict::EventRef,
 };
 
 /// The steps seen for one key.
@@ -180,11 +180,8 @@ impl Order {
 /// Reports a step whose earlier ones did not come.
 fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {
     let at = lacking.step.at;
-    if ctx.looks_past_the_start(lacking.from, at.ts) {
-        ctx.unknown(Unknown::BeforeStart);
-        return;
-    }
-    if let Some(why) = ctx.excuse(&Anchor::Event(at), lacking.from, at.ts) {
+    let past = ctx.looks_past(lacking.from, at.ts);
+    if let Some(why) = past.or_else(|| ctx.excuse(&Anchor::Event(at), lacking.from, at.ts)) {
         ctx.unknown(why);
         return;
     }

@@ -58,7 +58,7 @@ impl Measured {
         let mut keys = key_parts(ctx);
         keys.push(name.clone());
         let env = Terms { ctx, values: &self.figures[place], keys: &keys, group: &self.group, ts };
-        (name, definition.assert.test(&env).ok())
+        (name, ctx.decided(definition.assert.test(&env), ts))
     }
 
     /// What is told of a member: its own figures, then those of all.
@@ -184,7 +184,7 @@ impl Peers {
         };
         let members = &measured.members;
         let overflowed = self.overflowed();
-        let seen_enough = ctx.has_heard_since(ts.minus(definition.longest()));
+        let lacks = ctx.lacks_since(ts.minus(definition.longest()));
         let mut found: Vec<(Anchor, What, Vec<Option<Value>>, Value)> = Vec::new();
         for (place, member) in members.iter().enumerate() {
             let (name, verdict) = measured.judge(ctx, definition, place, ts);
@@ -208,8 +208,8 @@ impl Peers {
                 // Only the time that runs on after the last event started it.
                 continue;
             }
-            if !known.is_open() && !seen_enough {
-                ctx.unknown(Unknown::BeforeStart);
+            if let Some(why) = lacks.filter(|_| !known.is_open()) {
+                ctx.unknown(why);
                 continue;
             }
             let peer = self.peers.entry(member.clone()).or_insert_with(|| Peer::new(definition));
@@ -228,7 +228,8 @@ impl Peers {
     /// What all members come to; none when it cannot be said who they are, or they are too many.
     fn measure(&self, ctx: &Ctx<'_>, definition: &Definition, each: &Each, ts: Timestamp) -> Option<Measured> {
         let (keys, nothing) = (key_parts(ctx), definition.terms.iter().map(|_| None).collect::<Vec<_>>());
-        let members = super::members(&each.members, &Terms { ctx, values: &nothing, keys: &keys, group: &[], ts })?;
+        let members =
+            super::members(ctx, &each.members, &Terms { ctx, values: &nothing, keys: &keys, group: &[], ts }, ts)?;
         if members.len() > PEERS_MAX {
             return None;
         }
@@ -283,11 +284,12 @@ impl Peers {
                         ctx.tally.held += 1;
                         ctx.make_of(EmitOn::Held, anchor, now.ts, &[closer], values.clone(), name.clone());
                     }
-                    Some(false) if self.closed.is_none() && ctx.looks_past_the_start(Timestamp::ZERO, now.ts) => {
-                        ctx.unknown(Unknown::BeforeStart);
-                        continue;
-                    }
                     Some(false) => {
+                        let past = ctx.looks_past(Timestamp::ZERO, now.ts).filter(|_| self.closed.is_none());
+                        if let Some(why) = past {
+                            ctx.unknown(why);
+                            continue;
+                        }
                         let of = if earlier { &before } else { &*self };
                         let mut evidence =
                             of.peers.get(&with.members[place]).map_or(Vec::new(), |peer| cite(definition, &peer.terms));
@@ -321,7 +323,7 @@ impl Peers {
             return;
         };
         let begun = first_of(due, length);
-        let (overflowed, seen_enough) = (self.overflowed(), ctx.has_heard_since(begun));
+        let (overflowed, lacks) = (self.overflowed(), ctx.lacks_since(begun));
         for (place, member) in measured.members.iter().enumerate() {
             let (name, verdict) = measured.judge(ctx, definition, place, due);
             let (anchor, values) = (anchor(member, begun), measured.values(place));
@@ -330,11 +332,11 @@ impl Peers {
                     ctx.unknown(if overflowed { Unknown::TooMany } else { Unknown::Absent });
                     continue;
                 }
-                Some(false) if !seen_enough => {
-                    ctx.unknown(Unknown::BeforeStart);
-                    continue;
-                }
                 Some(false) => {
+                    if let Some(why) = lacks {
+                        ctx.unknown(why);
+                        continue;
+                    }
                     let evidence = self.peers.get(member).map_or(Vec::new(), |peer| cite(definition, &peer.terms));
                     let what = What::Violated { at: last.ts, evidence, missing: None, level: false };
                     if let Some(name) = name.clone() {

@@ -93,7 +93,7 @@ impl Poll {
         let env = Late { ctx, role: *of, slots: &first.slots, ts: first.at.ts, others: &[] };
         let expected = match voters {
             None => None,
-            Some(voters) => match super::members(voters, &env) {
+            Some(voters) => match super::members(ctx, voters, &env, first.at.ts) {
                 Some(members) => Some(members),
                 None => return ctx.unknown(Unknown::Absent),
             },
@@ -118,6 +118,10 @@ impl Poll {
             ctx.tally.held += 1;
             ctx.make(EmitOn::Held, anchor, end, &[first], Vec::new());
             return;
+        }
+        // What was said before may have been forgotten.
+        if let Some(why) = ctx.lost(self.span.as_ref().map_or(Timestamp::ZERO, Span::from), end) {
+            return ctx.unknown(why);
         }
         let absent = || expected.iter().flatten().filter(|voter| !self.votes.iter().any(|vote| vote.voter == **voter));
         if !ctx.world.offline && absent().any(|voter| super::is_silent(ctx, voter, end)) {

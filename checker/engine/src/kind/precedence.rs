@@ -174,12 +174,9 @@ fn hold(ctx: &mut Ctx<'_>, supports: &[Supports], event: &Seen, from: Timestamp,
 fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {
     let Kind::Precedence { event, since, .. } = &ctx.rule.kind else { return };
     let at = lacking.event.at;
-    if lacking.since.is_none() && ctx.looks_past_the_start(lacking.from, at.ts) {
-        ctx.unknown(Unknown::BeforeStart);
-        return;
-    }
+    let past = ctx.looks_past(lacking.from, at.ts).filter(|_| lacking.since.is_none());
     let from = lacking.since.map_or(lacking.from, |since| since.ts.max(lacking.from));
-    if let Some(why) = ctx.excuse(&Anchor::Event(at), from, at.ts) {
+    if let Some(why) = past.or_else(|| ctx.excuse(&Anchor::Event(at), from, at.ts)) {
         ctx.unknown(why);
         return;
     }

@@ -55,7 +55,9 @@ pub(super) fn read<'n>(
     };
     let place = fields.span().clone();
     if !bounded {
-        report.error(Code::MissingField, &(place.start..place.start + 1), "a count has `min`, `max` or both");
+        let help = "exactly one is `min: 1` with `max: 1`, at most three `max: 3`";
+        let start = place.start..place.start + 1;
+        report.error_help(Code::MissingField, &start, "a count has `min`, `max` or both", help);
     }
     if min.is_some() && !matches!(span, CountSpan::Per { .. }) {
         report.error_help(

@@ -62,7 +62,12 @@ fn entries<'n>(node: Option<&'n Node>, what: &str, report: &mut Report<'_>) -> &
         None => &[],
         Some(Node { value: Yaml::Map(entries), .. }) => entries,
         Some(node) => {
-            report.error(Code::Shape, &node.span, format!("`{what}` is a map of states, this is {}", node.shape()));
+            let message = format!("`{what}` is a map of states, this is {}", node.shape());
+            let error = report.error(Code::Shape, &node.span, message);
+            if what == "transitions" {
+                error.help =
+                    Some("write `new: [running, failed]`: a state, and the list of those that may follow".to_owned());
+            }
             &[]
         }
     }
@@ -91,7 +96,9 @@ pub(super) fn read<'n>(
     } else {
         roles.need(&mut fields, "event", cx, report)
     };
-    let transitions = fields.need("transitions", report);
+    let transitions_node = fields.need("transitions", report);
+    let transitions = entries(transitions_node, "transitions", report);
+    let listed = transitions_node.is_none_or(|node| matches!(node.value, Yaml::Map(_)));
     let mut states = States::default();
     let mut by_role = Vec::new();
     if by_pattern {
@@ -102,12 +109,12 @@ pub(super) fn read<'n>(
         states.closed = true;
     } else {
         // The states are those that transitions are listed from.
-        for (name, _) in entries(transitions, "transitions", report) {
+        for (name, _) in transitions {
             states.add(&name.name);
         }
         states.closed = !states.all.is_empty();
     }
-    for (from, to) in entries(transitions, "transitions", report) {
+    for (from, to) in transitions {
         let Some(from) = states.find(&from.name, &from.span, report) else { continue };
         let to = if to.value == Yaml::Null { Vec::new() } else { texts(to, report) };
         for (name, span) in to {
@@ -149,11 +156,11 @@ pub(super) fn read<'n>(
         report.error(Code::MissingField, &start(&span), "this state_machine has no states");
     }
     let initial = initial?;
-    if let Some(initial) = initial {
-        unreachable(&states.all, initial, transitions.map_or(&span, |node| &node.span), report);
+    if let Some(initial) = initial.filter(|_| listed) {
+        unreachable(&states.all, initial, transitions_node.map_or(&span, |node| &node.span), report);
     }
-    if by_pattern {
-        stuck(&states.all, entries(transitions, "transitions", report), state, report);
+    if by_pattern && listed {
+        stuck(&states.all, transitions, state, report);
     }
     if by_pattern {
         let read = StateRead::Roles(by_role);

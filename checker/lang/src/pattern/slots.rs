@@ -54,6 +54,16 @@ fn attr_type(name: &str, written: &Written<'_>, cx: &Context<'_>) -> Result<Type
             let known = matched.iter().flat_map(|event| event.attrs.iter().map(|(attr, _)| attr.as_str()));
             let all: Vec<&str> = known.clone().chain(BUILTINS.iter().map(|(name, _)| *name)).collect();
             let problem = Problem::new(Code::Attribute, format!("unknown attribute `{name}` of `{}`", written.name));
+            let qualified = cx.events.iter().find_map(|event| {
+                let attr = name.strip_prefix(event.name.as_str())?.strip_prefix('.')?;
+                event.attrs.iter().any(|(known, _)| known == attr).then_some((event, attr))
+            });
+            if let Some((event, attr)) = qualified {
+                let own = written.name.matches(&event.name);
+                let help = format!("an attribute is named without its event: `{attr}`");
+                let other = "another event is spoken of by its part in the rule, as in `when.amount`, where the kind has several";
+                return Err(problem.help(if own { help } else { other.to_owned() }));
+            }
             Err(match suggest::closest(name, all.iter().copied()) {
                 Some(meant) => problem.help(format!("did you mean `{meant}`?")),
                 None => problem.help(format!("it has: {}", known.collect::<Vec<_>>().join(", "))),

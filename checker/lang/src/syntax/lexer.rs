@@ -54,6 +54,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, Range<usize>)>, SyntaxErr
         } else {
             let error = SyntaxError::new(format!("`{c}` has no meaning in an expression"), at..at + c.len_utf8());
             return Err(match c {
+                '=' if rest.starts_with("=~") => {
+                    error.help("there are no regular expressions: use startsWith, endsWith or contains")
+                }
                 '=' => error.help("equality is written `==`"),
                 '&' => error.help("`and` is written `&&`"),
                 '|' => error.help("`or` is written `||`"),

@@ -100,6 +100,12 @@ impl Parser {
         if self.take(sign) { Ok(()) } else { Err(self.unexpected(&format!("`{sign}`"))) }
     }
 
+    /// Whether that word stands just before.
+    fn is_behind(&self, word: &str) -> bool {
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        matches!(before, Some((Token::Name(name), _)) if name.eq_ignore_ascii_case(word))
+    }
+
     fn unexpected(&self, wanted: &str) -> SyntaxError {
         let found = match self.peek() {
             Token::End => "the end".to_string(),
@@ -111,6 +117,8 @@ impl Parser {
         match self.peek() {
             Token::Name(name) if name == "and" => error.help("`and` is written `&&`"),
             Token::Name(name) if name == "or" => error.help("`or` is written `||`"),
+            Token::Sign(",") => error.help("a list is written `[a, b]`"),
+            Token::Name(_) if self.is_behind("not") => error.help("`not` is written `!`"),
             _ => error,
         }
     }

@@ -140,6 +140,10 @@ fn an_interruption_that_was_refused_may_have_been_between() {
 fn too_few_may_have_been_enough() {
     let rule = "key: [node]\ncount:\n  of: tried\n  min: 1\n  per:\n    when: began\n    within: 5s";
     is_excused(rule, || vec![ev(3, "began", 0)], "tried", 5);
+    let rule = "key: [node]\ncount:\n  of: tried\n  min: 1\n  per:\n    when: began\n    before: 2s\n    until: ended";
+    let history = || vec![ev(3, "began", 0), ev(9, "ended", 0)];
+    is_excused(rule, history, "tried", 5);
+    is_excused(rule, history, "tried", 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! shuffled, late, duplicated and cut by a checkpoint find the same violations under the same names.
 mod arrival;
 mod edges;
+mod forgotten;
 mod gaps;
 mod harness;
 mod laws;

@@ -141,6 +141,10 @@ fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Result<Time, Foun
     };
     let within = rule.within.map(|within| when.ts + within);
     let deadline = within.or(rule.ticks.as_ref().map(ticked)).unwrap_or(NEVER);
+    // If its clock has not passed it by then, nobody knows.
+    let waits = rule.ticks.as_ref().and_then(|ticks| ticks.or).map_or(NEVER, |or| when.ts + or);
+    let stalled = deadline > waits && case.mutant != Mutant::Patient;
+    let deadline = if stalled { waits } else { deadline };
     let by_event = closed.min(restarted);
     let (end, at_event) = if by_event <= deadline { (by_event, true) } else { (deadline, false) };
 
@@ -167,7 +171,7 @@ fn around(case: &Case<'_>, rule: &Per, when: &Event) -> Option<Result<Time, Foun
         .filter(|one| if at_event { one.ts <= end } else { !case.past(one.ts, end) });
     let few = (possible.count() as u64) < min;
     let forgiven = forgiving && restarted <= end;
-    if end == NEVER || case.ended(&span, end) || forgiven {
+    if end == NEVER || case.ended(&span, end) || forgiven || stalled && !at_event {
         return None;
     }
     if !few {

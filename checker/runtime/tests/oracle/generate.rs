@@ -2,8 +2,8 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Aggregate, Alternative, Assert, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit, Machine, Measure,
-    Monotonic, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence,
+    Aggregate, Alternative, Assert, Clock, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit, Machine,
+    Measure, Monotonic, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence,
     SequenceStep, Ticks, Time,
 };
 
@@ -17,11 +17,21 @@ pub const LATER: &[&str] = &["monotonic", "order", "sequence", "exclusive", "sta
 /// The grid of times, ms.
 const STEP: Time = 500;
 
+/// What came when, so that the cases of what was there before stay what they were.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub enum Age {
+    First,
+    /// Clocks, members and facts in keys.
+    Newer,
+    /// Guarded clocks, the end of a wait in counts, facts in spans.
+    Newest,
+}
+
 pub struct Options {
     pub events: usize,
     pub kind: Option<String>,
-    /// With clocks, members and facts in keys in some of the cases.
-    pub newer: bool,
+    /// How much of what came later some of the cases have.
+    pub age: Age,
 }
 
 pub struct Generated {
@@ -37,11 +47,14 @@ pub fn case(seed: u64, options: &Options) -> Generated {
     rules.iter_mut().for_each(|rule| rule.watched = !seed.is_multiple_of(3));
     let events = random.0.random_range(options.events / 2..=options.events + options.events / 2);
     let mut log = random.log(events);
-    if options.newer && seed % 5 < 3 {
-        // Of their own, so that what went before stays what it was.
+    if options.age >= Age::Newer && seed % 5 < 3 {
         let mut random = Random(StdRng::seed_from_u64(seed ^ 0xc10c));
         rules.iter_mut().for_each(|rule| random.renew(rule));
         random.renew_log(&mut log);
+    }
+    if options.age >= Age::Newest && seed % 5 < 2 {
+        let mut random = Random(StdRng::seed_from_u64(seed ^ 0xf1a7));
+        rules.iter_mut().for_each(|rule| random.renew_again(rule));
     }
     Generated { rules, log }
 }
@@ -429,7 +442,7 @@ impl Random {
     fn ticks(&mut self, waits: bool) -> Ticks {
         let and = self.some(3, Self::duration);
         let or = if and.is_none() && waits { self.some(2, |random| random.duration() * 2) } else { None };
-        Ticks { own: self.one_in(3), count: self.0.random_range(0..4), and, or }
+        Ticks { clock: if self.one_in(3) { Clock::Own } else { Clock::All }, count: self.0.random_range(0..4), and, or }
     }
 
     fn from(&mut self) -> From {
@@ -438,6 +451,35 @@ impl Random {
             quorum: self.some(2, |random| *shares.choose(&mut random.0).unwrap()),
             at_end: self.one_in(3),
             but_own: self.one_in(3),
+        }
+    }
+
+    /// Gives a rule some of what came last.
+    fn renew_again(&mut self, rule: &mut Rule) {
+        match &mut rule.kind {
+            Kind::Response(response) => {
+                if let Limit::Ticks(ticks) = &mut response.limit {
+                    self.guard(ticks);
+                }
+            }
+            Kind::Precedence(Precedence { ticks: Some(ticks), .. }) => self.guard(ticks),
+            Kind::CountPer(Per { ticks: Some(ticks), .. }) => {
+                self.guard(ticks);
+                if ticks.and.is_none() {
+                    ticks.or = self.some(2, |random| random.duration() * 2);
+                }
+            }
+            _ => {}
+        }
+        let edges = rule.during.iter_mut().flat_map(|during| during.after.iter_mut().chain(&mut during.until));
+        for one in edges.flat_map(|edge| &mut edge.alternatives) {
+            one.fact = self.some(2, |random| (random.one_in(2), random.0.random_range(0..3)));
+        }
+    }
+
+    fn guard(&mut self, ticks: &mut Ticks) {
+        if self.one_in(2) {
+            ticks.clock = *[Clock::Two, Clock::Near, Clock::Wary].choose(&mut self.0).unwrap();
         }
     }
 

@@ -100,11 +100,47 @@ impl Pattern {
     }
 }
 
+/// Whose reports a clock shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Clock {
+    /// The greatest of all.
+    All,
+    /// Those of the event's node.
+    Own,
+    /// What two nodes have reached.
+    Two,
+    /// The greatest of all, but no leap that one node alone has made.
+    Near,
+    /// What two nodes have reached in no leap.
+    Wary,
+}
+
+impl Clock {
+    pub fn name(self) -> &'static str {
+        match self {
+            Clock::All => "all",
+            Clock::Own => "own",
+            Clock::Two => "two",
+            Clock::Near => "near",
+            Clock::Wary => "wary",
+        }
+    }
+
+    /// How many nodes must have reached a value.
+    pub fn quorum(self) -> usize {
+        if matches!(self, Clock::Two | Clock::Wary) { 2 } else { 1 }
+    }
+
+    /// The farthest step that is believed of fewer than two.
+    pub fn max_step(self) -> Option<i64> {
+        matches!(self, Clock::Near | Clock::Wary).then_some(1)
+    }
+}
+
 /// A time in ticks of a clock.
 #[derive(Clone, Debug)]
 pub struct Ticks {
-    /// The clock of the event's node, not the one of all.
-    pub own: bool,
+    pub clock: Clock,
     pub count: i64,
     /// Not before this, or as far back as this.
     pub and: Option<Time>,
@@ -421,6 +457,14 @@ pub enum Mutant {
     PlainKeys,
     /// Not only the first event of a key makes a derived one.
     EveryFirst,
+    /// A clock shows what one node has reached.
+    LoneClock,
+    /// A clock believes every leap.
+    Credulous,
+    /// A clock is waited for as long as it takes.
+    Patient,
+    /// Conditions on facts begin and end no span.
+    PlainSpans,
     /// A window that tumbles includes the beginning of the next.
     LongStretch,
 }
@@ -489,11 +533,28 @@ impl<'a> Case<'a> {
 
     /// Where a clock stands: the greatest that all, or enough of all, have reported by then; of one node's clock its own alone.
     fn clock(&self, ticks: &Ticks, node: u8, ts: Time) -> Option<i64> {
-        let reached = |of: u8| {
-            let own = self.log.iter().filter(|event| event.name == 'e' && event.node == of && event.ts <= ts);
-            own.map(|event| event.h).max()
-        };
-        if ticks.own { reached(node) } else { (0..NODES).filter_map(reached).max() }
+        let Ticks { clock, .. } = *ticks;
+        let heard = |of: u8| clock != Clock::Own || of == node;
+        let mut reports: Vec<&Event> =
+            self.log.iter().filter(|event| event.name == 'e' && event.ts <= ts && heard(event.node)).collect();
+        reports.sort_by_key(|event| (event.ts, event.id));
+        let quorum = if self.mutant == Mutant::LoneClock { 1 } else { clock.quorum() };
+        let max_step = clock.max_step().filter(|_| self.mutant != Mutant::Credulous);
+        let mut stands: Option<i64> = None;
+        for count in 1..=reports.len() {
+            let of_node =
+                |node: u8| reports[..count].iter().filter(|event| event.node == node).map(|event| event.h).max();
+            let mut nodes: Vec<i64> = (0..NODES).filter_map(of_node).collect();
+            nodes.sort_unstable_by(|a, b| b.cmp(a));
+            // What enough nodes have reached, and of that what is near or what two have reached.
+            let believed = |place: usize, value: i64| {
+                let leap = stands.zip(max_step).is_some_and(|(stands, step)| value > stands + step);
+                place + 1 >= quorum && (!leap || place >= 1)
+            };
+            let reached = nodes.iter().enumerate().filter(|(place, value)| believed(*place, **value));
+            stands = stands.max(reached.map(|(_, value)| *value).max());
+        }
+        stands
     }
 
     /// When a deadline in ticks that begins with an event passes: the clock first exceeds where it stood then, or where it begins.
@@ -527,13 +588,23 @@ impl<'a> Case<'a> {
         pattern.as_ref().map_or_else(Vec::new, |pattern| self.all(pattern, main))
     }
 
+    /// The events that begin or end a span.
+    fn edges(&self, pattern: &Pattern) -> Vec<&'a Event> {
+        if self.mutant != Mutant::PlainSpans {
+            return self.all(pattern, None);
+        }
+        let mut plain = pattern.clone();
+        plain.alternatives.iter_mut().for_each(|one| one.fact = None);
+        self.all(&plain, None)
+    }
+
     /// The span that `ts` lies strictly inside of.
     pub fn span(&self, ts: Time) -> Option<Span> {
         let Some(during) = &self.rule.during else { return Some(Span { from: 0, opener: None }) };
         let span = match &during.after {
             None => Span { from: 0, opener: None },
             Some(after) => {
-                let opener = self.all(after, None).into_iter().rfind(|opener| opener.ts < ts)?;
+                let opener = self.edges(after).into_iter().rfind(|opener| opener.ts < ts)?;
                 if opener.ts + during.delay >= ts {
                     return None;
                 }
@@ -549,9 +620,10 @@ impl<'a> Case<'a> {
         let inside = |closer: Time| {
             if self.mutant == Mutant::ClosedSpan { closer < ts } else { closer <= ts }
         };
-        let closed = self
-            .some(&during.until, None)
+        let closed = during
+            .until
             .iter()
+            .flat_map(|until| self.edges(until))
             .any(|closer| closer.ts >= span.from && inside(closer.ts) && Some(closer.id) != span.opener);
         closed || (span.opener.is_some() && during.within.is_some_and(|within| ts > span.from + within))
     }

@@ -5,23 +5,28 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
     compare,
-    generate::{KINDS, LATER, Options},
+    generate::{Age, KINDS, LATER, Options},
     model::{self, Mutant, Verdict},
     run::Subject,
 };
 
 /// How many of the first cases tell the engine from an oracle with that mistake.
 fn noticed(mutant: Mutant, kind: &str) -> usize {
-    among(mutant, kind, false)
+    among(mutant, kind, Age::First)
 }
 
 /// The same of the cases that have what came later.
 fn noticed_of_newer(mutant: Mutant, kind: &str) -> usize {
-    among(mutant, kind, true)
+    among(mutant, kind, Age::Newer)
 }
 
-fn among(mutant: Mutant, kind: &str, newer: bool) -> usize {
-    let options = Options { events: 24, kind: Some(kind.to_owned()), newer };
+/// The same of the cases that have what came last.
+fn noticed_of_newest(mutant: Mutant, kind: &str) -> usize {
+    among(mutant, kind, Age::Newest)
+}
+
+fn among(mutant: Mutant, kind: &str, age: Age) -> usize {
+    let options = Options { events: 24, kind: Some(kind.to_owned()), age };
     let differs = |seed: &u64| {
         let prepared = compare::prepare(*seed, &options);
         let (rules, log) = (&prepared.generated.rules, &prepared.generated.log);
@@ -97,6 +102,19 @@ fn clock_that_only_reaches_a_deadline_is_noticed() {
 }
 
 #[test]
+fn clock_without_its_guards_and_a_wait_without_end_are_noticed() {
+    assert!(noticed_of_newest(Mutant::LoneClock, "response") >= 1);
+    assert!(noticed_of_newest(Mutant::Credulous, "response") >= 1);
+    assert!(noticed_of_newest(Mutant::Patient, "per") >= 1);
+}
+
+#[test]
+fn span_that_does_not_ask_its_fact_is_noticed() {
+    assert!(noticed_of_newest(Mutant::PlainSpans, "never") >= 2);
+    assert!(noticed_of_newest(Mutant::PlainSpans, "response") >= 2);
+}
+
+#[test]
 fn quorum_that_is_too_small_and_members_of_another_time_are_noticed() {
     assert!(noticed_of_newer(Mutant::SmallQuorum, "response") >= 3);
     assert!(noticed_of_newer(Mutant::EarlyMembers, "response") >= 5);
@@ -124,6 +142,6 @@ fn stretch_that_includes_the_beginning_of_the_next_is_noticed() {
 #[test]
 fn sound_oracle_never_parts_from_the_engine() {
     for kind in KINDS.iter().chain(LATER) {
-        assert_eq!(noticed(Mutant::None, kind) + noticed_of_newer(Mutant::None, kind), 0, "{kind}");
+        assert_eq!(noticed(Mutant::None, kind) + noticed_of_newest(Mutant::None, kind), 0, "{kind}");
     }
 }

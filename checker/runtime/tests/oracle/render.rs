@@ -10,7 +10,7 @@ pub fn pack(rules: &[Rule]) -> String {
     let derives = rules.iter().any(|rule| rule.kind.names('p'));
     let derive = "derive:\n  p: {from: a, first_per: [k], set: {k: k, x: x, id: id}}\n";
     let mut out = String::from(
-        "pack: random\nlifecycle:\n  - of: [node]\n    started: S\n    instance: process.pid\nfacts:\n  f:\n    set_by: f\n    unset_by: g\n    key: [node]\n    value: x\n    default: 0\n  here:\n    row: [who]\n    set_by: {event: f, let: {who: node}}\n    unset_by: {event: g, let: {who: node}}\nclocks:\n  all: {event: e, value: h}\n  own: {event: e, value: h, key: [node]}\nrules:\n",
+        "pack: random\nlifecycle:\n  - of: [node]\n    started: S\n    instance: process.pid\nfacts:\n  f:\n    set_by: f\n    unset_by: g\n    key: [node]\n    value: x\n    default: 0\n  here:\n    row: [who]\n    set_by: {event: f, let: {who: node}}\n    unset_by: {event: g, let: {who: node}}\nclocks:\n  all: {event: e, value: h}\n  own: {event: e, value: h, key: [node]}\n  two: {event: e, value: h, quorum: 2}\n  near: {event: e, value: h, max_step: 1}\n  wary: {event: e, value: h, quorum: 2, max_step: 1}\nrules:\n",
     );
     if derives {
         let place = out.find("facts:").unwrap();
@@ -144,7 +144,7 @@ impl Text<'_> {
     }
 
     fn ticks(&mut self, ticks: &Ticks) {
-        let clock = if ticks.own { "own" } else { "all" };
+        let clock = ticks.clock.name();
         let count = ticks.count;
         match (ticks.and, ticks.or) {
             (Some(and), _) => self.field("within", &format!("[{count} {clock}, {and}ms]")),

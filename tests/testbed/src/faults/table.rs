@@ -407,11 +407,11 @@ faults! {
     /// Gas is counted in a wrong unit, and the counter saturates.
     TosGasSaturates = "tos.gas-saturates",
         "the gas counter reaches the end of 64 bits",
-        breaks ["TOS-3", "TOS-8b", "TOS-13"], within 15;
+        breaks ["TOS-3", "TOS-8b", "TOS-13", "TOS-27"], within 15;
     /// A counter is updated without trying again when another task was faster.
     TosCounterRace = "tos.counter-race",
         "tasks race for the gas counter and lose additions",
-        breaks ["TOS-3", "TOS-13", "TOS-14"], within 15;
+        breaks ["TOS-3", "TOS-13", "TOS-14", "TOS-27"], within 15;
     /// A burn over the limit is clamped to it and succeeds.
     TosBurnClamped = "tos.burn-clamped",
         "a burn over the limit is clamped and succeeds",
@@ -447,7 +447,7 @@ faults! {
     /// A task is lost, and its transaction counts as failed.
     TosTaskLost = "tos.task-lost",
         "a task panics and leaves a result without transaction",
-        breaks ["TOS-2", "TOS-3", "TOS-21"], within 15;
+        breaks ["TOS-2", "TOS-3", "TOS-21", "TOS-27"], within 15;
     /// Small blocks run in parallel, too.
     TosSmallBlockParallel = "tos.small-block-parallel",
         "blocks with few transactions run in parallel",

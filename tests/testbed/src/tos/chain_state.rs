@@ -350,6 +350,7 @@ impl ChainState {
                         self.block,
                         counter = "gas_fee"
                     );
+                    tracing::error!(target: "parallel_chain_state", "Failed to update gas fee counter (race condition)");
                     return;
                 }
             }
@@ -358,6 +359,10 @@ impl ChainState {
             let update = self.gas_fee.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |before| Some(next(before)));
             update.unwrap_or_default()
         };
+        let saturated = !wraps && before.checked_add(amount).is_none();
+        if saturated {
+            tracing::error!(target: "parallel_chain_state", "CRITICAL: Gas fee counter saturated at u64::MAX");
+        }
         if self.parallel {
             let after = next(before);
             block_event!(
@@ -368,7 +373,7 @@ impl ChainState {
                 amount = amount.to_string().as_str(),
                 before = before.to_string().as_str(),
                 after = after.to_string().as_str(),
-                saturated = !wraps && before.checked_add(amount).is_none()
+                saturated
             );
         }
     }

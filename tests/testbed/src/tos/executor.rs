@@ -119,6 +119,7 @@ impl Execution {
         tasks.abort_all();
         while let Some(joined) = tasks.join_next().await {
             if joined.is_err() {
+                tracing::error!(target: "parallel_executor", "[PARALLEL] Task {} panicked: it was given up", batch[0]);
                 let lost = Outcome::without_effect(Outcomes::Failed, "join ERROR: the task was lost");
                 self.report(number, &"0".repeat(64), NOWHERE, &[], &lost);
                 ended = Err(ExecutionError::TaskLost);

@@ -154,5 +154,15 @@ async fn each_fault_shows_in_what_its_node_reports() {
             "{fault} shows elsewhere"
         );
     }
+    for (fault, says) in [
+        (Fault::TosGasSaturates, "CRITICAL: Gas fee counter saturated"),
+        (Fault::TosCounterRace, "Failed to update gas fee counter"),
+        (Fault::TosTaskLost, "[PARALLEL] Task 0 panicked"),
+    ] {
+        let records = run(Some(fault), 2, 20, 0).await;
+        let nodes: BTreeSet<&str> =
+            records.iter().filter(|record| record.body.starts_with(says)).map(|record| &*record.node).collect();
+        assert_eq!(nodes, BTreeSet::from(["tos-1"]), "{fault}");
+    }
     assert!(!is_sorted(&run(Some(Fault::TosMergeUnsorted), 2, 20, 0).await));
 }

@@ -102,7 +102,7 @@ pub(super) fn members(ctx: &Ctx<'_>, when: &Seen, ts: Timestamp) -> Option<Vec<B
     let Kind::Expected { of, except, .. } = &ctx.rule.kind else { return None };
     let env = Late { ctx, role: when.role, slots: &when.slots, ts, others: &[] };
     let excepted: Vec<Box<[u8]>> = except.iter().filter_map(|one| ctx.eval(one, &env)).map(|v| encode(&v)).collect();
-    let mut members = super::super::members(of, &env)?;
+    let mut members = super::super::members(ctx, of, &env, ts)?;
     members.retain(|member| !excepted.contains(member));
     Some(members)
 }
