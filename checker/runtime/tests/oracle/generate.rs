@@ -2,9 +2,9 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::model::{
-    Aggregate, Alternative, Assert, Clock, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit, Machine,
-    Measure, Monotonic, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule, Sequence,
-    SequenceStep, Ticks, Time,
+    self, Aggregate, Alternative, Assert, Clock, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit,
+    Machine, Measure, Monotonic, NODES, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response,
+    Rule, Sequence, SequenceStep, Ticks, Time,
 };
 
 /// Kinds that every case may have.
@@ -23,7 +23,7 @@ pub enum Age {
     First,
     /// Clocks, members and facts in keys.
     Newer,
-    /// Guarded clocks, the end of a wait in counts, facts in spans.
+    /// Guarded clocks, the end of a wait in counts, paired quorums, facts in spans.
     Newest,
 }
 
@@ -52,9 +52,23 @@ pub fn case(seed: u64, options: &Options) -> Generated {
         rules.iter_mut().for_each(|rule| random.renew(rule));
         random.renew_log(&mut log);
     }
-    if options.age >= Age::Newest && seed % 5 < 2 {
+    if options.age >= Age::Newest && seed % 5 < 3 {
         let mut random = Random(StdRng::seed_from_u64(seed ^ 0xf1a7));
         rules.iter_mut().for_each(|rule| random.renew_again(rule));
+        for rule in &rules {
+            if let Kind::Response(response) = &rule.kind
+                && response.pair
+                && response.from.as_ref().is_some_and(|from| from.quorum.is_some())
+            {
+                random.crowd(response, &mut log);
+            }
+        }
+        // Left out is where a member's answer to a paired quorum may go to one question or another.
+        for rule in rules.iter_mut().filter(|rule| !model::is_settled(rule, &log)) {
+            if let Kind::Response(response) = &mut rule.kind {
+                response.pair = false;
+            }
+        }
     }
     Generated { rules, log }
 }
@@ -458,6 +472,14 @@ impl Random {
     fn renew_again(&mut self, rule: &mut Rule) {
         match &mut rule.kind {
             Kind::Response(response) => {
+                // Questions of all nodes under one key are those that answers are shared among.
+                if rule.key == [Part::K] && !self.one_in(3) {
+                    response.from = Some(From { at_end: false, ..self.from() });
+                    (rule.report_first, rule.quiet) = (false, None);
+                }
+                if let Some(From { quorum: Some(_), .. }) = &response.from {
+                    response.pair |= !self.one_in(3);
+                }
                 if let Limit::Ticks(ticks) = &mut response.limit {
                     self.guard(ticks);
                 }
@@ -474,6 +496,25 @@ impl Random {
         let edges = rule.during.iter_mut().flat_map(|during| during.after.iter_mut().chain(&mut during.until));
         for one in edges.flat_map(|edge| &mut edge.alternatives) {
             one.fact = self.some(2, |random| (random.one_in(2), random.0.random_range(0..3)));
+        }
+    }
+
+    /// Lets all nodes be members from early on, and ask and answer often.
+    fn crowd(&mut self, response: &Response, log: &mut Vec<Event>) {
+        let of = |pattern: &Pattern| pattern.alternatives[0].name;
+        let (when, then) = (of(&response.when), of(&response.then));
+        let last = log.last().map_or(2, |event| event.ts / STEP).max(3);
+        let mut more: Vec<(char, u8, Time)> = (0..NODES).map(|node| ('f', node, STEP)).collect();
+        more.extend((0..20).map(|_| {
+            let name = if self.one_in(4) { when } else { then };
+            (name, self.0.random_range(0..NODES), self.0.random_range(2..=last) * STEP)
+        }));
+        for (name, node, ts) in more.into_iter().filter(|(name, ..)| !matches!(name, 'S' | 'p')) {
+            let before = log.iter().rfind(|event| event.node == node && event.ts <= ts);
+            let pid = before.or(log.iter().find(|event| event.node == node)).map_or(1, |event| event.pid);
+            let (id, x, k) = (self.0.random(), self.0.random_range(0..3), u8::from(self.one_in(4)));
+            log.push(Event { id, ts, node, name, k, x, h: 0, pid });
+            log.sort_by_key(|event| (event.ts, event.id));
         }
     }
 

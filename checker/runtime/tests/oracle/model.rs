@@ -451,6 +451,8 @@ pub enum Mutant {
     EarlyTick,
     /// Of a quorum one member less is enough.
     SmallQuorum,
+    /// An answer to a paired quorum serves every question.
+    FreeAnswers,
     /// Who is expected to answer is asked at the beginning of all.
     EarlyMembers,
     /// A fact gives no part of a key.
@@ -662,6 +664,13 @@ impl<'a> Case<'a> {
 fn keys_of(rule: &Rule, event: &Event) -> Vec<Key> {
     let with = |k: u8| rule.key.iter().map(|part| if *part == Part::K { k } else { part.of(event) }).collect();
     [event.k, 0, 1, 2].into_iter().map(with).collect()
+}
+
+/// Whether the oracle can say what the rule's verdicts are.
+pub fn is_settled(rule: &Rule, log: &[Event]) -> bool {
+    let Kind::Response(response) = &rule.kind else { return true };
+    let keys: BTreeSet<Key> = log.iter().flat_map(|event| keys_of(rule, event)).collect();
+    keys.iter().all(|key| crate::response::is_settled(&Case { rule, key, log, mutant: Mutant::None }, response))
 }
 
 /// All verdicts over a log, up to `end`.
