@@ -1,4 +1,4 @@
-//! Gaps: events of a node that came and were never judged, and may have been what a verdict misses.
+//! Gaps: events of a node that came and were never judged, or may have come unseen, and may have been what a verdict misses.
 use alloc::{boxed::Box, collections::VecDeque};
 use event::Timestamp;
 
@@ -17,10 +17,12 @@ const NAME_MAX: usize = 1_024;
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Gaps(VecDeque<Gap>);
 
-/// An event that was not judged.
+/// An event that was not judged, or a time of which nobody knows what happened in it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Gap {
-    ts: Timestamp,
+    from: Timestamp,
+    /// The last time of it.
+    to: Timestamp,
     why: Unknown,
     /// The event's name; none: nobody knows.
     event: Option<Box<str>>,
@@ -29,16 +31,25 @@ struct Gap {
 impl Gaps {
     /// Notes that an event was not judged.
     pub(crate) fn note(&mut self, event: &str, ts: Timestamp, why: Unknown) {
+        let event = Some(event).filter(|name| !name.is_empty() && name.len() <= NAME_MAX).map(Box::from);
+        self.push(Gap { from: ts, to: ts, why, event });
+    }
+
+    /// Notes that any event may have come between these times, both included.
+    pub(crate) fn note_span(&mut self, from: Timestamp, to: Timestamp, why: Unknown) {
+        self.push(Gap { from, to, why, event: None });
+    }
+
+    fn push(&mut self, gap: Gap) {
         if self.0.len() == GAPS_MAX {
             self.0.pop_front();
         }
-        let event = Some(event).filter(|name| !name.is_empty() && name.len() <= NAME_MAX).map(Box::from);
-        self.0.push_back(Gap { ts, why, event });
+        self.0.push_back(gap);
     }
 
     /// Why an event that a rule asks for may have come between these times, both included, and never been judged.
     pub(crate) fn between(&self, from: Timestamp, to: Timestamp, asks: &impl Fn(&str) -> bool) -> Option<Unknown> {
-        let covers = |gap: &&Gap| from <= gap.ts && gap.ts <= to && gap.event.as_deref().is_none_or(asks);
+        let covers = |gap: &&Gap| from <= gap.to && gap.from <= to && gap.event.as_deref().is_none_or(asks);
         self.0.iter().find(covers).map(|gap| gap.why)
     }
 }
@@ -65,6 +76,16 @@ mod tests {
         assert_eq!(between(11, 19, "stored"), None);
         assert_eq!(between(0, 15, "decided"), None);
         assert_eq!(between(15, 25, "decided"), Some(Unknown::Refused));
+    }
+
+    #[test]
+    fn a_span_hides_what_it_touches() {
+        let mut gaps = Gaps::default();
+        gaps.note_span(Timestamp(10), Timestamp(20), Unknown::Lost);
+        let between = |from, to| gaps.between(Timestamp(from), Timestamp(to), &|_| false);
+        assert_eq!([between(0, 9), between(21, 30)], [None, None]);
+        let touching = [between(0, 10), between(14, 15), between(20, 30), between(0, 30)];
+        assert_eq!(touching, [Some(Unknown::Lost); 4]);
     }
 
     #[test]

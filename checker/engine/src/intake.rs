@@ -67,6 +67,12 @@ impl Engine {
         self.state.sources.refused(network, node, event, ts);
     }
 
+    /// Notes that what the nodes said between these times, both included, was lost after it had been accepted: what misses any
+    /// of it is unknown, not violated.
+    pub fn lost(&mut self, from: Timestamp, to: Timestamp) {
+        self.state.sources.lost(from, to);
+    }
+
     /// Has a row, or an event derived from one, play the parts that it plays at once, and keeps it for the others until the
     /// frontier has passed it.
     pub(crate) fn arrive(&mut self, row: &Row<'_>, depth: usize) {

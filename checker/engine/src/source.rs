@@ -303,6 +303,11 @@ impl Sources {
         }
     }
 
+    /// Notes that nobody knows what the nodes said between these times.
+    pub(crate) fn lost(&mut self, from: Timestamp, to: Timestamp) {
+        self.nodes.iter_mut().for_each(|node| node.gaps.note_span(from, to, Unknown::Lost));
+    }
+
     /// Notes that Invar was away, or never there, until `arrived`.
     pub(crate) fn returned(&mut self, timing: &Timing, arrived: Timestamp) {
         let away = arrived.since(self.arrival).min(timing.idle_after);

@@ -97,6 +97,8 @@ pub enum Unknown {
     Future,
     /// A record of that node was refused when it came, and may have been the one.
     Refused,
+    /// What came then was accepted, and lost before it was judged.
+    Lost,
     /// What came before was forgotten, as there were too many keys or rows to be kept.
     Forgotten,
 }
@@ -116,6 +118,7 @@ impl Unknown {
             Unknown::TooLate => "event too late",
             Unknown::Future => "event from the future",
             Unknown::Refused => "record refused",
+            Unknown::Lost => "records lost",
             Unknown::Forgotten => "forgotten",
         }
     }

@@ -3,7 +3,7 @@
 //! It is driven by the journal alone. What it has committed it never commits again: after a restart it goes on from a
 //! checkpoint no newer than the database, and drops what the engine says until it has caught up with it.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     sync::{Arc, RwLock},
     time::Duration,
@@ -30,9 +30,6 @@ use crate::{
 
 /// How much is fed before what follows is committed.
 const FRAMES_PER_STEP: usize = 256;
-
-/// In how many parts the time of lost frames is cut: a gap is noted at each end, and covers what is asked about that time.
-const LOSS_PARTS: u32 = 16;
 
 /// How often, by the journal's time, the checker says how it is doing.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
@@ -279,15 +276,7 @@ impl Checker {
     fn note_loss(&mut self, arrived: Timestamp) {
         let Some(since) = self.lost_since.take() else { return };
         // What arrived then happened as long before as sources lag.
-        let from = since.minus(since.since(self.engine.frontier()));
-        let nodes = self.engine.sources().iter().map(|source| (source.network.clone(), source.node.clone()));
-        for (network, node) in nodes.collect::<BTreeSet<_>>() {
-            for part in 0..=LOSS_PARTS {
-                let ts = from.plus(arrived.since(from) / LOSS_PARTS * part);
-                // Nobody knows what it was called.
-                self.engine.refused(&network, &node, "", ts);
-            }
-        }
+        self.engine.lost(since.minus(since.since(self.engine.frontier())), arrived);
     }
 
     /// Feeds one frame. What follows from it is there for others after [`Checker::commit`].

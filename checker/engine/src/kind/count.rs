@@ -1,6 +1,7 @@
 //! `count`: the number of events stays in bounds, ever, in a sliding window, or around each opener.
 use alloc::{boxed::Box, collections::VecDeque, vec, vec::Vec};
 use event::{Int, Timestamp, Value};
+use thin_vec::ThinVec;
 
 use super::{
     Anchor, Ctx, Instant, Part, What, Withheld, slim,
@@ -24,14 +25,14 @@ pub(crate) struct Count {
     total: u64,
     span: Option<Span>,
     /// The restart since which is counted, where something was counted before it.
-    run: Option<EventRef>,
+    run: Option<Box<EventRef>>,
     /// The event with which the window became too full.
-    onset: Option<EventRef>,
+    onset: Option<Box<EventRef>>,
     /// That it is too full was said: it has lasted as long as `for` asks.
     reported: bool,
-    open: Vec<Opened>,
+    open: ThinVec<Opened>,
     /// Spans that ended with too few while the node could not be heard, and when to look again.
-    asleep: Vec<(Opened, Timestamp)>,
+    asleep: ThinVec<(Opened, Timestamp)>,
     /// Something asleep can be judged by now.
     awake: bool,
 }
@@ -90,7 +91,7 @@ impl Count {
             let before = touches.by_ref().take(room).count();
             ctx.tally.held += before as u64;
             if self.total > 0 || before > 0 || self.run.is_some() {
-                *self = Count { span: self.span.take(), run: Some(restart), ..Count::default() };
+                *self = Count { span: self.span.take(), run: Some(Box::new(restart)), ..Count::default() };
             }
         }
         for touch in touches {
@@ -105,7 +106,7 @@ impl Count {
                 ctx.tally.held += 1;
             } else if grown {
                 // Said again with the same anchor for each excess event that the evidence still takes.
-                let begun = self.run.or(self.span.as_ref().and_then(Span::opener));
+                let begun = self.run.as_deref().copied().or(self.span.as_ref().and_then(Span::opener));
                 let anchor = begun.map_or(Anchor::Key, Anchor::Event);
                 let at = self.seen.get(usize::try_from(max).unwrap_or(0)).map_or(now.ts, |first| first.at.ts);
                 let evidence = cite(of, self.seen.iter().map(|seen| seen.at));
@@ -147,7 +148,7 @@ impl Count {
         if !full {
             self.recover(ctx, now.ts);
         } else if let Some(last) = self.seen.back().filter(|_| self.onset.is_none()).map(|seen| seen.at) {
-            self.onset = Some(last);
+            self.onset = Some(Box::new(last));
             if ctx.rule.hold.is_none_or(|hold| hold.lasts.is_zero()) {
                 self.too_full(ctx, last, of, max, now.ts);
             }
@@ -173,7 +174,7 @@ impl Count {
         if let Some(onset) = self.onset.take()
             && core::mem::take(&mut self.reported)
         {
-            ctx.find(Anchor::Event(onset), What::Resolved(at));
+            ctx.find(Anchor::Event(*onset), What::Resolved(at));
         }
     }
 
@@ -210,7 +211,7 @@ impl Count {
             let end = within.map_or(Timestamp::MAX, |within| now.ts.plus(within));
             let total = earlier.len() as u64;
             let opened = Opened { opener, span, counted: earlier, total, loose: 0, end, ticking, reported: false };
-            slim::push(&mut self.open, opened);
+            slim::push_thin(&mut self.open, opened);
         }
         if let Some(ticks) = ticks {
             for open in &mut self.open {
@@ -325,7 +326,8 @@ impl Count {
                 if self.seen.len() as u64 <= max {
                     self.recover(ctx, due);
                 }
-                if let (Some(onset), Some(lasts)) = (self.onset, self.lasts(ctx.rule).filter(|lasts| *lasts <= due)) {
+                let onset = self.onset.as_deref().copied();
+                if let (Some(onset), Some(lasts)) = (onset, self.lasts(ctx.rule).filter(|lasts| *lasts <= due)) {
                     self.too_full(ctx, onset, *of, max, lasts);
                 }
             }
@@ -398,7 +400,7 @@ impl Count {
 
     /// When what is too full has been so for as long as `for` asks; none when that was said.
     fn lasts(&self, rule: &Rule) -> Option<Timestamp> {
-        self.onset.zip(rule.hold).filter(|_| !self.reported).map(|(onset, hold)| onset.ts.plus(hold.lasts))
+        self.onset.as_deref().zip(rule.hold).filter(|_| !self.reported).map(|(onset, hold)| onset.ts.plus(hold.lasts))
     }
 
     pub(super) fn open(&self) -> u64 {

@@ -1,10 +1,11 @@
 //! `precedence`: an event needs its support before it.
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use super::{
-    Anchor, Ctx, Instant, Part,
+    Anchor, Ctx, Instant, Part, slim,
     support::{Supports, is_choosy},
     ticking,
 };
@@ -18,10 +19,10 @@ use crate::{
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Precedence {
     /// Per required role (and last the excuses), in order of time.
-    supports: SmallVec<[Supports; 2]>,
-    since: Option<EventRef>,
+    supports: SmallVec<[Supports; 3]>,
+    since: Option<Box<EventRef>>,
     /// What lacks support that `slack` may still bring, in order of time.
-    lacking: VecDeque<Lacking>,
+    lacking: ThinVec<Lacking>,
 }
 
 /// An event that lacks support.
@@ -51,7 +52,7 @@ impl Precedence {
             self.judge(ctx, now, *event);
         }
         if let Some(opener) = now.of_some(*since).last() {
-            self.since = Some(opener.at);
+            self.since = Some(Box::new(opener.at));
             self.supports.iter_mut().for_each(|supports| supports.forget_before(now.ts));
         }
         if now.restart.is_some() && ctx.rule.on_restart == OnRestart::Reset {
@@ -100,11 +101,11 @@ impl Precedence {
                 hold(ctx, &self.supports, &judged, from, now.ts);
                 continue;
             }
-            let lacking = Lacking { event: judged, from, since: self.since, roles };
+            let lacking = Lacking { event: judged, from, since: self.since.as_deref().copied(), roles };
             if ctx.rule.slack.is_zero() {
                 conclude(ctx, &lacking);
             } else {
-                self.lacking.push_back(lacking);
+                slim::push_thin(&mut self.lacking, lacking);
             }
         }
     }
@@ -136,14 +137,13 @@ impl Precedence {
     }
 
     pub(super) fn next_due(&self, rule: &Rule) -> Option<Timestamp> {
-        self.lacking.front().map(|lacking| lacking.event.at.ts.plus(rule.slack))
+        self.lacking.first().map(|lacking| lacking.event.at.ts.plus(rule.slack))
     }
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
-        while self.lacking.front().is_some_and(|lacking| lacking.event.at.ts.plus(ctx.rule.slack) <= due) {
-            let Some(lacking) = self.lacking.pop_front() else { return };
-            conclude(ctx, &lacking);
-        }
+        let is_due = |lacking: &&Lacking| lacking.event.at.ts.plus(ctx.rule.slack) <= due;
+        let passed = self.lacking.iter().take_while(is_due).count();
+        self.lacking.drain(..passed).for_each(|lacking| conclude(ctx, &lacking));
     }
 
     pub(super) fn open(&self) -> u64 {
@@ -185,4 +185,15 @@ fn conclude(ctx: &mut Ctx<'_>, lacking: &Lacking) {
     evidence.push((Part::Role(*event), at));
     let missing = lacking.roles.first().map(|role| (*role, at.ts));
     ctx.violated(Anchor::Event(at), at.ts, evidence, missing);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are as many as keys were allowed or done something.
+    #[test]
+    fn what_one_key_leans_on_is_small() {
+        assert!(size_of::<Precedence>() <= 48, "{}", size_of::<Precedence>());
+    }
 }

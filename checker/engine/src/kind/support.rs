@@ -1,7 +1,7 @@
 //! What later events lean on: the events of one role, remembered no further back than they can count.
-use alloc::collections::VecDeque;
 use core::time::Duration;
 use event::Timestamp;
+use thin_vec::ThinVec;
 
 use super::{Ctx, slim};
 use crate::{
@@ -12,35 +12,34 @@ use crate::{
 /// How many are remembered where one must be chosen among them.
 const SUPPORTS_MAX: usize = 1_024;
 
-/// Events of one role, in order of time.
+/// Events of one role, in order of time. Mostly none or one: no larger than a pointer.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct Supports(VecDeque<Seen>);
+pub(super) struct Supports(ThinVec<Seen>);
 
 impl Supports {
-    pub(super) const EMPTY: Self = Supports(VecDeque::new());
+    pub(super) const EMPTY: Self = Supports(ThinVec::new());
 
     /// Remembers an event: with those before it when `choosing` among them may be necessary, else almost alone.
     pub(super) fn remember(&mut self, touch: &Touch, choosing: bool, within: Option<Duration>) {
         if choosing {
             if let Some(within) = within {
                 let oldest = touch.ts().minus(within);
-                while self.0.front().is_some_and(|seen| seen.at.ts < oldest) {
-                    self.0.pop_front();
-                }
+                let passed = self.0.iter().take_while(|seen| seen.at.ts < oldest).count();
+                self.0.drain(..passed);
             }
             if self.0.len() == SUPPORTS_MAX {
-                self.0.pop_front();
+                self.0.remove(0);
             }
         } else {
             // Those of two times are kept, so that one that plays both parts still finds the support before it.
-            if self.0.back().is_some_and(|last| same_event(&last.at, &touch.at)) {
-                self.0.pop_back();
+            if self.0.last().is_some_and(|last| same_event(&last.at, &touch.at)) {
+                self.0.pop();
             }
             while self.0.get(1).is_some_and(|second| second.at.ts < touch.ts()) || self.0.len() == SUPPORTS_MAX {
-                self.0.pop_front();
+                self.0.remove(0);
             }
         }
-        slim::push_back(&mut self.0, touch.seen());
+        slim::push_thin(&mut self.0, touch.seen());
     }
 
     /// The latest one from `from` on that an event may lean on, never that event itself.
@@ -59,7 +58,7 @@ impl Supports {
 
     /// The latest one.
     pub(super) fn last(&self) -> Option<&Seen> {
-        self.0.back()
+        self.0.last()
     }
 
     /// The latest ones: all of that time.
@@ -74,7 +73,7 @@ impl Supports {
     }
 
     pub(super) fn look(&self) -> usize {
-        self.0.back().map_or(0, |seen| seen.role.into())
+        self.0.last().map_or(0, |seen| seen.role.into())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -30,6 +30,9 @@ fn judged(rule: &str, history: &[Comes]) -> Engine {
     judged_until(rule, history, 40).0
 }
 
+/// Stands for a time of which what was accepted is lost.
+const LOST: &str = "(lost)";
+
 fn judged_until(rule: &str, history: &[Comes], end: u64) -> (Engine, Vec<Output>) {
     let body: String = rule.lines().map(|line| format!("    {line}\n")).collect();
     let pack = format!("pack: p\nrules:\n  - id: r\n{body}");
@@ -60,6 +63,7 @@ fn judged_until(rule: &str, history: &[Comes], end: u64) -> (Engine, Vec<Output>
         for comes in history.iter().filter(|comes| comes.at == at) {
             match comes.value {
                 Some(value) => take(&mut engine, comes.node, second(at), comes.name, value),
+                None if comes.name == LOST => engine.lost(second(at), second(at)),
                 None => engine.refused("", comes.node, comes.name, second(at)),
             }
         }
@@ -68,7 +72,8 @@ fn judged_until(rule: &str, history: &[Comes], end: u64) -> (Engine, Vec<Output>
     (engine, outputs)
 }
 
-/// The rule is broken by this history, and unknown as soon as an event of that name was refused within it.
+/// The rule is broken by this history, and unknown as soon as an event of that name was refused within it, or may have been
+/// lost.
 fn is_excused(rule: &str, history: impl Fn() -> Vec<Comes>, hidden: &'static str, at: u64) {
     let tally = judged(rule, &history()).health(0).tally;
     assert_eq!((tally.violated, tally.unknown), (1, 0), "without a gap: {rule}");
@@ -85,6 +90,8 @@ fn is_excused(rule: &str, history: impl Fn() -> Vec<Comes>, hidden: &'static str
     // Of one whose name is not known, any may be thought.
     let tally = with("", at);
     assert_eq!((tally.violated, tally.why_unknown), (0, Some(Unknown::Refused)), "with a nameless gap: {rule}");
+    let tally = with(LOST, at);
+    assert_eq!((tally.violated, tally.why_unknown), (0, Some(Unknown::Lost)), "with a time that is lost: {rule}");
 }
 
 #[test]
