@@ -435,13 +435,8 @@ impl Sources {
 
     /// Whether the node was not heard with a time after `deadline`, while another of its network was.
     pub(crate) fn silent(&self, network: &str, node: &str, deadline: Timestamp) -> bool {
-        self.find_node(network, node).is_some_and(|state| self.is_silent(state, deadline))
-    }
-
-    /// The same of one that was looked up.
-    pub(crate) fn is_silent(&self, state: &NodeState, deadline: Timestamp) -> bool {
-        let another = |other: &NodeState| other.network == state.network && other.node != state.node;
-        state.last_ts <= deadline && self.nodes.iter().any(|other| another(other) && other.last_ts > deadline)
+        self.find_node(network, node).is_some_and(|state| state.last_ts <= deadline)
+            && self.nodes.iter().any(|other| other.network == network && other.node != node && other.last_ts > deadline)
     }
 }
 

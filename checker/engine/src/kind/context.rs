@@ -116,18 +116,9 @@ impl Ctx<'_> {
     /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
     /// the absence was held against it already: then late evidence alone takes that back.
     pub(super) fn withheld(&self, owed_for: EventRef, from: Timestamp, to: Timestamp) -> Option<Withheld> {
-        if self.world.offline {
-            return None;
-        }
-        let withheld = match self.node() {
-            None => Withheld::ForGood(self.gap(from, to)?),
-            Some((network, node)) => {
-                let state = self.world.sources.find_node(network, node)?;
-                match self.hidden(state, from, to) {
-                    Some(why) => Withheld::ForGood(why),
-                    None => Withheld::ForNow(self.unheard(state, to)?),
-                }
-            }
+        let withheld = match self.gap(from, to) {
+            Some(why) => Withheld::ForGood(why),
+            None => Withheld::ForNow(self.unheard(to)?),
         };
         (!self.was_said(&Anchor::Event(owed_for))).then_some(withheld)
     }
@@ -175,11 +166,16 @@ impl Ctx<'_> {
     }
 
     /// Why the key's node may still have something to say of the time up to `to`.
-    fn unheard(&self, node: &NodeState, to: Timestamp) -> Option<Unknown> {
-        if !self.rule.silence_counts && self.world.sources.is_silent(node, to) {
+    fn unheard(&self, to: Timestamp) -> Option<Unknown> {
+        if self.world.offline {
+            return None;
+        }
+        let (network, node) = self.node()?;
+        let state = self.world.sources.find_node(network, node)?;
+        if !self.rule.silence_counts && self.world.sources.silent(network, node, to) {
             Some(Unknown::NodeSilent)
         } else {
-            (node.complete_to <= to).then_some(Unknown::Lagging)
+            (state.complete_to <= to).then_some(Unknown::Lagging)
         }
     }
 
