@@ -13,6 +13,9 @@ const KEPT: usize = 2;
 
 const SUFFIX: &str = ".checkpoint";
 
+/// What is not whole yet.
+const UNFINISHED: &str = ".tmp";
+
 /// A pack in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackText {
@@ -135,11 +138,29 @@ impl Checkpoints {
         packs: &BTreeMap<String, PackText>,
         state: impl FnOnce(&mut dyn FnMut(&[u8])) -> io::Result<()>,
     ) -> io::Result<u64> {
-        let beside = format!("{frame:020}.tmp");
-        match self.disk.remove(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        // What a crash left of another one takes room that this one may need.
+        self.drop_unfinished()?;
+        let written = self.write_beside(frame, packs, state);
+        if written.is_err() {
+            // On a full disk, half a checkpoint would keep others from being written.
+            let _ = self.drop_unfinished();
         }
+        written
+    }
+
+    fn drop_unfinished(&self) -> io::Result<()> {
+        let mut names = self.disk.list()?;
+        names.retain(|name| name.ends_with(UNFINISHED));
+        names.iter().try_for_each(|name| self.disk.remove(name))
+    }
+
+    fn write_beside(
+        &self,
+        frame: u64,
+        packs: &BTreeMap<String, PackText>,
+        state: impl FnOnce(&mut dyn FnMut(&[u8])) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let beside = format!("{frame:020}{UNFINISHED}");
         let file = self.disk.create(&beside)?;
         // The header tells of what follows it: it is written last, into the place that its longest form would take.
         let packs = packs.clone();
@@ -375,9 +396,13 @@ mod tests {
             Err(io::Error::other("no more"))
         });
         assert_eq!(refused.unwrap_err().to_string(), "no more");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "half of one takes no room");
         assert_eq!(checkpoints.newest(u64::MAX).unwrap(), (Some(checkpoint(1)), Vec::new()));
+        // As a crash leaves it.
+        fs::write(dir.path().join("00000000000000000001.tmp"), "half of it").unwrap();
         write(&checkpoints, &checkpoint(2));
         assert_eq!(checkpoints.newest(u64::MAX).unwrap().0, Some(checkpoint(2)));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
