@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::{
     arrival::{Arrival, Landed, Landing, Landings},
     engine::Engine,
+    gap,
     kind::Anchor,
     pack::Kind,
     program::RuleIdx,
@@ -62,15 +63,42 @@ impl Engine {
         self.arrive(row, 0);
     }
 
-    /// Notes that an event of a node was refused when it came: what misses it is unknown, not violated.
+    /// Notes that an event of a node was refused when it came: what misses it is unknown, not violated. What was said before is
+    /// corrected, as it would have been by the event.
     pub fn refused(&mut self, network: &str, node: &str, event: &str, ts: Timestamp) {
-        self.state.sources.refused(network, node, event, ts);
+        let why = if ts < self.floor() { Unknown::TooLate } else { Unknown::Refused };
+        if let Some(node) = self.state.sources.refused(network, node, event, ts, why) {
+            self.hidden(Some(node), gap::name(event), ts, ts);
+        }
     }
 
     /// Notes that what the nodes said between these times, both included, was lost after it had been accepted: what misses any
     /// of it is unknown, not violated.
     pub fn lost(&mut self, from: Timestamp, to: Timestamp) {
         self.state.sources.lost(from, to);
+        self.hidden(None, None, from, to);
+    }
+
+    /// Has those judge again whose verdicts may miss what a node said between these times, of that name or of any.
+    fn hidden(&mut self, node: Option<u32>, event: Option<&str>, from: Timestamp, to: Timestamp) {
+        let floor = self.floor();
+        if self.offline || to < floor || from >= self.state.judged_to {
+            return;
+        }
+        let from = from.max(floor);
+        for rule in 0..self.traits.len() as RuleIdx {
+            let (pack, definition) = self.program.rule(rule);
+            if event.is_some_and(|event| !gap::asks(definition, pack, event)) {
+                continue;
+            }
+            let same = |known: &&mut Interruption| {
+                known.rule == rule && matches!(known.what, Why::Hidden(_, of) if of == node)
+            };
+            match self.state.dirty.iter_mut().find(same) {
+                Some(known) => known.what = Why::Hidden(known.ts().min(from), node),
+                None => self.state.dirty.push(Interruption { rule, what: Why::Hidden(from, node), late: true }),
+            }
+        }
     }
 
     /// Has a row, or an event derived from one, play the parts that it plays at once, and keeps it for the others until the
