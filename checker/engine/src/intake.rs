@@ -18,6 +18,9 @@ use crate::{
     world::{Interruption, Restart, Why, read_key, violation_id},
 };
 
+/// How many things that concern many instances may wait before what is hidden is no longer told apart by node.
+const HIDDEN_MAX: usize = 1_024;
+
 /// How many events with shorter keys are kept per rule.
 const WIDES_MAX: usize = 65_536;
 
@@ -86,15 +89,21 @@ impl Engine {
             return;
         }
         let from = from.max(floor);
-        for rule in 0..self.traits.len() as RuleIdx {
+        // Beyond some number of nodes it costs less to judge those of all again than to tell them apart.
+        let node = node.filter(|_| self.state.dirty.len() < HIDDEN_MAX);
+        let mut known: Vec<Option<usize>> = vec![None; self.traits.len()];
+        for (place, interruption) in self.state.dirty.iter().enumerate() {
+            if matches!(interruption.what, Why::Hidden(_, of) if of == node) {
+                known[interruption.rule as usize] = Some(place);
+            }
+        }
+        for (rule, known) in known.into_iter().enumerate() {
+            let rule = rule as RuleIdx;
             let (pack, definition) = self.program.rule(rule);
             if event.is_some_and(|event| !gap::asks(definition, pack, event)) {
                 continue;
             }
-            let same = |known: &&mut Interruption| {
-                known.rule == rule && matches!(known.what, Why::Hidden(_, of) if of == node)
-            };
-            match self.state.dirty.iter_mut().find(same) {
+            match known.and_then(|place| self.state.dirty.get_mut(place)) {
                 Some(known) => known.what = Why::Hidden(known.ts().min(from), node),
                 None => self.state.dirty.push(Interruption { rule, what: Why::Hidden(from, node), late: true }),
             }

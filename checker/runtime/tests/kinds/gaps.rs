@@ -193,6 +193,17 @@ fn a_member_whose_answer_was_refused_is_not_missed() {
 }
 
 #[test]
+fn a_vote_that_was_refused_may_have_decided() {
+    let rule =
+        "key: [v]\nagreement:\n  event: voted\n  value: by\n  among: [node]\n  within: 5s\n  assert: dissent == 0";
+    let voted = |node| Comes { node, ..ev(4, "voted", 0) };
+    is_excused(rule, || vec![voted("n1"), voted("n2")], "voted", 6);
+    let mut history = vec![voted("n1"), voted("n2")];
+    history.push(refused(20, "voted"));
+    assert_eq!(judged(rule, &history).health(0).tally.violated, 1, "it came after the vote");
+}
+
+#[test]
 fn a_gap_of_another_node_takes_nothing_back() {
     let rule = "key: [node]\nresponse:\n  when: asked\n  then: answered\n  within: 5s";
     let other = Comes { node: "n2", came: 35, ..refused(5, "answered") };
