@@ -16,6 +16,9 @@ const SHAPES_MAX: usize = 8;
 /// After so many records in a row that none of them fitted, they are not tried any more.
 const MISSES_MAX: u32 = 32;
 
+/// Of a record with more text than this no shape is noted: what is noted takes memory beside the request.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+
 /// How deep the messages of a shape nest.
 const DEPTH_MAX: usize = 16;
 
@@ -150,6 +153,8 @@ pub(super) struct Recorder {
     steps: Vec<Step>,
     /// The messages that have begun and not ended: where their contents begin, and how many values were before.
     opened: Vec<(usize, usize)>,
+    /// Where the record begins.
+    begins: usize,
     /// How far text and message are part of the steps.
     text_from: usize,
     out_from: usize,
@@ -160,7 +165,8 @@ pub(super) struct Recorder {
 impl Recorder {
     /// For a record that begins here in the text and, with its number, there in the message.
     pub(super) fn new(text_from: usize, out_from: usize, nodes_from: u32) -> Self {
-        Self { steps: Vec::new(), opened: Vec::new(), text_from, out_from, nodes_from, spoiled: false }
+        let (steps, opened) = (Vec::new(), Vec::new());
+        Self { steps, opened, begins: text_from, text_from, out_from, nodes_from, spoiled: false }
     }
 
     /// The record has something that cannot be told from its text alone. Nothing more is noted of it.
@@ -205,6 +211,7 @@ impl Recorder {
         out: &Message,
         out_at: usize,
     ) {
+        self.spoiled |= text.at() - self.begins > TEXT_BYTES_MAX;
         if self.spoiled {
             return;
         }
@@ -219,7 +226,8 @@ impl Recorder {
 
     /// The record has been read up to here, and is about to end.
     fn finish(self, text: &Text<'_>, out: &Message, nodes: u32) -> Option<Shape> {
-        if self.spoiled || self.steps.is_empty() || self.opened.len() != 1 {
+        let is_long = text.at() - self.begins > TEXT_BYTES_MAX;
+        if is_long || self.spoiled || self.steps.is_empty() || self.opened.len() != 1 {
             return None;
         }
         Some(Shape {
