@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::{
     arrival::{Arrival, Landed, Landing, Landings},
     engine::Engine,
+    gap,
     kind::Anchor,
     pack::Kind,
     program::RuleIdx,
@@ -16,6 +17,9 @@ use crate::{
     verdict::{Cited, EventRef, Output, Unknown, Violation},
     world::{Interruption, Restart, Why, read_key, violation_id},
 };
+
+/// How many things that concern many instances may wait before what is hidden is no longer told apart by node.
+const HIDDEN_MAX: usize = 1_024;
 
 /// How many events with shorter keys are kept per rule.
 const WIDES_MAX: usize = 65_536;
@@ -62,15 +66,48 @@ impl Engine {
         self.arrive(row, 0);
     }
 
-    /// Notes that an event of a node was refused when it came: what misses it is unknown, not violated.
+    /// Notes that an event of a node was refused when it came: what misses it is unknown, not violated. What was said before is
+    /// corrected, as it would have been by the event.
     pub fn refused(&mut self, network: &str, node: &str, event: &str, ts: Timestamp) {
-        self.state.sources.refused(network, node, event, ts);
+        let why = if ts < self.floor() { Unknown::TooLate } else { Unknown::Refused };
+        if let Some(node) = self.state.sources.refused(network, node, event, ts, why) {
+            self.hidden(Some(node), gap::name(event), ts, ts);
+        }
     }
 
     /// Notes that what the nodes said between these times, both included, was lost after it had been accepted: what misses any
     /// of it is unknown, not violated.
     pub fn lost(&mut self, from: Timestamp, to: Timestamp) {
         self.state.sources.lost(from, to);
+        self.hidden(None, None, from, to);
+    }
+
+    /// Has those judge again whose verdicts may miss what a node said between these times, of that name or of any.
+    fn hidden(&mut self, node: Option<u32>, event: Option<&str>, from: Timestamp, to: Timestamp) {
+        let floor = self.floor();
+        if self.offline || to < floor || from >= self.state.judged_to {
+            return;
+        }
+        let from = from.max(floor);
+        // Beyond some number of nodes it costs less to judge those of all again than to tell them apart.
+        let node = node.filter(|_| self.state.dirty.len() < HIDDEN_MAX);
+        let mut known: Vec<Option<usize>> = vec![None; self.traits.len()];
+        for (place, interruption) in self.state.dirty.iter().enumerate() {
+            if matches!(interruption.what, Why::Hidden(_, of) if of == node) {
+                known[interruption.rule as usize] = Some(place);
+            }
+        }
+        for (rule, known) in known.into_iter().enumerate() {
+            let rule = rule as RuleIdx;
+            let (pack, definition) = self.program.rule(rule);
+            if event.is_some_and(|event| !gap::asks(definition, pack, event)) {
+                continue;
+            }
+            match known.and_then(|place| self.state.dirty.get_mut(place)) {
+                Some(known) => known.what = Why::Hidden(known.ts().min(from), node),
+                None => self.state.dirty.push(Interruption { rule, what: Why::Hidden(from, node), late: true }),
+            }
+        }
     }
 
     /// Has a row, or an event derived from one, play the parts that it plays at once, and keeps it for the others until the

@@ -23,14 +23,14 @@ pub(crate) struct Mail {
 impl Mail {
     /// Takes a touch; `late`: the frontier has already passed it.
     pub(crate) fn push(&mut self, touch: Touch, rule: RuleIdx, key: KeyAt, keys: &[u8], late: bool) {
-        let to = if late { &mut self.late } else { &mut self.waiting };
+        let to = if late { &self.late } else { &self.waiting };
         // Parts of one event mostly have one key.
         let known = to.last().map(|last| last.key).filter(|last| last.hash == key.hash);
         let key = match known.filter(|known| known.of(&self.keys) == key.of(keys)) {
             Some(known) => known,
             None => key.copied(keys, &mut self.keys),
         };
-        to.push(Addressed { touch, rule, key, guess: None });
+        self.send(touch, rule, key, late);
     }
 
     /// The memory of the keys, to which that of a touch to be sent is written.
@@ -49,7 +49,8 @@ impl Mail {
         let same = |known: &Addressed, own: &[u8]| {
             known.rule == rule && known.touch.repeats(&touch) && known.key.of(own) == key.of(keys)
         };
-        // One that is still on its way never arrives.
+        // One that is still on its way never arrives. Now, not when touches are next worked off: what is sent meanwhile may be
+        // called the same and be otherwise.
         for touches in [&mut self.waiting, &mut self.late] {
             if let Some(place) = touches.iter().position(|known| same(known, &self.keys)) {
                 touches.remove(place);

@@ -335,6 +335,10 @@ impl Partition {
         let mut handles = Vec::with_capacity(concerned.len());
         for slot in concerned {
             let handle = table.handle(self.number, interruption.rule, slot);
+            let head = handle.and_then(|handle| table.head_of(handle));
+            if interruption.takes_back() && head.is_none_or(|head| !head.correctable) {
+                continue;
+            }
             let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
             mark_late(world, &mut self.log, handle, instance, interruption.ts());
             handles.push(handle);
@@ -465,7 +469,7 @@ impl<'a> Around<'a> {
             match &interruption.what {
                 Why::Wide(touch, partial) if partial.agrees(key) => around.wides.push(touch),
                 Why::Restart(at, node) if world.is_of_node(rule, key, *node) => around.starts.push(*at),
-                Why::Wide(..) | Why::Restart(..) | Why::Changed(_) | Why::Ticked(_) => {}
+                Why::Wide(..) | Why::Restart(..) | Why::Changed(_) | Why::Ticked(_) | Why::Hidden(..) => {}
             }
         }
         around.starts.sort_unstable();

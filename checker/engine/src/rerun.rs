@@ -126,8 +126,9 @@ pub(crate) fn rerun(
         }
     };
     replay(world, rule, &mut state, &mut ctx, &mut record, &mut mark, &past, to);
-    let forgotten = ctx.forgotten.get();
+    let (forgotten, excused) = (ctx.forgotten.get(), ctx.taken_back.get());
     drop(ctx);
+    let mut retracted = 0;
     for mark in &instance.marks {
         if !marked.iter().any(|known| known.epoch == mark.epoch) {
             log.note(mark.epoch, handle);
@@ -140,9 +141,14 @@ pub(crate) fn rerun(
         if finding.made || finding.untold {
             said.made.push(Made::Never(finding.id));
         } else {
+            retracted += 1;
             said.tallies[rule as usize].retracted += 1;
             said.outputs.push(Output::Retracted { id: finding.id, rule });
         }
+    }
+    // What is excused now was counted as violated.
+    if let Some(why) = told.why_unknown {
+        (0..excused.min(retracted)).for_each(|_| said.tallies[rule as usize].unknown(why));
     }
     let mut again: Vec<ViolationId> = Vec::new();
     for (id, found) in &latest {

@@ -295,17 +295,26 @@ impl Sources {
         }
     }
 
-    /// Notes that a record of a node was refused. What never had a record taken is not known.
-    pub(crate) fn refused(&mut self, network: &str, node: &str, event: &str, ts: Timestamp) {
-        let number = self.node_by_name.get(&NodeName(network, node));
-        if let Some(node) = number.and_then(|&number| self.nodes.get_mut(number as usize)) {
-            node.gaps.note(event, ts, Unknown::Refused);
-        }
+    /// Notes that a record of a node was not taken. What never had a record taken is not known. Returns the node where that is
+    /// news of it.
+    pub(crate) fn refused(
+        &mut self,
+        network: &str,
+        node: &str,
+        event: &str,
+        ts: Timestamp,
+        why: Unknown,
+    ) -> Option<u32> {
+        let number = *self.node_by_name.get(&NodeName(network, node))?;
+        let news = self.nodes.get_mut(number as usize)?.gaps.note(event, ts, why);
+        news.then_some(number)
     }
 
     /// Notes that nobody knows what the nodes said between these times.
     pub(crate) fn lost(&mut self, from: Timestamp, to: Timestamp) {
-        self.nodes.iter_mut().for_each(|node| node.gaps.note_span(from, to, Unknown::Lost));
+        for node in &mut self.nodes {
+            node.gaps.note_span(from, to, Unknown::Lost);
+        }
     }
 
     /// Notes that Invar was away, or never there, until `arrived`.

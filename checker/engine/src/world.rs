@@ -13,7 +13,7 @@ use crate::{
     history::Epochs,
     key::{self, PartialKey},
     kind::{Anchor, Automaton, Ctx, Found, Part, Tally, What},
-    pack::{BEFORE_NAME, EmitOn, Rule},
+    pack::{BEFORE_NAME, EmitOn, Kind, Rule},
     partition::Said,
     program::{Program, RuleIdx, Traits},
     scope::Scope,
@@ -75,6 +75,8 @@ pub(crate) enum Why {
     Changed(Timestamp),
     /// A clock by which deadlines are counted moves.
     Ticked(Timestamp),
+    /// What this node said at that time, or later, was not judged; none: what any node said.
+    Hidden(Timestamp, Option<u32>),
 }
 
 impl Interruption {
@@ -82,7 +84,7 @@ impl Interruption {
         match &self.what {
             Why::Wide(touch, _) => touch.ts(),
             Why::Restart(at, _) => at.ts,
-            Why::Changed(at) | Why::Ticked(at) => *at,
+            Why::Changed(at) | Why::Ticked(at) | Why::Hidden(at, _) => *at,
         }
     }
 
@@ -90,8 +92,14 @@ impl Interruption {
         match &self.what {
             Why::Wide(_, partial) => partial.agrees(key),
             Why::Restart(_, node) => world.is_of_node(self.rule, key, *node),
-            Why::Changed(_) | Why::Ticked(_) => true,
+            Why::Hidden(_, Some(node)) => world.may_miss(self.rule, key, *node),
+            Why::Changed(_) | Why::Ticked(_) | Why::Hidden(_, None) => true,
         }
+    }
+
+    /// Whether it takes back what was found and does nothing else: whoever found nothing that can be corrected is not concerned.
+    pub(crate) fn takes_back(&self) -> bool {
+        matches!(self.what, Why::Hidden(..))
     }
 }
 
@@ -131,6 +139,7 @@ impl<'a> World<'a> {
             known: &[],
             forgotten: Cell::new(forgotten),
             undecided: Cell::new(false),
+            taken_back: Cell::new(0),
             found: Vec::new(),
             woken: Vec::new(),
             tally,
@@ -145,6 +154,16 @@ impl<'a> World<'a> {
         let same_network = across || parts.next().and_then(key::text) == Some(&state.network);
         let part = self.traits[rule as usize].node_part.and_then(|part| parts.nth(part)).and_then(key::text);
         same_network && part == Some(&state.node)
+    }
+
+    /// Whether a verdict on the key may miss something that this node says.
+    fn may_miss(&self, rule: RuleIdx, key: &[u8], node: u32) -> bool {
+        let definition = self.rule(rule);
+        if self.traits[rule as usize].node_part.is_some() && !matches!(definition.kind, Kind::Expected { .. }) {
+            return self.is_of_node(rule, key, node);
+        }
+        let network = self.sources.nodes.get(node as usize).map(|state| state.network.as_str());
+        definition.across_networks || key::parts(key).next().and_then(key::text) == network
     }
 
     /// The restarts of the key's node that the rule's pack knows, by time.
@@ -167,7 +186,7 @@ impl<'a> World<'a> {
     /// When an automaton of that rule next falls due.
     pub(crate) fn next_due(&self, rule: RuleIdx, automaton: &Automaton) -> Option<Timestamp> {
         let rule = self.rule(rule);
-        let only_time = self.completing && matches!(rule.kind, crate::pack::Kind::Heartbeat { .. });
+        let only_time = self.completing && matches!(rule.kind, Kind::Heartbeat { .. });
         if only_time { None } else { automaton.next_due(rule) }
     }
 

@@ -209,11 +209,15 @@ impl Checker {
     /// When the journal cannot be read any more. A database that says no is tried again, for as long as it takes.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), CheckerError> {
         let mut reader = self.reader();
-        loop {
-            let frame = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                frame = reader.next() => frame,
+        while !stop.is_cancelled() {
+            let frame = match self.try_next(&mut reader) {
+                Ok(None) => tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    frame = reader.next() => frame,
+                },
+                Ok(Some(frame)) => Ok(frame),
+                Err(error) => Err(error),
             };
             match frame {
                 Ok(frame) => self.take(&frame),
@@ -222,7 +226,7 @@ impl Checker {
                 Err(error) => return Err(error.into()),
             }
             for _ in 1..FRAMES_PER_STEP {
-                match reader.try_next() {
+                match self.try_next(&mut reader) {
                     Ok(Some(frame)) => self.take(&frame),
                     Ok(None) => break,
                     Err(ReadError::Lost(loss)) => self.pass(&mut reader, &loss),
@@ -252,6 +256,18 @@ impl Checker {
             self.frame = first - 1;
         }
         self.journal.reader(self.frame + 1)
+    }
+
+    /// The next frame, if there is one: without its body where that is no longer in memory, and what was noted of it says all
+    /// that is asked.
+    ///
+    /// # Errors
+    /// As [`Reader::try_next`].
+    pub fn try_next(&mut self, reader: &mut Reader) -> Result<Option<Frame>, ReadError> {
+        reader.try_next_where(|outline| match search::signal(outline) {
+            Some(_) => outline.refused.is_empty() && self.feeder.reads_none(&mut self.engine, &outline.notes),
+            None => outline.kind == Kind::TICK,
+        })
     }
 
     /// Goes on behind frames that are lost. What may have been in them is unknown.

@@ -28,7 +28,7 @@ pub struct Feeder {
 pub struct Received<'a> {
     /// What it carries.
     pub signal: Signal,
-    /// Its bytes.
+    /// Its bytes; may be left out where [`Feeder::reads_none`] says so.
     pub body: &'a [u8],
     /// Which of its records were refused.
     pub refused: &'a Refused,
@@ -76,7 +76,7 @@ impl Feeder {
             // The answer is asked for its side effect on memory alone.
             std::hint::black_box(engine.known(noted.digest.identities()));
         }
-        let reads_some = noted.as_ref().is_none_or(|noted| noted.events.iter().any(|event| *event != UNREAD));
+        let reads_some = noted.as_ref().is_none_or(Numbered::reads_some);
         let mut request = Request { feeder: self, engine, arrived, at, occurrences: &mut occurrences, noted, fed: 0 };
         if reads_some {
             // The body was checked before it was kept; what the walk cannot read now, nobody was promised.
@@ -98,6 +98,13 @@ impl Feeder {
             false => self.occurrences = occurrences,
         }
         fed
+    }
+
+    /// Whether these notes say all that is asked of a request, so that it is fed without its body: no rule reads any of its
+    /// events.
+    pub fn reads_none(&mut self, engine: &mut Engine, notes: &[u8]) -> bool {
+        let noted = Digested::read(notes, &[]).and_then(|digest| self.numbered(engine, digest));
+        noted.is_some_and(|noted| !noted.reads_some())
     }
 
     /// The engine's numbers for what is noted; none where the notes do not say all that the engine asks of every event.
@@ -217,6 +224,13 @@ struct Numbered<'a> {
     sources: Vec<SourceIdx>,
     /// By source.
     processes: Vec<Option<String>>,
+}
+
+impl Numbered<'_> {
+    /// Whether some rule reads one of the events.
+    fn reads_some(&self) -> bool {
+        self.events.iter().any(|event| *event != UNREAD)
+    }
 }
 
 /// A request that is being fed.
@@ -424,9 +438,9 @@ rules:
                 1..8,
             ),
         ) {
-            let (mut by_notes, mut read) = (engine(), engine());
-            let (mut feeder, mut reader) = (Feeder::default(), Feeder::default());
-            let (mut said, mut wanted) = (Vec::new(), Vec::new());
+            let (mut by_notes, mut read, mut in_short) = (engine(), engine(), engine());
+            let (mut feeder, mut reader, mut short) = (Feeder::default(), Feeder::default(), Feeder::default());
+            let (mut said, mut wanted, mut told) = (Vec::new(), Vec::new(), Vec::new());
             for (number, records) in requests.iter().enumerate() {
                 let lines: Vec<String> = records.iter().map(line).collect();
                 let body = wire::lines_to_protobuf(lines.join("\n").as_bytes()).unwrap();
@@ -441,10 +455,17 @@ rules:
                 let fed = feeder.request(&mut by_notes, received);
                 prop_assert_eq!(fed, records.len() as u32);
                 prop_assert_eq!(fed, reader.request(&mut read, Received { notes: &[], ..received }));
+                let bodiless = short.reads_none(&mut in_short, &notes);
+                prop_assert_eq!(bodiless, !records.iter().any(|(name, _, process, ..)| *name < 3 || process.is_some()));
+                let body = if bodiless { &[] } else { &*body };
+                prop_assert_eq!(fed, short.request(&mut in_short, Received { body, ..received }));
                 by_notes.tick(arrived, &mut said);
                 read.tick(arrived, &mut wanted);
+                in_short.tick(arrived, &mut told);
             }
             prop_assert_eq!(&said, &wanted);
+            prop_assert_eq!(&told, &wanted);
+            prop_assert_eq!(in_short.checkpoint().unwrap(), read.checkpoint().unwrap());
             prop_assert_eq!(by_notes.checkpoint().unwrap(), read.checkpoint().unwrap());
         }
     }

@@ -89,6 +89,7 @@ impl Store {
 
     async fn with_pools(writer: SqlitePool, reader: Option<SqlitePool>) -> Result<Self, StoreError> {
         sqlx::migrate!().run(&writer).await?;
+        packs::vouch_for_packs(&writer).await?;
         let reader = reader.unwrap_or_else(|| writer.clone());
         let last: i64 = sqlx::query_scalar("select coalesce(max(id), 0) from changes").fetch_one(&reader).await?;
         Ok(Store {

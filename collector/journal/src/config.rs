@@ -12,7 +12,8 @@ pub struct Config {
     pub sync: SyncPolicy,
     /// The most bytes that may wait for the disk, those being written included.
     pub queue_bytes_max: u64,
-    /// The most bytes of recent frames kept in memory, so that a reader that keeps up never touches the disk.
+    /// The most bytes of recent frames kept in memory, so that a reader that keeps up never touches the disk. A quarter of them
+    /// is for what was noted of those before: see [`Reader::try_next_where`](crate::Reader::try_next_where).
     pub ring_bytes_max: u64,
     /// How long without an arrival until a tick is journaled; `None` journals none.
     pub tick_every: Option<Duration>,

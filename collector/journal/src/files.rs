@@ -1,7 +1,7 @@
 //! Reading a journal from its files alone: one that another process writes, or that nobody writes. Takes no part in
 //! recovery and changes nothing.
 use crate::{
-    Corruption, Frame, Mark, ReadError,
+    Corruption, Frame, Loss, Mark, ReadError,
     disk::{Access, Disk, OsDisk, SegmentFile},
     frame::{Header, NotAFrame},
     lock,
@@ -74,17 +74,27 @@ impl Files {
                         frames.push(frame);
                     }
                 }
-                Step::Not(not) => {
-                    if !self.pass_end(not, next)? {
+                Step::Not(not) => match self.pass_end(not, next) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // Passed before.
+                    Err(ReadError::Lost(loss)) if *loss.frames.end() < next => {}
+                    // What was read before is good; the error comes with the next call.
+                    Err(_) if !frames.is_empty() => {
+                        self.place = None;
                         break;
                     }
-                }
+                    Err(error) => return Err(error),
+                },
             }
         }
         Ok(frames)
     }
 
-    /// Goes on in the next segment if this one ends here. False when there is nothing to read now.
+    /// Goes on in the next segment if this one ends here, or behind damage. False when there is nothing to read now.
+    ///
+    /// # Errors
+    /// [`ReadError::Lost`] when frames are damaged: what stands behind them comes next.
     fn pass_end(&mut self, not: NotAFrame, next: u64) -> Result<bool, ReadError> {
         let Some(place) = &mut self.place else { return Ok(false) };
         place.cursor.refresh();
@@ -101,19 +111,61 @@ impl Files {
         // Between the read and the question for the seal the writer may have gone on.
         if matches!(place.cursor.next_header().map_err(io_error)?, Step::Found(..)) {
             place.cursor.offset = u64::from(at.offset);
-            if not == NotAFrame::Blank || self.durable <= at {
-                return Ok(!matches!(not, NotAFrame::Damaged(_)));
+            if not == NotAFrame::Blank {
+                return Ok(true);
             }
         }
-        if self.durable <= at && seal.is_none() {
-            return Ok(false);
+        if seal.is_none() && self.durable <= at {
+            let (header, file) = (place.open.header, place.open.file.clone());
+            let mut cursor = Cursor::new(&header, file.clone(), u64::from(at.offset));
+            if let Ok(Some(_)) = cursor.pass_damage().map_err(io_error)? {
+                self.look_ahead(cursor.offset)?;
+            }
+            // A segment is sealed before the next one gets its first frame.
+            let next = self.open_segment(generation + 1)?.map(Self::first_of).transpose()?.flatten();
+            if next.is_none() && self.durable <= at {
+                return Ok(false);
+            }
+            if Seal::read(&header, &*file).map_err(io_error)?.is_some() {
+                return Ok(true);
+            }
         }
-        let offset = u64::from(at.offset);
-        self.place = None;
-        match self.open_segment(generation)? {
-            Some(_) => Err(self.corrupt(generation, offset, not.to_string())),
-            None => Err(ReadError::Gone { wanted: next, first: self.first_frame()?.unwrap_or(next + 1) }),
+        if self.open_segment(generation)?.is_none() {
+            self.place = None;
+            return Err(ReadError::Gone { wanted: next, first: self.first_frame()?.unwrap_or(next + 1) });
         }
+        self.pass_damage(seal, &not)
+    }
+
+    /// Goes behind what is damaged at the cursor. True when no frame is lost by it.
+    fn pass_damage(&mut self, seal: Option<Seal>, not: &NotAFrame) -> Result<bool, ReadError> {
+        let Some(Place { frame: first, open, mut cursor }) = self.place.take() else { return Ok(false) };
+        let generation = open.header.generation;
+        let damage = Corruption { file: self.path(generation), offset: cursor.offset, what: not.to_string() };
+        let behind = match cursor.pass_damage().map_err(io_error)? {
+            Ok(Some(header)) => Some(Place { frame: header.number, open, cursor }),
+            Ok(None) => self.open_segment(generation + 1)?.map(Self::first_of).transpose()?.flatten(),
+            Err(_) => return Err(ReadError::Corrupt(damage)),
+        };
+        let last = behind.as_ref().map(|behind| behind.frame - 1).or(seal.map(|seal| seal.last_frame));
+        // Where nobody vouches for more frames, it is not known which are lost.
+        let Some(last) = last.filter(|last| first <= last + 1) else { return Err(ReadError::Corrupt(damage)) };
+        self.place = behind;
+        if last < first {
+            return Ok(true);
+        }
+        Err(ReadError::Lost(Loss { frames: first..=last, damage }))
+    }
+
+    /// The start of a segment: its first frame is told by its header, or by the seal; none where there is neither.
+    fn first_of(open: Open) -> Result<Option<Place>, ReadError> {
+        let mut cursor = Cursor::new(&open.header, open.file.clone(), DATA_START);
+        let first = match cursor.next_header().map_err(io_error)? {
+            Step::Found(Header { number, .. }, _) => Some(number),
+            Step::Not(_) => Seal::read(&open.header, &*open.file).map_err(io_error)?.map(|seal| seal.first_frame),
+        };
+        cursor.offset = DATA_START;
+        Ok(first.map(|frame| Place { frame, open, cursor }))
     }
 
     /// Reads the headers from here on for the highest durable mark.
@@ -142,22 +194,13 @@ impl Files {
     fn locate(&self, next: u64) -> Result<Option<Place>, ReadError> {
         let mut oldest = None;
         for generation in self.generations()?.into_iter().rev() {
-            let Some(open) = self.open_segment(generation)? else { continue };
-            let mut cursor = Cursor::new(&open.header, open.file.clone(), DATA_START);
-            match cursor.next_header().map_err(io_error)? {
-                Step::Found(Header { number, .. }, _) => {
-                    oldest = Some(number);
-                    if number <= next {
-                        cursor.offset = DATA_START;
-                        return Ok(Some(Place { frame: number, open, cursor }));
-                    }
-                }
-                Step::Not(NotAFrame::Blank) => {}
-                Step::Not(not) if oldest.is_some() => {
-                    return Err(self.corrupt(generation, DATA_START, not.to_string()));
-                }
-                Step::Not(_) => {}
+            let Some(place) = self.open_segment(generation)?.map(Self::first_of).transpose()?.flatten() else {
+                continue;
+            };
+            if place.frame <= next {
+                return Ok(Some(place));
             }
+            oldest = Some(place.frame);
         }
         match oldest {
             Some(first) => Err(ReadError::Gone { wanted: next, first }),

@@ -102,9 +102,9 @@ pub struct Frame {
     pub events: u32,
     /// A bitmap of refused records; see [`Entry::refused`].
     pub refused: Bytes,
-    /// The request.
+    /// The request; empty where [`Reader::try_next_where`](crate::Reader::try_next_where) left it out.
     pub body: Bytes,
-    /// See [`Entry::notes`]; empty in a frame that was read from the files.
+    /// See [`Entry::notes`]; empty in a frame of which no more is known than the files say.
     pub notes: Bytes,
 }
 

@@ -1,6 +1,7 @@
 //! What is known in memory: which segment holds which frames, where to start reading inside one, and the most recent
 //! frames themselves. Everything here is durable; what is being written is not in it yet.
 use crate::{Frame, SegmentInfo, segment::SegmentHeader};
+use bytes::Bytes;
 use event::Timestamp;
 use std::{collections::VecDeque, ops::RangeInclusive};
 
@@ -55,18 +56,78 @@ impl Segment {
     }
 }
 
+/// Frames in order, as many as have room.
+#[derive(Default)]
+struct Ring {
+    frames: VecDeque<Frame>,
+    bytes: u64,
+    bytes_max: u64,
+}
+
+impl Ring {
+    fn of(bytes_max: u64) -> Self {
+        Self { bytes_max, ..Self::default() }
+    }
+
+    fn push(&mut self, frame: Frame) {
+        self.bytes += frame.memory_bytes();
+        self.frames.push_back(frame);
+    }
+
+    fn pop(&mut self) -> Option<Frame> {
+        let oldest = self.frames.pop_front()?;
+        self.bytes -= oldest.memory_bytes();
+        Some(oldest)
+    }
+
+    /// The oldest one, where there are more than have room.
+    fn pop_excess(&mut self) -> Option<Frame> {
+        if self.bytes_max < self.bytes { self.pop() } else { None }
+    }
+
+    /// Those from `number` on, up to so many bytes but at least one; none if `number` is not among them.
+    fn from(&self, number: u64, bytes_max: u64) -> Vec<Frame> {
+        let Some(skip) = self.frames.front().and_then(|oldest| number.checked_sub(oldest.number)) else {
+            return Vec::new();
+        };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(self.frames.len());
+        let mut bytes = 0;
+        let mut frames = Vec::new();
+        for frame in self.frames.range(skip..) {
+            bytes += frame.memory_bytes();
+            if !frames.is_empty() && bytes_max < bytes {
+                break;
+            }
+            frames.push(frame.clone());
+        }
+        frames
+    }
+
+    fn drop_up_to(&mut self, last_frame: u64) {
+        while self.frames.front().is_some_and(|frame| frame.number <= last_frame) {
+            self.pop();
+        }
+    }
+}
+
 /// See the module.
 pub(crate) struct Index {
     /// Oldest first; frame numbers are contiguous over all of them.
     segments: VecDeque<Segment>,
-    recent: VecDeque<Frame>,
-    recent_bytes: u64,
-    recent_bytes_max: u64,
+    recent: Ring,
+    /// What came before those, without the bodies: what was noted of them is much less, and often enough.
+    outlines: Ring,
 }
 
 impl Index {
+    /// With so much memory for recent frames. A quarter of it is for those of which the notes alone are kept.
     pub(crate) fn new(segments: VecDeque<Segment>, recent_bytes_max: u64) -> Self {
-        Self { segments, recent: VecDeque::new(), recent_bytes: 0, recent_bytes_max }
+        let outlines_bytes_max = recent_bytes_max / 4;
+        Self {
+            segments,
+            recent: Ring::of(recent_bytes_max - outlines_bytes_max),
+            outlines: Ring::of(outlines_bytes_max),
+        }
     }
 
     /// Adds a frame that became durable.
@@ -83,31 +144,22 @@ impl Index {
                 waypoints: vec![point],
             }),
         }
-        self.recent_bytes += frame.memory_bytes();
-        self.recent.push_back(frame);
-        while self.recent_bytes_max < self.recent_bytes
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            self.recent_bytes -= oldest.memory_bytes();
+        self.recent.push(frame);
+        while let Some(oldest) = self.recent.pop_excess() {
+            self.outlines.push(Frame { body: Bytes::new(), ..oldest });
         }
+        while self.outlines.pop_excess().is_some() {}
     }
 
     /// Frames from `number` on that are in memory, up to so many bytes but at least one; none if `number` is not.
     pub(crate) fn recent(&self, number: u64, bytes_max: u64) -> Vec<Frame> {
-        let Some(skip) = self.recent.front().and_then(|oldest| number.checked_sub(oldest.number)) else {
-            return Vec::new();
-        };
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(self.recent.len());
-        let mut bytes = 0;
-        let mut frames = Vec::new();
-        for frame in self.recent.range(skip..) {
-            bytes += frame.memory_bytes();
-            if !frames.is_empty() && bytes_max < bytes {
-                break;
-            }
-            frames.push(frame.clone());
-        }
-        frames
+        self.recent.from(number, bytes_max)
+    }
+
+    /// Frames from `number` on of which all but the bodies is in memory, up to so many bytes but at least one; none if `number`
+    /// is not among them.
+    pub(crate) fn outlines(&self, number: u64, bytes_max: u64) -> Vec<Frame> {
+        self.outlines.from(number, bytes_max)
     }
 
     /// The oldest frame still kept.
@@ -158,11 +210,8 @@ impl Index {
     /// Forgets the oldest segment. Its recent frames stay readable from memory no longer.
     pub(crate) fn drop_oldest(&mut self) -> Option<Segment> {
         let dropped = self.segments.pop_front()?;
-        while self.recent.front().is_some_and(|frame| frame.number <= dropped.extent.last_frame)
-            && let Some(frame) = self.recent.pop_front()
-        {
-            self.recent_bytes -= frame.memory_bytes();
-        }
+        self.outlines.drop_up_to(dropped.extent.last_frame);
+        self.recent.drop_up_to(dropped.extent.last_frame);
         Some(dropped)
     }
 }

@@ -25,6 +25,8 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 pub struct Reader {
     next: u64,
     fetched: VecDeque<Frame>,
+    /// What memory has of the next ones, where it has no more of them than that.
+    outlines: VecDeque<Frame>,
     source: Source,
 }
 
@@ -45,13 +47,16 @@ struct Place {
 /// Of a journal that is being written it yields what its frames say is durable: the last frames of a burst come with
 /// what is journaled after them, a tick at the latest. When nobody writes, everything valid is yielded.
 ///
+/// Frames that are damaged are told as [`ReadError::Lost`], and what stands behind them can be read, as it is with
+/// [`Journal::reader`](crate::Journal::reader).
+///
 /// # Errors
 /// [`ReadError::Io`] when the directory holds no journal or cannot be read, [`ReadError::Corrupt`] when its files are
 /// not a journal's.
 pub fn open_reader(dir: &Path, from_frame: u64) -> Result<Reader, ReadError> {
     let files = Files::open(dir)?;
     let source = Source::Files(Arc::new(Mutex::new(files)));
-    Ok(Reader { next: from_frame.max(1), fetched: VecDeque::new(), source })
+    Ok(Reader { next: from_frame.max(1), fetched: VecDeque::new(), outlines: VecDeque::new(), source })
 }
 
 impl Reader {
@@ -60,6 +65,7 @@ impl Reader {
         Self {
             next: from_frame.max(1),
             fetched: VecDeque::new(),
+            outlines: VecDeque::new(),
             source: Source::Live { shared, durable, place: None },
         }
     }
@@ -74,6 +80,7 @@ impl Reader {
     pub fn pass(&mut self, loss: &Loss) {
         self.next = self.next.max(loss.frames.end() + 1);
         self.fetched.clear();
+        self.outlines.clear();
     }
 
     /// The next durable frame, waiting for it. When the call is dropped no frame is lost.
@@ -138,6 +145,33 @@ impl Reader {
             };
         }
         Ok(self.take_fetched())
+    }
+
+    /// As [`Reader::try_next`]; but a frame of which memory has everything except the body is handed out without it where
+    /// `suffices` says of the rest that it is enough. Where it is not, the body is read from the files, and what was noted of it
+    /// comes with it.
+    ///
+    /// # Errors
+    /// As [`Reader::try_next`].
+    pub fn try_next_where(&mut self, suffices: impl FnOnce(&Frame) -> bool) -> Result<Option<Frame>, ReadError> {
+        let next = self.next;
+        if self.fetched.is_empty()
+            && let Source::Live { shared, place, .. } = &mut self.source
+        {
+            if self.outlines.front().is_none_or(|outline| outline.number != next) {
+                self.outlines = shared.index().outlines(next, FETCH_BYTES).into();
+            }
+            if let Some(outline) = self.outlines.pop_front() {
+                if suffices(&outline) {
+                    self.next = next + 1;
+                    return Ok(Some(outline));
+                }
+                let fetched = fetch(shared, next, 0, place)?;
+                self.fetched =
+                    fetched.into_iter().map(|frame| Frame { notes: outline.notes.clone(), ..frame }).collect();
+            }
+        }
+        self.try_next()
     }
 
     fn take_fetched(&mut self) -> Option<Frame> {

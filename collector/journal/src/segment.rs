@@ -208,7 +208,9 @@ impl Cursor {
         let held = self.ahead_at..self.ahead_at + self.ahead.len() as u64;
         if at < held.start || held.end < at + wanted as u64 {
             let room = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
-            let mut buffer = vec![0; wanted.max(READ_AHEAD_BYTES).min(room)];
+            // Of large frames each is read alone, with the header of the next one: what else was read would be read twice.
+            let ahead = if wanted < READ_AHEAD_BYTES / 4 { READ_AHEAD_BYTES } else { wanted + 8 + HEADER_BYTES };
+            let mut buffer = vec![0; ahead.min(room)];
             let read = self.file.read_at(&mut buffer, at)?;
             buffer.truncate(read);
             self.ahead = Bytes::from(buffer);

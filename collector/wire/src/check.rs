@@ -350,6 +350,17 @@ impl<'a, O: Observer<'a>> Check<'a, '_, O> {
 
     /// Looks an attribute through; says its name and its value, as they are sent.
     fn key_value(&mut self, message: &'a [u8], depth: u32) -> Result<(&'a [u8], &'a [u8]), Flaw> {
+        if let Some(plain) = plain_attribute(message)
+            && depth <= self.limits.depth
+            && self.limits.nodes.saturating_sub(self.nodes) >= 2
+        {
+            self.nodes += 2;
+            return Ok(plain);
+        }
+        self.any_attribute(message, depth)
+    }
+
+    fn any_attribute(&mut self, message: &'a [u8], depth: u32) -> Result<(&'a [u8], &'a [u8]), Flaw> {
         self.node()?;
         let (mut name, mut sent): (&[u8], &[u8]) = (&[], &[]);
         let mut has_value = false;
@@ -418,15 +429,35 @@ impl<'a, O: Observer<'a>> Check<'a, '_, O> {
     }
 }
 
+/// Name and value of an attribute as nearly all are encoded: the name first, then one scalar, both shorter than 128 bytes. None
+/// where something else stands there, be it right or wrong.
+#[inline]
+fn plain_attribute(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let &[0x0a, length, ref rest @ ..] = message else { return None };
+    let (name, rest) = rest.split_at_checked(usize::from(length))?;
+    let &[0x12, value_length, ref value @ ..] = rest else { return None };
+    if length >= 0x80 || value_length >= 0x80 || usize::from(value_length) != value.len() {
+        return None;
+    }
+    let is_plain = match value {
+        [0x0a, length, text @ ..] => usize::from(*length) == text.len() && check_text(text).is_ok(),
+        [0x18 | 0x10, more @ .., last] => more.len() < 9 && *last < 0x80 && more.iter().all(|byte| *byte >= 0x80),
+        [0x21, bits @ ..] => bits.len() == 8,
+        _ => false,
+    };
+    (is_plain && check_text(name).is_ok()).then_some((name, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Fault;
     use opentelemetry_proto::tonic::{
         collector::logs::v1::ExportLogsServiceRequest,
-        common::v1::{AnyValue, ArrayValue, any_value::Value},
+        common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value},
         logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     };
+    use proptest::prelude::*;
     use prost::Message;
 
     fn nested(levels: u32) -> AnyValue {
@@ -459,6 +490,41 @@ mod tests {
         body.message(1, &group);
         let outcome = check(Signal::Logs, &body.into_bytes(), &limits);
         assert_eq!(outcome.unwrap_err().fault, Fault::TooMany);
+    }
+
+    proptest! {
+        #[test]
+        fn attributes_told_by_their_encoding_are_the_attributes_that_are_read(
+            name in ".{0,4}",
+            value in prop_oneof![
+                ".{0,140}".prop_map(Value::StringValue),
+                any::<i64>().prop_map(Value::IntValue),
+                (0i64..300).prop_map(Value::IntValue),
+                any::<bool>().prop_map(Value::BoolValue),
+                any::<f64>().prop_map(Value::DoubleValue),
+                any::<Vec<u8>>().prop_map(Value::BytesValue),
+            ],
+            damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+            cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        ) {
+            let value = Some(AnyValue { value: Some(value) });
+            let mut message = KeyValue { key: name, value, ..KeyValue::default() }.encode_to_vec();
+            if let Some((at, byte)) = damage {
+                let at = at.index(message.len());
+                message[at] = byte;
+            }
+            if let Some(cut) = cut {
+                message.truncate(cut.index(message.len()));
+            }
+            if let Some(plain) = plain_attribute(&message) {
+                let limits = Limits::default();
+                let (admission, observer) = (Admission::new(&limits), &mut ());
+                let (signal, place) = (Signal::Logs, Place::default());
+                let mut check = Check { signal, limits: &limits, nodes: 0, next: 0, place, admission, observer };
+                prop_assert_eq!(check.any_attribute(&message, 0), Ok(plain));
+                prop_assert_eq!(check.nodes, 2);
+            }
+        }
     }
 
     #[test]

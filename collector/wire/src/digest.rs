@@ -13,8 +13,12 @@ use crate::{
 /// Requests with more names or sources than this are not noted: looking them up would take longer than reading them again.
 const DISTINCT_MAX: usize = 64;
 
-/// Numbers of records, names and sources, and the attributes' marks.
-const HEADER_BYTES: usize = 12 + MARKS * 8;
+/// What sources say of themselves is noted as long as it has no more bytes than this, all together. Beyond, the notes say where
+/// it stands, and are of use only beside the request.
+const RESOURCE_BYTES_MAX: usize = 4 << 10;
+
+/// Numbers of records, names, resources and sources, and the attributes' marks.
+const HEADER_BYTES: usize = 16 + MARKS * 8;
 /// Identity, time, source, name, and whether it is an event.
 const RECORD_BYTES: usize = 32;
 /// Words of a set of attributes' names, of which each is one bit.
@@ -62,6 +66,7 @@ struct Digester<'a, 'o> {
     resource_at: Option<&'a [u8]>,
     scope: &'a str,
     names: Vec<&'a str>,
+    resources: Vec<&'a [u8]>,
     sources: Vec<Source<'a>>,
     notes: Vec<u8>,
     records: u32,
@@ -104,6 +109,7 @@ impl<'a, 'o> Digester<'a, 'o> {
             resource_at: None,
             scope: "",
             names: Vec::new(),
+            resources: Vec::new(),
             sources: Vec::new(),
             notes,
             records: 0,
@@ -114,6 +120,9 @@ impl<'a, 'o> Digester<'a, 'o> {
 
     fn note(&mut self, log: &Log<'a>) -> Option<[u8; RECORD_BYTES]> {
         let resource = self.resource_at?;
+        if self.resources.last().is_none_or(|last| last.as_ptr() != resource.as_ptr()) {
+            self.resources.push(resource);
+        }
         let record = Record {
             index: self.records - 1,
             event_name: text(log.event_name).ok()?,
@@ -151,22 +160,31 @@ impl<'a, 'o> Digester<'a, 'o> {
     }
 
     fn finish(self) -> Digest {
-        let Self { body, names, sources, mut notes, records, marks, gave_up, .. } = self;
+        let Self { body, names, mut resources, sources, mut notes, records, marks, gave_up, .. } = self;
         if gave_up {
             return Digest::default();
         }
-        let numbers = [records, names.len() as u32, sources.len() as u32].map(u32::to_le_bytes);
-        notes[..12].copy_from_slice(numbers.as_flattened());
-        notes[12..HEADER_BYTES].copy_from_slice(marks.map(u64::to_le_bytes).as_flattened());
+        // Those of refused records alone say nothing of anybody.
+        resources.retain(|resource| sources.iter().any(|source| source.resource.as_ptr() == resource.as_ptr()));
+        let numbers = [records, names.len() as u32, resources.len() as u32, sources.len() as u32].map(u32::to_le_bytes);
+        notes[..16].copy_from_slice(numbers.as_flattened());
+        notes[16..HEADER_BYTES].copy_from_slice(marks.map(u64::to_le_bytes).as_flattened());
         let mut push = |text: &[u8]| {
             notes.extend_from_slice(&(text.len() as u32).to_le_bytes());
             notes.extend_from_slice(text);
         };
         names.iter().for_each(|name| push(name.as_bytes()));
+        let whole = resources.iter().map(|resource| resource.len()).sum::<usize>() <= RESOURCE_BYTES_MAX;
+        for resource in &resources {
+            push(&[u8::from(whole)]);
+            let at = (resource.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+            let place = [at as u32, resource.len() as u32].map(u32::to_le_bytes);
+            push(if whole { resource } else { place.as_flattened() });
+        }
         for source in sources {
             [source.network, source.node, source.component].iter().for_each(|part| push(part.as_bytes()));
-            let at = (source.resource.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-            push([at as u32, source.resource.len() as u32].map(u32::to_le_bytes).as_flattened());
+            let resource = resources.iter().position(|known| known.as_ptr() == source.resource.as_ptr());
+            push(&(resource.unwrap_or_default() as u32).to_le_bytes());
         }
         Digest(notes)
     }
@@ -267,7 +285,8 @@ pub struct Digested<'a> {
 }
 
 impl<'a> Digested<'a> {
-    /// Reads the notes of this request; none where there are none.
+    /// Reads the notes of this request; none where there are none. Most are of use also where the request is not at hand, and
+    /// `body` is empty: then those that are not say nothing.
     #[must_use]
     pub fn read(notes: &'a [u8], body: &'a [u8]) -> Option<Self> {
         let mut rest = notes;
@@ -277,7 +296,8 @@ impl<'a> Digested<'a> {
             Some(taken)
         };
         let number = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize);
-        let (records, names, sources) = (number(take(4)?)?, number(take(4)?)?, number(take(4)?)?);
+        let (records, names) = (number(take(4)?)?, number(take(4)?)?);
+        let (resources, sources) = (number(take(4)?)?, number(take(4)?)?);
         let mut marks = [0; MARKS];
         for word in &mut marks {
             *word = u64::from_le_bytes(take(8)?.try_into().ok()?);
@@ -288,10 +308,17 @@ impl<'a> Digested<'a> {
             take(length)
         };
         let names = (0..names).map(|_| text(part()?).ok()).collect::<Option<_>>()?;
+        let resources = (0..resources).map(|_| {
+            if part()? == [1] {
+                return part();
+            }
+            let (at, length) = part()?.split_at_checked(4)?;
+            body.get(number(at)?..)?.get(..number(length)?)
+        });
+        let resources: Vec<&[u8]> = resources.collect::<Option<_>>()?;
         let sources = (0..sources).map(|_| {
             let [network, node, component] = [text(part()?).ok()?, text(part()?).ok()?, text(part()?).ok()?];
-            let (at, length) = part()?.split_at_checked(4)?;
-            let resource = body.get(number(at)?..)?.get(..number(length)?)?;
+            let resource = resources.get(number(part()?)?)?;
             Some(Source { network, node, component, resource })
         });
         Some(Self { names, sources: sources.collect::<Option<_>>()?, records, marks })
@@ -429,6 +456,9 @@ mod tests {
             let noted = (0..digest.len() as u32).filter_map(|index| digest.record(index)).count();
             prop_assert_eq!(noted, events);
             prop_assert_eq!(digest.len(), events + refused.len());
+            // The request need not be at hand.
+            let alone = Digested::read(&notes, &[]).unwrap();
+            prop_assert_eq!((alone.names, alone.sources), (digest.names, digest.sources));
         }
 
         #[test]
@@ -452,6 +482,25 @@ mod tests {
         assert_eq!(Digested::read(&digested(&most).1, &most).unwrap().names.len(), DISTINCT_MAX);
         let more = named((0..=DISTINCT_MAX).map(|number| format!("n{number}")));
         assert!(digested(&more).1.is_empty() && Digested::read(&[], &more).is_none());
+    }
+
+    #[test]
+    fn of_those_who_say_much_of_themselves_the_notes_are_of_use_beside_the_request_alone() {
+        let said = |bytes: usize| {
+            let attributes = vec![attribute("process.pid", "7"), attribute("process.command_line", &"x".repeat(bytes))];
+            let resource = Some(Resource { attributes, ..Resource::default() });
+            let scope_logs = vec![ScopeLogs { log_records: vec![LogRecord::default()], ..ScopeLogs::default() }; 2];
+            let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
+            ExportLogsServiceRequest { resource_logs }.encode_to_vec()
+        };
+        let (little, much) = (said(RESOURCE_BYTES_MAX / 2), said(RESOURCE_BYTES_MAX));
+        for (body, alone) in [(&little, true), (&much, false)] {
+            let notes = digested(body).1;
+            assert_eq!(Digested::read(&notes, &[]).is_some(), alone);
+            let digest = Digested::read(&notes, body).unwrap();
+            assert_eq!(digest.sources[0].resource_attr("process.pid"), Some(Any::Str("7")));
+            assert!(notes.len() < RESOURCE_BYTES_MAX);
+        }
     }
 
     #[test]

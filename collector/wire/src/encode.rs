@@ -9,6 +9,13 @@ pub(crate) struct Opened {
     content: usize,
 }
 
+impl Opened {
+    /// Where its content begins.
+    pub(crate) fn content(&self) -> usize {
+        self.content
+    }
+}
+
 /// A message being written.
 #[derive(Debug, Default)]
 pub(crate) struct Message(Vec<u8>);
@@ -85,12 +92,34 @@ impl Message {
 
     #[inline]
     pub(crate) fn close(&mut self, opened: Opened) {
-        let length = self.0.len() - opened.content;
+        self.close_at(opened.content);
+    }
+
+    /// Ends a message whose content begins there.
+    #[inline]
+    pub(crate) fn close_at(&mut self, content: usize) {
+        let length = self.0.len() - content;
         if length < 0x80 {
-            self.0[opened.content - 1] = length as u8;
+            self.0[content - 1] = length as u8;
         } else {
-            self.lengthen(opened.content, length);
+            self.lengthen(content, length);
         }
+    }
+
+    /// Writes what was written in the same way before.
+    #[inline]
+    pub(crate) fn write(&mut self, written: &[u8]) {
+        self.0.extend_from_slice(written);
+    }
+
+    /// What is written between these places.
+    pub(crate) fn between(&self, from: usize, to: usize) -> &[u8] {
+        self.0.get(from..to).unwrap_or_default()
+    }
+
+    /// Takes back everything that was written from there on.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
     }
 
     /// Makes room for a length of several bytes, and writes it.

@@ -5,10 +5,12 @@
 //! integers beyond 2^53 as numbers, ids of the wrong length, keys that come twice.
 //!
 //! The text is read once and written as it is read; no tree of it is built. What the messages are called and hold stands
-//! in [`schema`], how one value is written in [`scalar`]; what exporters send most is read by [`plain`].
+//! in [`schema`], how one value is written in [`scalar`]; what exporters send most is read by [`plain`], and what looks like what
+//! came before it by [`shape`].
 mod plain;
 mod scalar;
 mod schema;
+mod shape;
 
 use crate::{
     Fault, Limits, Malformed, Signal,
@@ -17,6 +19,7 @@ use crate::{
 };
 use scalar::Scalars;
 use schema::{Field, Kind};
+use shape::{Recorder, Shapes};
 
 /// What was taken although the specification says otherwise, by how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,11 +42,17 @@ pub struct Warnings {
 /// When it is not JSON, nests too deep (127 levels of text, 30 of one value), holds too much, or a field has a value it
 /// cannot have; with the place in the text and the field's path.
 pub fn json_to_protobuf(signal: Signal, json: &[u8], limits: &Limits) -> Result<(Vec<u8>, Warnings), Malformed> {
+    rewrite(signal, json, limits, Shapes::default())
+}
+
+fn rewrite(signal: Signal, json: &[u8], limits: &Limits, shapes: Shapes) -> Result<(Vec<u8>, Warnings), Malformed> {
     let mut rewriter = Rewriter {
         text: Text::new(json),
         written: Scalars { out: Message::with_capacity(json.len() / 2), warnings: Warnings::default() },
         path: Vec::new(),
         nodes: Nodes { counted: 0, most: limits.nodes },
+        shapes,
+        recorder: None,
     };
     match rewriter.request(schema::request(signal)) {
         Ok(()) => Ok((rewriter.written.out.into_bytes(), rewriter.written.warnings)),
@@ -83,6 +92,9 @@ struct Rewriter<'a> {
     /// Where it stopped, from the inside out.
     path: Vec<Step>,
     nodes: Nodes,
+    shapes: Shapes,
+    /// Notes the shape of the record that is being read.
+    recorder: Option<Recorder>,
 }
 
 impl Rewriter<'_> {
@@ -120,16 +132,22 @@ impl Rewriter<'_> {
         let mut more = self.text.enter(b'}')?;
         while more {
             match self.key(fields, next)? {
-                None => self.skip()?,
+                None => {
+                    self.spoil();
+                    self.skip()?;
+                }
                 Some(index) => {
                     next = index + 1;
                     let Some(field) = fields.get(index) else { return self.text.no_value() };
                     if come.has(index) {
+                        self.spoil();
                         self.written.warnings.duplicate_keys += 1;
                         come.take_back(index, &mut self.written.out);
                     }
                     let before = self.written.out.len();
-                    let outcome = match self.text.peek() {
+                    let first = self.text.peek();
+                    let at = self.text.at();
+                    let outcome = match first {
                         // As if it were not there.
                         b'n' => self.skip(),
                         _ => self.value(&field.kind, field.number),
@@ -137,6 +155,12 @@ impl Rewriter<'_> {
                     if outcome.is_err() {
                         self.path.push(Step::Field(field.name.text));
                         return outcome;
+                    }
+                    if let Some(recorder) = &mut self.recorder
+                        && !matches!(first, b'n' | b'{' | b'[')
+                        && !schema::is_name(field)
+                    {
+                        recorder.value(field, &self.text, at, &self.written.out, before);
                     }
                     come.note(index, before, self.written.out.len());
                 }
@@ -167,7 +191,15 @@ impl Rewriter<'_> {
         }
         let index = fields.iter().position(|field| schema::is_snake_case_of(key, field.name.text));
         self.written.warnings.snake_case += u32::from(index.is_some());
+        self.spoil();
         Ok(index)
+    }
+
+    /// What was read here is not the same in each record that looks like this one.
+    fn spoil(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.spoil();
+        }
     }
 
     /// Reads past what is not known: it must be JSON still, and is bounded like all the rest.
@@ -182,6 +214,9 @@ impl Rewriter<'_> {
         self.node()?;
         let at = self.text.at();
         let outcome = match (self.text.peek(), kind) {
+            (b'{', Kind::Record(fields)) => return self.record(number, fields),
+            (b'{', Kind::Attribute) if self.recorder.is_some() => return self.nested(number, &schema::KEY_VALUE),
+            (b'{', Kind::Any) if self.recorder.is_some() => return self.nested(number, &schema::ANY),
             (b'{', Kind::Attribute) => {
                 return match self.plain_attribute(number) {
                     Some(()) => Ok(()),
@@ -216,7 +251,36 @@ impl Rewriter<'_> {
     /// Reads an object as a message under a field's number.
     fn nested(&mut self, number: u32, fields: &'static [Field]) -> Result<(), Stopped> {
         let opened = self.written.out.open(number);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.open(opened.content());
+        }
         self.message(fields)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.ends(self.written.out.len());
+        }
+        self.written.out.close(opened);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.close(self.written.out.len());
+        }
+        Ok(())
+    }
+
+    /// Reads one of many objects that look alike.
+    fn record(&mut self, number: u32, fields: &'static [Field]) -> Result<(), Stopped> {
+        let most = self.nodes.most - self.nodes.counted;
+        if let Some(nodes) = self.shapes.read(&mut self.text, &mut self.written, most) {
+            self.nodes.counted += nodes;
+            return Ok(());
+        }
+        if !self.shapes.learns() {
+            return self.nested(number, fields);
+        }
+        let mut recorder = Recorder::new(self.text.at(), self.written.out.len(), self.nodes.counted);
+        let opened = self.written.out.open(number);
+        recorder.open(opened.content());
+        self.recorder = Some(recorder);
+        self.message(fields)?;
+        self.shapes.learn(self.recorder.take(), &self.text, &self.written.out, self.nodes.counted);
         self.written.out.close(opened);
         Ok(())
     }
@@ -300,6 +364,7 @@ mod tests {
     use opentelemetry_proto::tonic::{
         collector::logs::v1::ExportLogsServiceRequest, common::v1::any_value::Value as Any,
     };
+    use proptest::prelude::*;
     use prost::Message as _;
 
     fn logs(record: &str) -> Result<(ExportLogsServiceRequest, Warnings), Malformed> {
@@ -313,6 +378,69 @@ mod tests {
         let (request, _) = logs(&format!(r#"{{"attributes":[{{"key":"k","value":{any}}}]}}"#)).unwrap();
         let record = &request.resource_logs[0].scope_logs[0].log_records[0];
         record.attributes[0].value.clone().unwrap().value
+    }
+
+    /// A log record with some of its fields, in some order, of which many look alike.
+    fn record() -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            6 => "[a-c]{0,9}".prop_map(|text| format!(r#"{{"stringValue":"{text}"}}"#)),
+            2 => Just(r#"{"stringValue":"é\n\""}"#.to_owned()),
+            2 => (0..300_u64).prop_map(|number| format!(r#"{{"intValue":"{number}"}}"#)),
+            2 => any::<u64>().prop_map(|number| format!(r#"{{"intValue":{number}}}"#)),
+            2 => any::<bool>().prop_map(|flag| format!(r#"{{"boolValue":{flag}}}"#)),
+            1 => "x{100,200}".prop_map(|text| format!(r#"{{"stringValue":"{text}"}}"#)),
+            1 => Just(r#"{"arrayValue":{"values":[{"intValue":1},{"stringValue":"y"}]}}"#.to_owned()),
+            1 => Just(r#"{"kvlistValue":{"values":[{"key":"k","value":{"doubleValue":1.5}}]}}"#.to_owned()),
+            1 => Just("{}".to_owned()),
+            1 => Just("null".to_owned()),
+            1 => Just(r#"{"bytesValue":"AQ=="}"#.to_owned()),
+        ];
+        let attribute =
+            (prop::sample::select(vec!["a", "b"]), value.clone(), 0..20_u8).prop_map(|(key, value, form)| match form {
+                0 => format!(r#"{{"value":{value},"key":"{key}"}}"#),
+                1 => format!(r#"{{"key":"{key}"}}"#),
+                2 => format!(r#"{{ "key":"{key}", "value":{value}}}"#),
+                _ => format!(r#"{{"key":"{key}","value":{value}}}"#),
+            });
+        let attributes = prop::collection::vec(attribute, 0..3);
+        let id = prop::sample::select(vec!["", "00112233445566778899aabbccddeeff", "zz", "0011223344556677"]);
+        (any::<u64>(), 0..9_u8, id, attributes, value, 0..9_u8).prop_map(|(time, form, id, attributes, body, end)| {
+            let time = if form == 0 { time.to_string() } else { format!("\"{time}\"") };
+            let attributes = attributes.join(",");
+            let end = match end {
+                0 => r#","flags":1"#,
+                1 => r#","flags":"1","unknown":[1]"#,
+                2 => r#","event_name":"e""#,
+                3 => r#","severityNumber":"SEVERITY_NUMBER_INFO""#,
+                4 => r#","timeUnixNano":null"#,
+                5 => r#","attributes":[]"#,
+                _ => r#","severityNumber":9,"eventName":"e""#,
+            };
+            format!(r#"{{"timeUnixNano":{time},"traceId":"{id}","attributes":[{attributes}],"body":{body}{end}}}"#)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_that_looks_like_another_is_read_as_if_it_were_the_first(
+            records in prop::collection::vec(record(), 0..20),
+            picked in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+            damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+            nodes in prop_oneof![Just(1_000_000), 0..200_u32],
+        ) {
+            let records: Vec<&str> = match records.is_empty() {
+                true => Vec::new(),
+                false => picked.iter().map(|picked| records[picked.index(records.len())].as_str()).collect(),
+            };
+            let mut json = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#, records.join(",")).into_bytes();
+            if let Some((at, byte)) = damage {
+                let at = at.index(json.len());
+                json[at] = byte;
+            }
+            let limits = Limits { nodes, ..Limits::default() };
+            let singly = rewrite(Signal::Logs, &json, &limits, Shapes::unused());
+            prop_assert_eq!(json_to_protobuf(Signal::Logs, &json, &limits), singly);
+        }
     }
 
     #[test]

@@ -84,8 +84,8 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 fn push_lazy(out: &mut Vec<u8>, value: Lazy<'_>) {
     match value {
         Lazy::Sent(&[0x0a, length, ref text @ ..]) if length < 0x80 && usize::from(length) == text.len() => {
-            out.push(4);
-            push_bytes(out, text);
+            out.extend_from_slice(&[4, length, 0, 0, 0]);
+            out.extend_from_slice(text);
         }
         Lazy::Sent(&[0x18, value]) if value < 0x80 => {
             out.push(2);

@@ -59,6 +59,33 @@ impl<'a> Text<'a> {
         Some(())
     }
 
+    /// Reads these bytes if they stand right here.
+    #[inline]
+    pub(crate) fn pass_all(&mut self, wanted: &[u8]) -> Option<()> {
+        if !self.bytes.get(self.at..)?.starts_with(wanted) {
+            return None;
+        }
+        self.at += wanted.len();
+        Some(())
+    }
+
+    /// The byte right here; 0 at the end.
+    #[inline]
+    pub(crate) fn here(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or_default()
+    }
+
+    /// Whether what stands right here, a digit, is a number of its own.
+    #[inline]
+    pub(crate) fn is_digit_alone(&self) -> bool {
+        self.bytes.get(self.at + 1).is_some_and(|next| matches!(next, b',' | b'}' | b']'))
+    }
+
+    /// What stands between these places.
+    pub(crate) fn between(&self, from: usize, to: usize) -> &'a [u8] {
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+
     /// What reading stopped at.
     pub(crate) fn into_fault(self) -> Option<Fault> {
         self.fault

@@ -328,12 +328,22 @@ fn obligations(keys: u32) {
     };
     engine.tick(Timestamp(end + 10_000_000_000), &mut out);
     let at_work = per_key(&engine);
+    let written = |engine: &Engine| {
+        let mut bytes = 0;
+        let (outcome, seconds) = measure(|| engine.checkpoint_into(|piece| bytes += piece.len() as u64));
+        assert!(outcome.is_ok(), "no checkpoint can be written");
+        (bytes / u64::from(keys.max(1)), seconds * 1e3)
+    };
+    let (working_bytes, working_ms) = written(&engine);
     for second in 11..600 {
         engine.tick(Timestamp(end + second * 1_000_000_000), &mut out);
     }
     let at_rest = per_key(&engine);
-    let checkpoint = engine.checkpoint().map_or(0, |bytes| bytes.len()) as u64 / u64::from(keys.max(1));
-    println!("{keys} open obligations: {at_work} bytes each at work, {at_rest} at rest, {checkpoint} in a checkpoint");
+    let (resting_bytes, resting_ms) = written(&engine);
+    println!("{keys} open obligations: {at_work} bytes each at work, {at_rest} at rest");
+    println!(
+        "in a checkpoint: {working_bytes} bytes each at work, {working_ms:.0} ms; {resting_bytes} at rest, {resting_ms:.0} ms"
+    );
 }
 
 fn main() {

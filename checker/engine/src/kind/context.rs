@@ -45,6 +45,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) forgotten: Cell<Timestamp>,
     /// A condition could not be decided, as what it asks for was forgotten.
     pub(crate) undecided: Cell<bool>,
+    /// How often something was excused that was said before.
+    pub(crate) taken_back: Cell<u64>,
     pub(crate) found: Vec<Found>,
     /// The violations among `found` that had been left open before, as their node was silent.
     pub(crate) woken: Vec<Anchor>,
@@ -114,33 +116,34 @@ impl Ctx<'_> {
     }
 
     /// Why it cannot be told whether what is owed for an event was sent between these times. Never so offline, nor where
-    /// the absence was held against it already: then late evidence alone takes that back.
+    /// the absence was held against it already: then late evidence alone takes that back, and a gap that came as late.
     pub(super) fn withheld(&self, owed_for: EventRef, from: Timestamp, to: Timestamp) -> Option<Withheld> {
-        let withheld = match self.gap(from, to) {
-            Some(why) => Withheld::ForGood(why),
-            None => Withheld::ForNow(self.unheard(to)?),
-        };
-        (!self.was_said(&Anchor::Event(owed_for))).then_some(withheld)
+        let said = self.was_said(&Anchor::Event(owed_for));
+        match self.gap(from, to, said) {
+            Some(why) => Some(Withheld::ForGood(why)),
+            None if said => None,
+            None => self.unheard(to).map(Withheld::ForNow),
+        }
     }
 
     /// Why a violation with that anchor is none that can be said: what it misses between these times may have come and
-    /// never been judged. Not so where it was said already.
+    /// never been judged. Where it was said already, only what came since takes it back.
     pub(super) fn excuse(&self, anchor: &Anchor, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        self.gap(from, to).filter(|_| !self.was_said(anchor))
+        self.gap(from, to, self.was_said(anchor))
     }
 
     /// Why an event that the rule asks for may have come between these times, both included, and never been judged: from
-    /// the key's node, or from any of its network where the key names none.
-    fn gap(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        let lost = self.lost(from, to);
+    /// the key's node, or from any of its network where the key names none. `said`: the verdict was given before.
+    fn gap(&self, from: Timestamp, to: Timestamp, said: bool) -> Option<Unknown> {
+        let lost = self.lost(from, to).filter(|_| !said);
         if lost.is_some() || self.world.offline {
             return lost;
         }
         match self.node() {
-            Some((network, node)) => self.gap_of(network, node, from, to),
+            Some((network, node)) => self.gap_of(network, node, from, to, said),
             None => {
                 let in_network = |state: &&NodeState| self.rule.across_networks || state.network == self.network();
-                self.world.sources.nodes.iter().filter(in_network).find_map(|state| self.hidden(state, from, to))
+                self.world.sources.nodes.iter().filter(in_network).find_map(|state| self.hidden(state, from, to, said))
             }
         }
     }
@@ -154,15 +157,24 @@ impl Ctx<'_> {
     }
 
     /// The same of one node.
-    pub(super) fn gap_of(&self, network: &str, node: &str, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+    pub(super) fn gap_of(
+        &self,
+        network: &str,
+        node: &str,
+        from: Timestamp,
+        to: Timestamp,
+        said: bool,
+    ) -> Option<Unknown> {
         if self.world.offline {
             return None;
         }
-        self.hidden(self.world.sources.find_node(network, node)?, from, to)
+        self.hidden(self.world.sources.find_node(network, node)?, from, to, said)
     }
 
-    fn hidden(&self, node: &NodeState, from: Timestamp, to: Timestamp) -> Option<Unknown> {
-        node.gaps.between(from, to, &|event| gap::asks(self.rule, self.pack, event))
+    fn hidden(&self, node: &NodeState, from: Timestamp, to: Timestamp, said: bool) -> Option<Unknown> {
+        let why = node.gaps.between(from, to, said, &|event| gap::asks(self.rule, self.pack, event))?;
+        self.taken_back.set(self.taken_back.get() + u64::from(said));
+        Some(why)
     }
 
     /// Why the key's node may still have something to say of the time up to `to`.

@@ -339,10 +339,10 @@ impl Expected {
                     Some(_) => Anchor::Event(open.when.at),
                     None => Anchor::Member(open.when.at, key::hash(member)),
                 };
-                let from = open.when.at.ts;
-                let of_node = || ctx.gap_of(ctx.network(), key::text(member)?, from, at);
-                let gap = ctx.lost(from, at).or_else(of_node)?;
-                (!ctx.was_said(&anchor)).then(|| (member.clone(), gap))
+                let (from, said) = (open.when.at.ts, ctx.was_said(&anchor));
+                let of_node = || ctx.gap_of(ctx.network(), key::text(member)?, from, at, said);
+                let gap = ctx.lost(from, at).filter(|_| !said).or_else(of_node)?;
+                Some((member.clone(), gap))
             })
             .collect();
         if let Some(&(_, why)) = hidden.first() {

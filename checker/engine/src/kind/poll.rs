@@ -123,6 +123,12 @@ impl Poll {
         if let Some(why) = ctx.lost(self.span.as_ref().map_or(Timestamp::ZERO, Span::from), end) {
             return ctx.unknown(why);
         }
+        // A vote that was not judged may have decided; it may also have been the first.
+        let opened = first.at.ts.minus(end.since(first.at.ts));
+        let from = self.span.as_ref().map_or(opened, |span| span.from().max(opened));
+        if let Some(why) = ctx.excuse(&anchor, from, end) {
+            return ctx.unknown(why);
+        }
         let absent = || expected.iter().flatten().filter(|voter| !self.votes.iter().any(|vote| vote.voter == **voter));
         if !ctx.world.offline && absent().any(|voter| super::is_silent(ctx, voter, end)) {
             // What a silent voter said cannot be known before it speaks again.

@@ -15,14 +15,16 @@ struct Comes {
     node: &'static str,
     name: &'static str,
     value: Option<i64>,
+    /// When it arrives.
+    came: u64,
 }
 
 fn ev(at: u64, name: &'static str, value: i64) -> Comes {
-    Comes { at, node: "n1", name, value: Some(value) }
+    Comes { at, node: "n1", name, value: Some(value), came: at }
 }
 
 fn refused(at: u64, name: &'static str) -> Comes {
-    Comes { at, node: "n1", name, value: None }
+    Comes { at, node: "n1", name, value: None, came: at }
 }
 
 /// Judges what comes, while both nodes are heard each second.
@@ -60,11 +62,12 @@ fn judged_until(rule: &str, history: &[Comes], end: u64) -> (Engine, Vec<Output>
         for node in ["n1", "n2"] {
             take(&mut engine, node, second(at), "hum", 0);
         }
-        for comes in history.iter().filter(|comes| comes.at == at) {
+        for comes in history.iter().filter(|comes| comes.came == at) {
+            let at = second(comes.at);
             match comes.value {
-                Some(value) => take(&mut engine, comes.node, second(at), comes.name, value),
-                None if comes.name == LOST => engine.lost(second(at), second(at)),
-                None => engine.refused("", comes.node, comes.name, second(at)),
+                Some(value) => take(&mut engine, comes.node, at, comes.name, value),
+                None if comes.name == LOST => engine.lost(at, at),
+                None => engine.refused("", comes.node, comes.name, at),
             }
         }
         engine.tick(second(at), &mut outputs);
@@ -92,6 +95,20 @@ fn is_excused(rule: &str, history: impl Fn() -> Vec<Comes>, hidden: &'static str
     assert_eq!((tally.violated, tally.why_unknown), (0, Some(Unknown::Refused)), "with a nameless gap: {rule}");
     let tally = with(LOST, at);
     assert_eq!((tally.violated, tally.why_unknown), (0, Some(Unknown::Lost)), "with a time that is lost: {rule}");
+    // In whatever order they came: what was said before the gap is known is taken back.
+    let came_later = |name: &'static str| {
+        let mut history = history();
+        history.push(Comes { came: 35, ..refused(at, name) });
+        let (engine, outputs) = judged_until(rule, &history, 40);
+        let retracted = outputs.iter().filter(|output| matches!(output, Output::Retracted { .. })).count();
+        let tally = engine.health(0).tally;
+        assert_eq!(tally.retracted, retracted as u64);
+        (tally.violated, tally.retracted, tally.unknown)
+    };
+    assert_eq!(came_later(hidden), (1, 1, 1), "with a gap that comes later: {rule}");
+    assert_eq!(came_later(""), (1, 1, 1), "with a nameless gap that comes later: {rule}");
+    assert_eq!(came_later(LOST), (1, 1, 1), "with a time that turns out to be lost: {rule}");
+    assert_eq!(came_later("chatter"), (1, 0, 0), "with a gap that comes later and does not matter: {rule}");
 }
 
 #[test]
@@ -164,7 +181,7 @@ fn a_member_whose_answer_was_refused_is_not_missed() {
     let asks =
         |from: &str| format!("key: [v]\nresponse:\n  when: asked\n  then: answered\n  within: 5s\n  from:\n    {from}");
     let each = asks("each: live(\"c\")");
-    let answered = |node| Comes { at: 4, node, name: "answered", value: Some(0) };
+    let answered = |node| Comes { node, ..ev(4, "answered", 0) };
     is_excused(&each, || vec![ev(3, "asked", 0), answered("n2")], "answered", 5);
     // The other one is missed all the same.
     let tally = judged(&each, &[ev(3, "asked", 0), refused(5, "answered")]).health(0).tally;
@@ -173,6 +190,35 @@ fn a_member_whose_answer_was_refused_is_not_missed() {
     is_excused(&quorum, || vec![ev(3, "asked", 0), answered("n2")], "answered", 5);
     let tally = judged(&quorum, &[ev(3, "asked", 0), refused(5, "answered")]).health(0).tally;
     assert_eq!(tally.violated, 1, "one hidden answer of two is no quorum");
+}
+
+#[test]
+fn a_vote_that_was_refused_may_have_decided() {
+    let rule =
+        "key: [v]\nagreement:\n  event: voted\n  value: by\n  among: [node]\n  within: 5s\n  assert: dissent == 0";
+    let voted = |node| Comes { node, ..ev(4, "voted", 0) };
+    is_excused(rule, || vec![voted("n1"), voted("n2")], "voted", 6);
+    let mut history = vec![voted("n1"), voted("n2")];
+    history.push(refused(20, "voted"));
+    assert_eq!(judged(rule, &history).health(0).tally.violated, 1, "it came after the vote");
+}
+
+#[test]
+fn a_gap_of_another_node_takes_nothing_back() {
+    let rule = "key: [node]\nresponse:\n  when: asked\n  then: answered\n  within: 5s";
+    let other = Comes { node: "n2", came: 35, ..refused(5, "answered") };
+    let (engine, _) = judged_until(rule, &[ev(3, "asked", 0), other], 40);
+    assert_eq!((engine.health(0).tally.violated, engine.health(0).tally.retracted), (1, 0));
+}
+
+#[test]
+fn what_is_refused_too_late_to_correct_anything_corrects_nothing() {
+    let rule = "key: [node]\nresponse:\n  when: asked\n  then: answered\n  within: 5s";
+    let late = |came| Comes { came, ..refused(5, "answered") };
+    for (came, retracted) in [(200, 1), (500, 0)] {
+        let (engine, _) = judged_until(rule, &[ev(3, "asked", 0), late(came)], 520);
+        assert_eq!((engine.health(0).tally.violated, engine.health(0).tally.retracted), (1, retracted), "{came}");
+    }
 }
 
 #[test]

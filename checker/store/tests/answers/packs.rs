@@ -1,5 +1,5 @@
 //! Packs and their revisions.
-use store::StoreError;
+use store::{Store, StoreError};
 
 use crate::Desk;
 
@@ -27,4 +27,40 @@ async fn a_dropped_pack_keeps_its_revisions_and_comes_back_as_a_new_one() {
     assert!(matches!(store.drop_pack("p", AT).await, Err(StoreError::NotFound)));
     assert_eq!(store.put_pack("p", "one again", "ann", "ui", Some(0), AT).await.unwrap(), 2);
     assert_eq!(store.packs().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_text_that_changed_by_itself_is_not_taken_for_a_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("invar.db");
+    let store = Store::open(&path).await.unwrap();
+    let yaml = "pack: p\nrules: [] # within 5s";
+    store.put_pack("p", yaml, "file", "file", None, "now").await.unwrap();
+    store.close().await;
+    drop(store);
+    // As it was before there were checksums: it gets one.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let plain = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("update packs set yaml_crc32 = null").execute(&plain).await.unwrap();
+    plain.close().await;
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(store.packs().await.unwrap()[0].yaml, yaml);
+    store.close().await;
+    drop(store);
+    // One bit of the file, which SQLite does not notice.
+    let mut file = std::fs::read(&path).unwrap();
+    let places: Vec<usize> = (0..file.len() - 9).filter(|at| file[*at..].starts_with(b"within 5s")).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| file[at + 7] ^= 2);
+    std::fs::write(&path, file).unwrap();
+    let store = Store::open(&path).await.unwrap();
+    for outcome in
+        [store.packs().await.map(drop), store.pack("p").await.map(drop), store.revisions("p").await.map(drop)]
+    {
+        let error = outcome.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Corrupt(_)) && error.to_string().contains("revision 1 of the pack p"),
+            "{error}"
+        );
+    }
 }

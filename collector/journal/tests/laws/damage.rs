@@ -168,3 +168,58 @@ async fn missing_segments_and_seals_of_damaged_segments_are_corruption() {
     let Err(error) = small_on(&disk, &Clock::at(1)) else { panic!("opened with a segment missing") };
     assert!(error.to_string().contains("it is missing"), "{error}");
 }
+
+#[tokio::test]
+async fn who_reads_from_outside_is_told_of_the_frame_that_was_hit_and_gets_all_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(small(dir.path()), Clock::at(1).read()).unwrap();
+    for i in 0..40 {
+        journal.append(entry(i, 6_000)).await.unwrap();
+    }
+    journal.close().await.unwrap();
+    let segments = journal.segments();
+    drop(journal);
+    let outside = |from: u64| {
+        let (mut frames, mut losses) = (Vec::new(), Vec::new());
+        let mut reader = journal::open_reader(dir.path(), from).unwrap();
+        loop {
+            match reader.try_next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => return (frames, losses),
+                Err(ReadError::Lost(loss)) => {
+                    assert_eq!(*loss.frames.start(), reader.next_frame(), "{loss}");
+                    // Who does not pass it is told again.
+                    assert!(matches!(reader.try_next(), Err(ReadError::Lost(again)) if again == loss));
+                    reader.pass(&loss);
+                    losses.push(loss);
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    let (whole, none) = outside(1);
+    assert!(whole.len() == 40 && none.is_empty() && segments.len() > 3);
+    for segment in &segments[..segments.len() - 1] {
+        let path = dir.path().join(format!("{:020}.segment", segment.generation));
+        let good = std::fs::read(&path).unwrap();
+        // Not the segment's own header: the next start of the journal mends that one.
+        for byte in [2048, 2056, 2099, 3000].into_iter().chain((4096..good.len()).step_by(997)).chain(4096..4160) {
+            let mut bad = good.clone();
+            bad[byte] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            let (frames, losses) = outside(1);
+            let lost: Vec<u64> = losses.iter().flat_map(|loss| loss.frames.clone()).collect();
+            assert!(lost.len() <= 1 && (byte >= 4096 || lost.is_empty()), "byte {byte}: {losses:?}");
+            let left: Vec<_> = whole.iter().filter(|frame| !lost.contains(&frame.number)).cloned().collect();
+            let numbers = |frames: &[journal::Frame]| frames.iter().map(|frame| frame.number).collect::<Vec<_>>();
+            assert_eq!(numbers(&frames), numbers(&left), "byte {byte} of segment {}: {losses:?}", segment.generation);
+            assert!(frames == left);
+            assert!(losses.iter().all(|loss| loss.damage.file == path && loss.damage.offset <= byte as u64));
+            // Who begins behind it does not hear of it.
+            let behind = lost.first().map_or(20, |lost| lost + 1);
+            let (frames, losses) = outside(behind);
+            assert!(losses.is_empty() && frames == left[left.partition_point(|frame| frame.number < behind)..]);
+        }
+        std::fs::write(&path, &good).unwrap();
+    }
+}

@@ -1,6 +1,6 @@
 //! Readers: following, random access, searching, and from outside.
 use crate::{Clock, entry, small};
-use journal::{Config, Frame, Journal, Order, ReadError, ScanRange, open_reader};
+use journal::{Config, Entry, Frame, Journal, Order, ReadError, ScanRange, open_reader};
 
 async fn filled(config: Config, clock: &Clock, count: u64) -> Journal {
     let (journal, recovery) = Journal::open(config, clock.read()).unwrap();
@@ -47,6 +47,46 @@ async fn memory_and_disk_give_the_same_frames_across_segments() {
         assert_eq!(outside.next().await.unwrap(), *frame);
     }
     assert_eq!(outside.try_next().unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_what_memory_no_longer_holds_whole_the_rest_is_handed_out_where_it_suffices() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { ring_bytes_max: 64_000, segment_bytes: 1 << 20, ..small(dir.path()) };
+    let (journal, _) = Journal::open(config, Clock::at(1).read()).unwrap();
+    let noted = |i: u64| Entry { notes: vec![i as u8; 40].into(), ..entry(i, 2_000) };
+    for i in 1..=300 {
+        journal.append(noted(i)).await.unwrap();
+    }
+    let mut reader = journal.reader(220);
+    let (mut left_out, mut loaded) = (0, 0);
+    for i in 220..=300 {
+        let mut asked = false;
+        let frame = reader.try_next_where(|outline| {
+            assert!(outline.body.is_empty() && outline.number == i && outline.notes == noted(i).notes);
+            asked = true;
+            i.is_multiple_of(3)
+        });
+        let frame = frame.unwrap().unwrap();
+        assert_eq!((frame.number, frame.events, &frame.refused), (i, i as u32, &noted(i).refused));
+        assert_eq!(frame.notes, noted(i).notes);
+        if asked && i.is_multiple_of(3) {
+            assert!(frame.body.is_empty());
+            left_out += 1;
+        } else {
+            assert_eq!(frame.body, noted(i).body);
+            loaded += usize::from(asked);
+        }
+    }
+    assert!(left_out > 10 && loaded > 20, "{left_out} {loaded}");
+    assert_eq!(reader.try_next_where(|_| true).unwrap(), None);
+    // Of the oldest not even that is in memory, and who asks for whole frames gets them.
+    let frame = journal.reader(1).try_next_where(|_| panic!("there is no outline")).unwrap().unwrap();
+    assert_eq!(frame.body, noted(1).body);
+    for i in [1, 60, 240, 300] {
+        assert_eq!(journal.read_frame(i).unwrap().unwrap().body, noted(i).body);
+        assert_eq!(journal.reader(i).try_next().unwrap().unwrap().body, noted(i).body);
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,13 @@ impl Scalars {
     /// Writes a text under a field's number.
     #[inline]
     pub(super) fn text(&mut self, number: u32, kind: &Kind, text: &[u8]) -> Result<(), Fault> {
+        // So it is with nearly all numbers.
+        if let Kind::Time | Kind::Int = kind
+            && let Some(natural) = natural(text)
+            && self.natural(number, kind, natural)
+        {
+            return Ok(());
+        }
         match kind {
             Kind::Text => self.out.bytes(number, text),
             Kind::Id(length) => match from_hex(text, *length) {
@@ -29,7 +36,7 @@ impl Scalars {
             Kind::Time | Kind::Uint32 | Kind::Flags | Kind::Int | Kind::Enum(_) => {
                 self.integer(number, kind, whole(text).ok_or(Fault::Expected(kind.wanted()))?)?;
             }
-            Kind::Bool | Kind::Message(_) | Kind::Attribute | Kind::Any | Kind::List(_) => {
+            Kind::Bool | Kind::Message(_) | Kind::Record(_) | Kind::Attribute | Kind::Any | Kind::List(_) => {
                 return Err(Fault::Expected(kind.wanted()));
             }
         }
@@ -54,6 +61,19 @@ impl Scalars {
             _ => return Err(wanted),
         }
         Ok(())
+    }
+
+    /// Writes a number without a sign in a place for integers that can hold it for certain; says whether it is one.
+    #[inline(always)]
+    pub(super) fn natural(&mut self, number: u32, kind: &Kind, natural: u64) -> bool {
+        match kind {
+            Kind::Time => self.out.fixed64(number, natural),
+            Kind::Int if natural <= i64::MAX.cast_unsigned() => self.out.varint(number, natural),
+            Kind::Uint32 | Kind::Enum(_) if natural <= 9 => self.out.varint(number, natural),
+            Kind::Flags if natural <= 9 => self.out.fixed32(number, natural as u32),
+            _ => return false,
+        }
+        true
     }
 
     /// Writes a whole number in a place for integers.

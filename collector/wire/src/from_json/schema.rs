@@ -31,6 +31,8 @@ pub(super) enum Kind {
     /// An enum, and what its names stand for.
     Enum(fn(&[u8]) -> Option<u64>),
     Message(&'static [Field]),
+    /// A message of which there are many in a list that look alike.
+    Record(&'static [Field]),
     /// A `KeyValue`.
     Attribute,
     /// An `AnyValue`.
@@ -51,7 +53,7 @@ impl Kind {
             Kind::Time => "a uint64",
             Kind::Uint32 | Kind::Flags => "a uint32",
             Kind::Enum(_) => "an enum number",
-            Kind::Message(_) | Kind::Attribute | Kind::Any => "an object",
+            Kind::Message(_) | Kind::Record(_) | Kind::Attribute | Kind::Any => "an object",
             Kind::List(_) => "a list",
         }
     }
@@ -93,13 +95,13 @@ static RESOURCE: [Field; 2] =
 
 static SCOPE_LOGS: [Field; 3] = [
     field("scope", 1, Kind::Message(&SCOPE)),
-    field("logRecords", 2, Kind::List(&Kind::Message(&LOG))),
+    field("logRecords", 2, Kind::List(&Kind::Record(&LOG))),
     field("schemaUrl", 3, Kind::Text),
 ];
 
 static SCOPE_SPANS: [Field; 3] = [
     field("scope", 1, Kind::Message(&SCOPE)),
-    field("spans", 2, Kind::List(&Kind::Message(&SPAN))),
+    field("spans", 2, Kind::List(&Kind::Record(&SPAN))),
     field("schemaUrl", 3, Kind::Text),
 ];
 
@@ -162,6 +164,11 @@ static LINK: [Field; 6] = [
 static STATUS: [Field; 2] = [field("message", 2, Kind::Text), field("code", 3, Kind::Enum(status_code))];
 
 pub(super) static KEY_VALUE: [Field; 2] = [field("key", 1, Kind::Text), field("value", 2, Kind::Any)];
+
+/// Whether it is the name of an attribute.
+pub(super) fn is_name(field: &'static Field) -> bool {
+    std::ptr::eq(field, &KEY_VALUE[0])
+}
 
 pub(super) static ANY: [Field; 7] = [
     field("stringValue", 1, Kind::Text),

@@ -27,6 +27,19 @@ impl<'a> Text<'a> {
         self.bytes.get(from..end)
     }
 
+    /// Reads a string if one of that length stands right here, in ASCII and without escapes: that takes less than to look for
+    /// its end.
+    #[inline(always)]
+    pub(crate) fn plain_string_of(&mut self, length: usize) -> Option<&'a [u8]> {
+        let [b'"', rest @ ..] = self.bytes.get(self.at..)? else { return None };
+        let (string, [b'"', ..]) = rest.split_at_checked(length)? else { return None };
+        if !is_plain(string) {
+            return None;
+        }
+        self.at += length + 2;
+        Some(string)
+    }
+
     #[inline(never)]
     fn any_string(&mut self) -> Result<&[u8], Stopped> {
         let from = self.at + 1;
@@ -112,20 +125,45 @@ impl<'a> Text<'a> {
     }
 }
 
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The high bits of those of eight bytes that are a quote, a backslash or a control character. Of several only the lowest is
+/// certain.
+#[inline(always)]
+fn special(eight: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A byte below another borrows from its high bit. The lowest that did so tells no lie, and others do not matter.
+    let control = eight.wrapping_sub(ONES * 0x20);
+    let is = |byte: u8| (eight ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    (control | is(b'"') | is(b'\\')) & !eight & HIGH
+}
+
+/// Whether all bytes are characters in ASCII, and none is a quote, a backslash or a control character.
+#[inline(always)]
+fn is_plain(bytes: &[u8]) -> bool {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let odd = |eight: u64| special(eight) | eight & HIGH;
+    let seen = eights.iter().fold(0, |seen, eight| seen | odd(u64::from_le_bytes(*eight)));
+    // The last eight or four overlap with what was seen; that is cheaper than to go by single bytes.
+    let last = if let Some(last) = bytes.last_chunk::<8>() {
+        u64::from_le_bytes(*last)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+    } else {
+        rest.iter().fold(0x2020_2020_2020_2020, |last, byte| last << 8 | u64::from(*byte))
+    };
+    seen | odd(last) == 0
+}
+
 /// Where a string's plain characters from there on end: at a quote, a backslash, a control character or the end; and
 /// whether they are ASCII, or may not be.
 #[inline(always)]
 fn plain(bytes: &[u8], from: usize) -> (usize, bool) {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let (mut at, mut seen) = (from, 0);
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let eight = u64::from_le_bytes(*eight);
         seen |= eight;
-        // A byte below another borrows from its high bit. The lowest that did so tells no lie, and others do not matter.
-        let control = eight.wrapping_sub(ONES * 0x20);
-        let is = |byte: u8| (eight ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
-        let special = (control | is(b'"') | is(b'\\')) & !eight & HIGH;
+        let special = special(eight);
         if special != 0 {
             return (at + special.trailing_zeros() as usize / 8, seen & HIGH == 0);
         }
@@ -171,6 +209,21 @@ mod tests {
             text.extend_from_slice(b"\"....................");
             let theirs = serde_json::Deserializer::from_slice(&text).into_iter::<String>().next().unwrap();
             prop_assert_eq!(string(&text).ok(), theirs.ok().map(String::into_bytes));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_whose_length_is_known_is_the_string_that_is_looked_for(
+            text in prop_oneof!["[ -~]{0,40}", "[ -~\"\\\\é\u{7f}\n]{0,20}"],
+            length in prop_oneof![3 => Just(None), 1 => (0usize..40).prop_map(Some)],
+        ) {
+            let quoted = format!("\"{text}\" ");
+            let length = length.unwrap_or(text.len());
+            let (mut known, mut looked_for) = (Text::new(quoted.as_bytes()), Text::new(quoted.as_bytes()));
+            let wanted = looked_for.plain_string().filter(|string| string.len() == length);
+            prop_assert_eq!(known.plain_string_of(length), wanted);
+            prop_assert_eq!(known.at(), wanted.map_or(0, |_| looked_for.at()));
         }
     }
 

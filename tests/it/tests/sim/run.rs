@@ -442,7 +442,7 @@ impl Simulation {
 
     async fn judge(&mut self, life: &mut Life) -> Result<(), Dead> {
         for _ in 0..=self.chance.below(40) {
-            match life.reader.try_next() {
+            match life.checker.try_next(&mut life.reader) {
                 Ok(Some(frame)) => life.checker.take(&frame),
                 Ok(None) => break,
                 Err(error) => {

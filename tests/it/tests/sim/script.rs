@@ -53,6 +53,9 @@ const END: u64 = 60_000;
 /// More than a record may have.
 const ATTRIBUTES_TOO_MANY: u32 = 1_025;
 
+/// Longer than a name may be, in bytes.
+const NAME_TOO_LONG: usize = 1_025;
+
 /// See the module.
 pub(crate) struct Script {
     /// What each node reports, in order of time.
@@ -116,11 +119,14 @@ impl Node {
             at += chance.random_range(300..1_500);
             job += 1;
         }
-        // What no receiver takes, in the middle of what all do; no rule asks for it.
-        for at in [JOBS.start, JOBS.end] {
-            let attrs: serde_json::Map<String, Json> =
+        // What no receiver takes, in the middle of what all do. No rule asks for the noise; the others may be what one misses, and
+        // of what has no name that can be, anything may be thought.
+        let too_long = "n".repeat(NAME_TOO_LONG);
+        for name in ["noise", "job.done", "job.begun", "noise", "beat", &too_long] {
+            let many: serde_json::Map<String, Json> =
                 (0..ATTRIBUTES_TOO_MANY).map(|number| (format!("a{number}"), number.into())).collect();
-            self.says(at + chance.random_range(0..900), "noise", attrs.into());
+            let attrs = if name == too_long { json!({}) } else { many.into() };
+            self.says(chance.random_range(JOBS), name, attrs);
         }
         self.lines.sort_by_key(|line| line.ms);
         self.lines

@@ -43,8 +43,12 @@ impl Request {
 
     /// How many of its events no receiver takes.
     pub(crate) fn refused(&self) -> usize {
-        let attributes = |line: &&Line| line.attrs.as_object().map_or(0, serde_json::Map::len);
-        self.lines.iter().filter(|line| attributes(line) > Limits::default().attributes_per_record as usize).count()
+        let limits = Limits::default();
+        let attributes = |line: &Line| line.attrs.as_object().map_or(0, serde_json::Map::len);
+        let is_refused = |line: &&Line| {
+            attributes(line) > limits.attributes_per_record as usize || line.event.len() > limits.name_bytes as usize
+        };
+        self.lines.iter().filter(is_refused).count()
     }
 
     /// As OTLP JSON.
