@@ -29,6 +29,7 @@ use crate::{
     source::{SourceIdx, SourceState, Sources, Timing},
     touch::Touch,
     tripping::Signalled,
+    undecided::Undecided,
     verdict::{Output, ViolationId},
     world::{Interruption, Restart, Why, World},
 };
@@ -124,6 +125,8 @@ pub(crate) struct EngineState {
     pub(crate) firsts: Firsts,
     /// Events whose parts depend on facts.
     pub(crate) readings: Readings,
+    /// Of each rule those of which nobody knows what part they play.
+    pub(crate) undecided: Vec<Undecided>,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,
@@ -150,6 +153,7 @@ impl EngineState {
             partitions: (0..PARTITIONS).map(|number| Partition::with_rules(number as u8, rules)).collect(),
             tallies: vec![Tally::default(); rules],
             since: vec![Timestamp::ZERO; rules],
+            undecided: vec![Undecided::default(); rules],
             ..EngineState::default()
         }
     }
@@ -412,7 +416,7 @@ impl Engine {
         }
         self.release(to);
         let unread = self.state.readings.due(to);
-        let interruptions = self.interruptions(to);
+        let mut interruptions = self.interruptions(to);
         self.turn_epoch();
         self.state.corrections = false;
         self.make_early(to);
@@ -423,6 +427,7 @@ impl Engine {
             let only = (self.strata > 1).then_some(stratum);
             self.state.tallies = core::mem::take(&mut said.tallies);
             self.read_events(&unread, stratum);
+            interruptions.append(&mut self.state.dirty);
             said.tallies = core::mem::take(&mut self.state.tallies);
             self.judge(only, &interruptions, to, completing, &mut said);
             self.state.tallies = core::mem::take(&mut said.tallies);
@@ -504,6 +509,7 @@ impl Engine {
             judged_to: state.judged_to,
             epochs: &state.epochs,
             breakers: &state.breakers,
+            undecided: &state.undecided,
             since: &state.since,
         };
         (world, &mut state.partitions)
@@ -616,6 +622,7 @@ impl Engine {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);
             let oldest = floor.minus(horizon);
             wides.retain(|(touch, _)| touch.ts() >= oldest);
+            state.undecided[rule].prune(oldest);
         }
     }
 
