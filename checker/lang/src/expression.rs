@@ -29,7 +29,7 @@ pub fn standalone(text: &str, attributes: &[&str]) -> Result<Standalone, Box<Dia
     let tree = syntax::parse(text).map_err(|error| {
         let code = if error.too_large { Code::ExpressionTooLarge } else { Code::ExpressionSyntax };
         let mut diagnostic = Diagnostic::error(code, error.message, FILE, text, error.span);
-        diagnostic.help = error.help.map(str::to_owned);
+        diagnostic.help = error.help;
         Box::new(diagnostic)
     })?;
     let mut event = OneEvent { attributes, slots: Vec::new() };

@@ -9,6 +9,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     duration, elsewhere,
     names::{self, Problem},
+    rule::KINDS,
     schema, suggest,
     yaml::{Key, Node, Yaml},
 };
@@ -68,6 +69,19 @@ pub(crate) fn locate(source: &str, node: &Node, range: Range<usize>) -> Range<us
         }
     }
     node.span.clone()
+}
+
+/// Where a field belongs that stands in a kind and is the rule's, or the other way round.
+fn misplaced(of: &str, field: &str) -> Option<String> {
+    if KINDS.contains(&of) && schema::about("rule", field).is_some() && !KINDS.contains(&field) {
+        return Some(format!("`{field}` is the rule's: it stands beside `{of}`, not in it"));
+    }
+    if of != "rule" {
+        return None;
+    }
+    let kinds: Vec<String> =
+        KINDS.iter().filter(|kind| schema::about(kind, field).is_some()).map(|kind| format!("`{kind}`")).collect();
+    (!kinds.is_empty()).then(|| format!("`{field}` stands in a kind: {}", kinds.join(", ")))
 }
 
 /// The fields of one map.
@@ -171,6 +185,7 @@ impl<'n> Fields<'n> {
                     misspelt.extend(told.map(|(_, told)| *told));
                     foreign.map_or("", |meant| meant.help).to_owned()
                 }
+                _ if misplaced(self.what, known).is_some() => misplaced(self.what, known).unwrap_or_default(),
                 None if known == "where" => {
                     "a condition belongs to its pattern: `NAME where CONDITION`, or `event:` with `where:` beside it"
                         .to_owned()
