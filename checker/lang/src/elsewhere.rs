@@ -122,6 +122,22 @@ pub(crate) fn severity(word: &str) -> Option<&'static str> {
     })
 }
 
+/// What to write in the place of a function that there is elsewhere.
+pub(crate) fn function(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "now" | "time" | "current_timestamp" => {
+            "verdicts rest on events alone, which bear their time, `ts`; what must come in time is a `response` or a `heartbeat`"
+        }
+        "len" | "length" | "strlen" | "cardinality" => "write `size(x)`",
+        "matches" | "match" | "regex" | "regexp" | "like" | "re_match" => "use startsWith, endsWith or contains",
+        "coalesce" | "ifnull" | "nvl" | "default" => "write `has(x) ? x : 0`",
+        "toint" | "parseint" | "tonumber" | "uint" => "write `int(x)`",
+        "tostring" | "str" => "write `string(x)`",
+        "lower" | "upper" | "tolower" | "toupper" | "lowerascii" | "upperascii" => "texts are compared as they are",
+        _ => return None,
+    })
+}
+
 /// Whether a function of that name looks over time elsewhere.
 pub(crate) fn is_over_time(function: &str) -> bool {
     matches!(

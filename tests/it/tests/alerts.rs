@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const PAGERDUTY: &str = "pagerduty";
+const SLACK: &str = "slack";
 const WEBHOOK: &str = "webhook";
 
 /// An outbox with its planner, and the stand-in.
@@ -51,6 +52,7 @@ impl Office {
             .map(|name| match *name {
                 PAGERDUTY => json!({"name": name, "allow_private": true, "pagerduty":
                     {"routing_key": "0123456789abcdef0123456789abcdef", "url": format!("http://{address}/v2/enqueue")}}),
+                SLACK => json!({"name": name, "allow_private": true, "slack": {"url": format!("http://{address}/slack")}}),
                 _ => json!({"name": name, "allow_private": true, "webhook":
                     {"url": format!("http://{address}/webhook"), "secret": WEBHOOK_SECRET}}),
             })
@@ -161,6 +163,29 @@ async fn an_incident_pages_and_its_end_resolves_under_the_same_key() {
     assert_eq!((action(&resolve), &resolve.outcome), ("resolve", &Outcome::Resolved));
     assert_eq!(resolve.key, trigger.key);
     office.expect_states(&[("trigger", "delivered"), ("resolve", "delivered")]).await;
+    couriers.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_is_told_of_an_incident_and_of_its_end() {
+    let mut office = Office::with(&[SLACK]).await;
+    // A 200 without an `ok` is no success, and what is refused for good is not tried again.
+    office.script(SLACK, json!([{"status": 429, "headers": {"retry-after": "1"}}])).await;
+    let couriers = office.couriers();
+    office.violate("n1", "<!channel> n1: a batch was lost").await;
+    let (throttled, trigger) = (office.next().await, office.next().await);
+    assert_eq!([throttled.status, trigger.status], [Some(429), Some(200)]);
+    assert_eq!((trigger.mount, &trigger.outcome), (Mount::Slack, &Outcome::Posted));
+    let text = trigger.body["text"].as_str().unwrap();
+    assert!(text.starts_with("*critical* <http://invar.example/incidents/"), "{text}");
+    assert!(text.contains("|&lt;!channel&gt; n1: a batch was lost>") && text.contains("node n1"), "{text}");
+    office.recover("n1").await;
+    assert!(office.next().await.body["text"].as_str().unwrap().starts_with("*resolved* "));
+    office.expect_states(&[("trigger", "delivered"), ("resolve", "delivered")]).await;
+    office.script(SLACK, json!([{"status": 200, "body": "invalid_blocks"}])).await;
+    office.violate("n2", "lost").await;
+    office.next().await;
+    office.expect_states(&[("trigger", "delivered"), ("resolve", "delivered"), ("trigger", "failed")]).await;
     couriers.stop().await;
 }
 

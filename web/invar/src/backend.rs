@@ -51,10 +51,8 @@ const SENDERS_FRAMES: usize = 500;
 
 /// The receivers of a configuration, without their secrets.
 pub(crate) fn receivers(config: &alert::Config) -> Vec<Receiver> {
-    let receivers = config.receivers.iter().map(|receiver| Receiver {
-        name: receiver.name.clone(),
-        kind: if receiver.pagerduty.is_some() { "pagerduty" } else { "webhook" },
-    });
+    let receivers =
+        config.receivers.iter().map(|receiver| Receiver { name: receiver.name.clone(), kind: receiver.kind() });
     receivers.collect()
 }
 

@@ -61,7 +61,7 @@ pub struct Force {
 pub struct Receiver {
     /// Its name in routes and in the delivery log.
     pub name: String,
-    /// What it is: `pagerduty`, `webhook`.
+    /// What it is: `pagerduty`, `slack`, `webhook`.
     pub kind: &'static str,
 }
 

@@ -310,3 +310,43 @@ fn a_terminal_state_need_not_be_listed_again() {
     "#]],
     );
 }
+
+#[test]
+fn functions_of_other_languages() {
+    of_rule(
+        "    never: batch.announced where now() - ts > duration(\"5m\")\n",
+        &expect![[r#"
+        error[I201]: there is no function `now`
+          --> shop.yaml:15:34
+           |
+        15 |     never: batch.announced where now() - ts > duration("5m")
+           |                                  ^^^^^
+           |
+           = help: verdicts rest on events alone, which bear their time, `ts`; what must come in time is a `response` or a `heartbeat`
+    "#]],
+    );
+    of_rule(
+        "    never: batch.announced where len(batch) > 5\n",
+        &expect![[r#"
+        error[I201]: there is no function `len`
+          --> shop.yaml:15:34
+           |
+        15 |     never: batch.announced where len(batch) > 5
+           |                                  ^^^^^^^^^^
+           |
+           = help: write `size(x)`
+    "#]],
+    );
+    of_rule(
+        "    never: batch.announced where coalesce(bytes, 0) > 5\n",
+        &expect![[r#"
+        error[I201]: there is no function `coalesce`
+          --> shop.yaml:15:34
+           |
+        15 |     never: batch.announced where coalesce(bytes, 0) > 5
+           |                                  ^^^^^^^^^^^^^^^^^^
+           |
+           = help: write `has(x) ? x : 0`
+    "#]],
+    );
+}
