@@ -13,6 +13,33 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Which go where; the first that matches wins unless it says `continue`. None at all: everything to everyone.
     pub routes: Vec<Route>,
+    /// Who is told all the time that Invar is at work.
+    pub alive: Option<Alive>,
+}
+
+/// A dead man's switch.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alive {
+    /// What is fetched (`GET`).
+    pub url: String,
+    /// How often, in seconds.
+    #[serde(default = "minute")]
+    pub every_seconds: u64,
+    /// It may live on a loopback or private address.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+fn minute() -> u64 {
+    60
+}
+
+/// The address may be a secret.
+impl std::fmt::Debug for Alive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alive").field("every_seconds", &self.every_seconds).finish_non_exhaustive()
+    }
 }
 
 /// Somewhere to send messages.
@@ -180,7 +207,7 @@ mod tests {
             webhook,
             allow_private: false,
         };
-        let config = |receiver| Config { receivers: vec![receiver], routes: Vec::new() };
+        let config = |receiver| Config { receivers: vec![receiver], ..Config::default() };
         let one = config(receiver(slack(), None));
         assert!(one.problems().is_empty() && one.receivers[0].kind() == "slack");
         assert!(!format!("{one:?}").contains("secret"));

@@ -132,6 +132,7 @@ mod tests {
                 route("critical", "b", false),
                 Route { receivers: vec!["c".into()], ..Route::default() },
             ],
+            ..Config::default()
         };
         let subject = |severity: &str| Subject { severity: severity.into(), ..Subject::default() };
         assert_eq!(names(&plan(&config, &subject("critical"))), ["a", "b"]);
@@ -149,6 +150,7 @@ mod tests {
                 Route { node: vec!["n1".into()], receivers: vec!["b".into()], ..Route::default() },
                 Route { receivers: vec!["c".into()], ..Route::default() },
             ],
+            ..Config::default()
         };
         let told = |labels: BTreeMap<String, String>, node: &str| {
             let planned = plan(&config, &Subject { labels, node: node.into(), ..Subject::default() });
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn without_routes_everyone_is_told_under_one_key() {
-        let config = Config { receivers: vec![receiver("a"), receiver("b")], routes: Vec::new() };
+        let config = Config { receivers: vec![receiver("a"), receiver("b")], ..Config::default() };
         let planned = plan(&config, &Subject::default());
         assert_eq!(names(&planned), ["a", "b"]);
         assert_eq!(planned[0].dedup_key, planned[1].dedup_key);

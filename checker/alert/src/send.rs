@@ -122,17 +122,7 @@ async fn request(receiver: &Receiver, message: &Message<'_>) -> Result<reqwest::
         (None, None, Some(config)) => (&config.url, webhook::body(message.action, message.incident)),
         (None, None, None) => return Err(("the receiver has no address".to_owned(), false)),
     };
-    let url = reqwest::Url::parse(url).map_err(|error| (format!("the receiver's address is wrong: {error}"), false))?;
-    let address = target::resolve(&url, receiver.allow_private).await.map_err(|error| (error, true))?;
-    // The address that was looked at is the one that is connected to.
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .timeout(Duration::from_secs(20))
-        .resolve(url.host_str().unwrap_or_default(), address)
-        .no_proxy()
-        .build()
-        .map_err(|error| (describe(&error), false))?;
+    let (client, url) = client(url, receiver.allow_private).await?;
     let body = body.to_string();
     let mut request = client.post(url).header("content-type", "application/json");
     if let Some(config) = receiver.webhook.as_ref().filter(|_| receiver.schedule() == Schedule::Webhook) {
@@ -147,8 +137,27 @@ async fn request(receiver: &Receiver, message: &Message<'_>) -> Result<reqwest::
     Ok(request.body(body))
 }
 
+/// A client that connects to what the address was found to be, and the address.
+///
+/// # Errors
+/// What is wrong, and whether trying again makes sense.
+pub(crate) async fn client(url: &str, allow_private: bool) -> Result<(reqwest::Client, reqwest::Url), (String, bool)> {
+    let url = reqwest::Url::parse(url).map_err(|error| (format!("the receiver's address is wrong: {error}"), false))?;
+    let address = target::resolve(&url, allow_private).await.map_err(|error| (error, true))?;
+    // The address that was looked at is the one that is connected to.
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(20))
+        .resolve(url.host_str().unwrap_or_default(), address)
+        .no_proxy()
+        .build()
+        .map_err(|error| (describe(&error), false))?;
+    Ok((client, url))
+}
+
 /// An error without its address, which may be a secret.
-fn describe(error: &reqwest::Error) -> String {
+pub(crate) fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         "no reply in time".to_owned()
     } else if error.is_connect() {

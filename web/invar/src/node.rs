@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adoption,
+    adoption, alive,
     backend::{self, Node},
     backlog::Backlog,
     config::Config,
@@ -187,6 +187,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         Arc::new(move |receiver, accepted| metrics.attempted(receiver, accepted))
     };
     let receivers_known = backend::receivers(&alerts);
+    let watcher = alerts.alive.clone();
     let delivering = tokio::spawn(courier::deliver(
         store.clone(),
         alert::Sender::new(alerts),
@@ -217,6 +218,9 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         receivers: receivers_known,
         senders: Mutex::default(),
     });
+    if let Some(watcher) = watcher {
+        tokio::spawn(alive::keep_telling(watcher, node.clone(), receivers.clone()));
+    }
     let router = ui::router(ui::App { store: store.clone(), backend: node.clone() });
     let serving = {
         let stop = pages_stop.clone();

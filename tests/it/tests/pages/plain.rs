@@ -78,6 +78,7 @@ async fn empty_pages_say_what_would_fill_them() {
     let gone = invar.api.look("/nowhere").await;
     assert_eq!(gone.status, 404);
     assert!(gone.text().contains("There is no page at /nowhere"));
+    assert!(!gone.text().contains("Nothing has been judged"), "a page about a mistake says nothing of verdicts");
     for path in [
         "/incidents/none",
         "/rules/no/rule",
@@ -146,6 +147,7 @@ async fn packs_are_checked_saved_and_never_overwrite_what_someone_else_saved() {
     let home = shop();
     let invar = home.start().await;
     let edit = "/packs/shop/edit";
+    assert_eq!(invar.api.look("/packs/shop").await.header("location"), edit);
     let broken = SHOP.replace("within: 1s", "within: soon");
     // A textarea's lines end with CR LF.
     let sent = broken.replace('\n', "\r\n");

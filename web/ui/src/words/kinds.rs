@@ -1,5 +1,6 @@
 //! Plain words for the kinds that follow values, states, steps, holders and figures.
-use engine::{Aggregate, AggregateSpan, Kind, Measure, Order, RoleIdx, Rule, StateRead, Term};
+use engine::{Aggregate, AggregateSpan, Kind, Measure, Order, RoleIdx, Rule, StateRead, Term, expr::Expr};
+use event::Value;
 
 use super::written::Written;
 use crate::text::span;
@@ -64,7 +65,10 @@ pub(super) fn body(told: Written<'_>) -> Option<String> {
         let steps: Vec<String> = steps
             .iter()
             .map(|step| {
-                let due = step.condition.as_ref().map(|due| format!(" (due if {})", told.of_role(steps[0].role, due)));
+                let due = step.condition.as_ref().map(|due| match due {
+                    Expr::Const(Value::Bool(false)) => " (which need not come)".to_owned(),
+                    due => format!(" (due if {})", told.of_role(steps[0].role, due)),
+                });
                 format!("{}{}", name(step.role), due.unwrap_or_default())
             })
             .collect();
@@ -191,7 +195,7 @@ mod tests {
             said(
                 "    order:\n      steps:\n        - a\n        - event: b\n          if: false\n        - c\n    slack: 5ms\n"
             ),
-            "For each node: in this order: a, then b (due if false), then c; clocks may differ by 5 ms."
+            "For each node: in this order: a, then b (which need not come), then c; clocks may differ by 5 ms."
         );
         assert_eq!(
             said("    sequence:\n      steps:\n        - a\n        - not: n\n        - b\n      within: 30s\n"),
