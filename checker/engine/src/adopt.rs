@@ -77,7 +77,7 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 14;
+const CHECKPOINT_VERSION: u32 = 15;
 
 /// How many bytes a piece of a checkpoint has, about.
 const PIECE: usize = 1 << 16;

@@ -33,6 +33,10 @@ impl<T> Chunks<T> {
         self.len() - 1
     }
 
+    pub(crate) fn last(&self) -> Option<&T> {
+        self.0.last()?.last()
+    }
+
     pub(crate) fn get(&self, place: usize) -> Option<&T> {
         self.0.get(place / CHUNK)?.get(place % CHUNK)
     }

@@ -50,21 +50,23 @@ impl Reached {
         let mut values: Vec<&Int> = self.by_node.values().collect();
         values.sort_unstable_by(|a, b| b.cmp(a));
         let needed = usize::try_from(clock.quorum).unwrap_or(usize::MAX).max(1);
-        let mut reached = (*values.get(needed - 1)?).clone();
-        if let (Some(now), Some(step)) = (&self.value, &clock.max_step) {
-            // A leap is believed when a second node has made it too; a step before it always is.
-            let farthest = now.add(step);
-            if reached > farthest {
-                let believed = values.get(needed.max(2) - 1).copied();
-                let near = values.iter().skip(needed - 1).find(|value| ***value <= farthest).copied();
-                reached = believed.into_iter().chain(near).max()?.clone();
+        let mut moved = None;
+        // A step may bring near what was a leap before.
+        loop {
+            let now: Option<&Int> = moved.or(self.value.as_ref());
+            let farthest = now.zip(clock.max_step.as_ref()).map(|(now, step)| now.add(step));
+            // A leap is believed when a second node has made it too; a step is always.
+            let is_believed =
+                |place: usize, value: &Int| place >= 1 || farthest.as_ref().is_none_or(|farthest| value <= farthest);
+            let reached = values.iter().enumerate().skip(needed - 1).find(|(place, value)| is_believed(*place, value));
+            match reached {
+                Some((_, reached)) if now.is_none_or(|now| *reached > now) => moved = Some(*reached),
+                _ => break,
             }
         }
-        if self.value.as_ref().is_some_and(|now| *now >= reached) {
-            return None;
-        }
-        self.value = Some(reached.clone());
-        Some(reached)
+        let moved = moved?.clone();
+        self.value = Some(moved.clone());
+        Some(moved)
     }
 }
 
@@ -250,6 +252,12 @@ mod tests {
     fn one_liar_does_not_move_it_far_and_two_that_agree_do() {
         let reports = [(1, 1, 5), (2, 2, 1_000), (3, 1, 6), (4, 3, 7), (5, 3, 900)];
         assert_eq!(shown(&clock(1, Some(10)), &reports), [Some(5), Some(5), Some(6), Some(7), Some(900), Some(900)]);
+    }
+
+    #[test]
+    fn a_leap_is_believed_once_the_others_have_come_near() {
+        let reports = [(1, 1, 5), (2, 2, 8), (3, 1, 6), (4, 1, 7), (5, 3, 4)];
+        assert_eq!(shown(&clock(1, Some(1)), &reports), [Some(5), Some(5), Some(6), Some(8), Some(8), Some(8)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     history::Epochs,
     hold::Hold,
     judge,
-    key::PartialKey,
+    key::{self, PartialKey},
     kind::Tally,
     mail::Mail,
     pack::{Kind, RoleIdx},
@@ -46,8 +46,9 @@ const EPOCHS: u32 = 4;
 /// How many events are judged in one go: what they need on their way is not needed for a whole backlog at once.
 const SLICE: usize = 1 << 14;
 
-/// What keeping one thing that an instance did is taken to cost; fixed, so that memory's layout cannot change a verdict.
-const LOGGED_BYTES: u64 = 160;
+/// What keeping one thing that an instance did, or that it did something, is taken to cost; fixed, so that memory's layout
+/// cannot change a verdict.
+const LOGGED_BYTES: u64 = 100;
 
 /// How complete the input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -592,10 +593,10 @@ impl Engine {
 
     /// Lets go of shared history that nothing can ask for any more.
     fn prune(&mut self, floor: Timestamp) {
-        const EVERY: Duration = Duration::from_secs(60);
+        const RARELY: Duration = Duration::from_secs(60);
         const LONGEST: Duration = Duration::from_secs(24 * 3_600);
         let state = &mut self.state;
-        if floor < state.pruned.plus(EVERY) {
+        if floor < state.pruned.plus(RARELY.min(self.timing.correct_for / EPOCHS)) {
             return;
         }
         state.pruned = floor;
@@ -612,7 +613,15 @@ impl Engine {
         }
         let clocks: Vec<&crate::pack::Clock> = self.program.clocks().collect();
         state.clocks.prune(&clocks, floor, oldest);
-        state.scopes.iter_mut().for_each(|scope| scope.prune(floor, oldest));
+        for (rule, scope) in state.scopes.iter_mut().enumerate() {
+            let rule = rule as RuleIdx;
+            let Some(during) = &self.program.rule(rule).1.during else { continue };
+            let lives = |key: &[u8]| {
+                let hash = key::hash(key);
+                state.partitions[hash as usize % PARTITIONS].has(rule, key, hash)
+            };
+            scope.prune(during, floor, oldest, lives);
+        }
         state.restarts.retain(|restart| restart.at.ts >= oldest);
         emission::prune(&mut state.emitted, floor);
         first::prune(&mut state.firsts, floor);

@@ -6,7 +6,14 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use event::Timestamp;
 
-use crate::{chunks::Chunks, instance::Handle, program::RuleIdx, touch::Touch};
+use crate::{
+    chunks::Chunks,
+    instance::Handle,
+    pack::RoleIdx,
+    program::RuleIdx,
+    touch::{Kept, Touch},
+    verdict::EventRef,
+};
 
 /// An epoch's number.
 pub(crate) type Epoch = u32;
@@ -81,8 +88,11 @@ impl Link {
 /// A touch that an instance took.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Entry {
-    touch: Touch,
-    who: Handle,
+    /// The event's number in the epoch.
+    event: u32,
+    role: RoleIdx,
+    alternative: u8,
+    slots: Kept,
     /// The instance's touch before this one.
     before: Link,
 }
@@ -90,14 +100,25 @@ struct Entry {
 /// What instances did in one epoch.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Deeds {
+    /// The events that touched them: one that touches several in a row is kept once.
+    events: Chunks<EventRef>,
     touches: Chunks<Entry>,
-    /// Who first did something that was no touch: fell due, or was concerned by what concerned many.
-    others: Vec<Handle>,
+    /// Who has a mark in the epoch, for a touch or for anything else that it did.
+    actors: Chunks<Handle>,
 }
 
 impl Deeds {
     fn len(&self) -> u64 {
-        (self.touches.len() + self.others.len()) as u64
+        (self.touches.len() + self.actors.len()) as u64
+    }
+
+    fn push(&mut self, touch: Touch, before: Link) -> u32 {
+        let Touch { at, role, alternative, slots } = touch;
+        let event = match self.events.last() {
+            Some(last) if *last == at => self.events.len() - 1,
+            _ => self.events.push(at),
+        };
+        self.touches.push(Entry { event: event as u32, role, alternative, slots, before }) as u32
     }
 }
 
@@ -140,48 +161,49 @@ impl Log {
         &mut self.epochs[number]
     }
 
-    fn push(&mut self, epoch: Epoch, entry: Entry) -> Link {
-        let place = self.deeds_mut(epoch).touches.push(entry);
-        Link { epoch, place: place as u32 }
+    fn push(&mut self, epoch: Epoch, touch: Touch, before: Link) -> Link {
+        Link { epoch, place: self.deeds_mut(epoch).push(touch, before) }
     }
 
-    fn get(&self, link: Link) -> Option<&Entry> {
-        self.deeds(link.epoch)?.touches.get(link.place as usize)
-    }
-
-    fn get_mut(&mut self, link: Link) -> Option<&mut Entry> {
+    fn before_mut(&mut self, link: Link) -> Option<&mut Link> {
         let deeds = self.epochs.get_mut(link.epoch.checked_sub(self.first)? as usize)?;
-        deeds.touches.get_mut(link.place as usize)
+        deeds.touches.get_mut(link.place as usize).map(|entry| &mut entry.before)
     }
 
-    /// Notes that an instance did something that was no touch.
+    /// A touch, and the one of its instance before it.
+    fn get(&self, link: Link) -> Option<(Touch, Link)> {
+        let deeds = self.deeds(link.epoch)?;
+        let entry = deeds.touches.get(link.place as usize)?;
+        let at = *deeds.events.get(entry.event as usize)?;
+        let touch = Touch { at, role: entry.role, alternative: entry.alternative, slots: entry.slots.clone() };
+        Some((touch, entry.before))
+    }
+
+    /// Notes that an instance has a mark in an epoch.
     pub(crate) fn note(&mut self, epoch: Epoch, who: Handle) {
-        self.deeds_mut(epoch).others.push(who);
+        self.deeds_mut(epoch).actors.push(who);
     }
 
     /// Appends a touch that comes after all others of its instance, whose last one is `last`.
-    pub(crate) fn append(&mut self, epoch: Epoch, who: Handle, last: &mut Link, touch: Touch) {
-        *last = self.push(epoch, Entry { touch, who, before: *last });
+    pub(crate) fn append(&mut self, epoch: Epoch, last: &mut Link, touch: Touch) {
+        *last = self.push(epoch, touch, *last);
     }
 
     /// Puts a late touch in its place among those of its instance, whose last one is `last`; false when it is there already.
-    pub(crate) fn insert(&mut self, epoch: Epoch, who: Handle, last: &mut Link, touch: Touch) -> bool {
+    pub(crate) fn insert(&mut self, epoch: Epoch, last: &mut Link, touch: Touch) -> bool {
         let mut after = Link::NONE;
         let mut before = *last;
-        while let Some(known) = self.get(before) {
-            if known.touch.repeats(&touch) {
+        while let Some((known, earlier)) = self.get(before) {
+            if known.repeats(&touch) {
                 return false;
             }
-            if known.touch.order(&touch).is_lt() {
+            if known.order(&touch).is_lt() {
                 break;
             }
-            (after, before) = (before, known.before);
+            (after, before) = (before, earlier);
         }
-        let new = self.push(epoch, Entry { touch, who, before });
-        match self.get_mut(after) {
-            Some(entry) => entry.before = new,
-            None => *last = new,
-        }
+        let new = self.push(epoch, touch, before);
+        *self.before_mut(after).unwrap_or(last) = new;
         true
     }
 
@@ -189,13 +211,9 @@ impl Log {
     pub(crate) fn remove(&mut self, last: &mut Link, touch: &Touch) -> bool {
         let mut after = Link::NONE;
         let mut next = *last;
-        while let Some(known) = self.get(next) {
-            let before = known.before;
-            if known.touch.repeats(touch) {
-                match self.get_mut(after) {
-                    Some(entry) => entry.before = before,
-                    None => *last = before,
-                }
+        while let Some((known, before)) = self.get(next) {
+            if known.repeats(touch) {
+                *self.before_mut(after).unwrap_or(last) = before;
                 return true;
             }
             (after, next) = (next, before);
@@ -204,23 +222,20 @@ impl Log {
     }
 
     /// The touches that are kept of an instance whose last one is `last`, in order.
-    pub(crate) fn trail(&self, last: Link) -> Vec<&Touch> {
+    pub(crate) fn trail(&self, last: Link) -> Vec<Touch> {
         let mut trail = Vec::new();
         let mut next = last;
-        while let Some(entry) = self.get(next) {
-            trail.push(&entry.touch);
-            next = entry.before;
+        while let Some((touch, before)) = self.get(next) {
+            trail.push(touch);
+            next = before;
         }
         trail.reverse();
         trail
     }
 
-    /// Who did something in an epoch; some may be named twice.
+    /// Who has a mark in an epoch, or had one; some may be named twice.
     pub(crate) fn actors(&self, epoch: Epoch) -> Vec<Handle> {
-        let Some(deeds) = self.deeds(epoch) else { return Vec::new() };
-        // The first touch of each speaks for the others.
-        let first = |entry: &&Entry| entry.before.epoch != epoch || entry.before == Link::NONE;
-        deeds.touches.iter().filter(first).map(|entry| entry.who).chain(deeds.others.iter().copied()).collect()
+        self.deeds(epoch).map_or_else(Vec::new, |deeds| deeds.actors.iter().copied().collect())
     }
 
     /// Lets go of everything up to an epoch.
@@ -235,9 +250,6 @@ impl Log {
     /// Gives rules other numbers.
     pub(crate) fn renumber(&mut self, number: impl Fn(RuleIdx) -> Option<RuleIdx>) {
         let change = |who: &mut Handle| *who = number(who.rule).map_or(Handle::NOBODY, |rule| Handle { rule, ..*who });
-        for deeds in &mut self.epochs {
-            deeds.touches.iter_mut().for_each(|entry| change(&mut entry.who));
-            deeds.others.iter_mut().for_each(change);
-        }
+        self.epochs.iter_mut().for_each(|deeds| deeds.actors.iter_mut().for_each(change));
     }
 }

@@ -34,7 +34,6 @@ impl Handle {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Instance {
     pub(crate) key: Key,
-    pub(crate) hash: u64,
     pub(crate) generation: u32,
     /// The state at the frontier.
     pub(crate) now: Automaton,
@@ -64,10 +63,9 @@ pub(crate) struct Mark {
 }
 
 impl Instance {
-    pub(crate) fn new(key: Key, hash: u64, generation: u32, now: Automaton) -> Self {
+    pub(crate) fn new(key: Key, generation: u32, now: Automaton) -> Self {
         Instance {
             key,
-            hash,
             generation,
             now,
             marks: SmallVec::new(),

@@ -1,5 +1,5 @@
 //! An event's way in: told from its repeats, heard of its source, and given to the parts that it plays.
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use event::{Timestamp, Value};
 use hashbrown::{HashMap, HashSet};
 
@@ -216,7 +216,7 @@ impl Engine {
                 let scope = &mut state.scopes[rule as usize];
                 let alternative = landing.alternative;
                 let asks = self.program.scope_condition(rule, opens, alternative).is_some();
-                let edge = |slots: Kept| Edge { at: landing.at, alternative, asks: asks.then_some(slots) };
+                let edge = |slots: Kept| Edge { at: landing.at, alternative, asks: asks.then(|| Box::new(slots)) };
                 let news = match landed {
                     Landed::Keyed { key, slots } => scope.insert(opens, key.of(keys), edge(slots)),
                     Landed::Wide { key, slots } => scope.insert_wide(opens, &key, edge(slots)),

@@ -1,6 +1,12 @@
 //! Keys of rule instances: the network and the declared parts in one canonical run of bytes, hashed once.
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 use event::{Int, Value, ValueRef};
+use triomphe::ThinArc;
 
 use crate::expr::Val;
 
@@ -197,8 +203,50 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 
-/// An encoded key. Most are short enough to need no memory of their own.
-pub(crate) type Key = smallvec::SmallVec<[u8; 40]>;
+/// An encoded key on its own. Most are short enough to need no memory.
+pub(crate) type ShortKey = smallvec::SmallVec<[u8; 40]>;
+
+/// An encoded key, kept once however many instances have it: a pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key(ThinArc<(), u8>);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<&[u8]> for Key {
+    fn from(bytes: &[u8]) -> Self {
+        Key(ThinArc::from_header_and_slice((), bytes))
+    }
+}
+
+impl serde::Serialize for Key {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(Key::from)
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.slice
+    }
+}
 
 /// A key of which only some parts are bound, as a pattern with a shorter key supplies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -30,6 +30,9 @@ pub(crate) struct Partition {
     tables: Vec<Table>,
     /// What instances did that may still be corrected.
     log: Log,
+    /// That of the last instance that was opened: those of several rules that an event opens mostly have one key.
+    #[serde(skip)]
+    last_key: Option<Key>,
 }
 
 /// What partitions say and count while they work, and what they put on the agenda.
@@ -50,7 +53,7 @@ impl Said {
 
 impl Partition {
     pub(crate) fn with_rules(number: u8, rules: usize) -> Self {
-        Partition { number, tables: (0..rules).map(|_| Table::default()).collect(), log: Log::default() }
+        Partition { number, tables: (0..rules).map(|_| Table::default()).collect(), ..Partition::default() }
     }
 
     /// Guesses where the instance is that is touched.
@@ -67,6 +70,11 @@ impl Partition {
     /// How many obligations and levels of a rule are open.
     pub(crate) fn open_count(&self, rule: RuleIdx, definition: &Rule) -> u64 {
         self.tables.get(rule as usize).map_or(0, |table| table.open_of_all(definition))
+    }
+
+    /// Whether a key has an instance of a rule.
+    pub(crate) fn has(&self, rule: RuleIdx, key: &[u8], hash: u64) -> bool {
+        self.tables.get(rule as usize).is_some_and(|table| table.find(hash, key).is_some())
     }
 
     pub(crate) fn instance_count(&self, rule: RuleIdx) -> u64 {
@@ -104,8 +112,10 @@ impl Partition {
         }
         let instance = self.tables[rule as usize].get_mut(slot)?;
         let handle = Handle { partition: self.number, rule, slot, generation: instance.generation };
-        if world.corrects(ts) {
-            instance.mark(epoch, ts);
+        if world.corrects(ts)
+            && let Some(epoch) = instance.mark(epoch, ts)
+        {
+            self.log.note(epoch, handle);
         }
         if let ([alone], true) = (&*group, concerned.is_empty()) {
             step(world, rule, instance, &Instant { ts, touches: &[&alone.touch], restart: None, starts: &[] }, said);
@@ -120,7 +130,7 @@ impl Partition {
             for addressed in group {
                 let slots = core::mem::take(&mut addressed.touch.slots);
                 let touch = Touch { slots, ..addressed.touch };
-                self.log.append(epoch, handle, &mut instance.last_touch, touch);
+                self.log.append(epoch, &mut instance.last_touch, touch);
             }
         }
         arm(world, &mut said.agenda, handle, instance);
@@ -159,14 +169,18 @@ impl Partition {
             let past = Past { key, from: Timestamp::ZERO, trail: &[] };
             replay(world, rule, &mut now, &mut ctx, &mut |_, _| {}, &mut |_, _| {}, &past, ts);
         }
-        let slot = table.insert(Key::from_slice(key), hash, now);
-        if let Some(instance) = table.get_mut(slot) {
+        let key = match &self.last_key {
+            Some(last) if **last == *key => last.clone(),
+            _ => self.last_key.insert(Key::from(key)).clone(),
+        };
+        let slot = table.insert(key, hash, now);
+        let handle = table.handle(self.number, rule, slot);
+        if let Some((instance, handle)) = table.get_mut(slot).zip(handle) {
             instance.forgotten = forgotten;
             if world.corrects(seen.unwrap_or(Timestamp::MAX)) {
                 instance.marks.push(Mark { epoch, at: Timestamp::ZERO, state: None });
+                self.log.note(epoch, handle);
             }
-        }
-        if let Some(handle) = table.handle(self.number, rule, slot) {
             said.agenda.forget.push(world.forget_at(rule, seen.unwrap_or_default()), handle);
         }
         slot
@@ -280,7 +294,7 @@ impl Partition {
         let instance = table.get_mut(slot)?;
         let was_there = ts >= world.epochs.floor() && self.log.remove(&mut instance.last_touch, &gone.touch);
         was_there.then(|| {
-            instance.mark_late(world.epochs, ts);
+            mark_late(world, &mut self.log, handle, instance, ts);
             handle
         })
     }
@@ -306,8 +320,8 @@ impl Partition {
         let table = &mut self.tables[rule as usize];
         let handle = table.handle(self.number, rule, slot)?;
         let instance = table.get_mut(slot)?;
-        self.log.insert(epoch, handle, &mut instance.last_touch, late.touch).then(|| {
-            instance.mark_late(world.epochs, ts);
+        self.log.insert(epoch, &mut instance.last_touch, late.touch).then(|| {
+            mark_late(world, &mut self.log, handle, instance, ts);
             instance.last = instance.last.max(ts);
             handle
         })
@@ -322,9 +336,7 @@ impl Partition {
         for slot in concerned {
             let handle = table.handle(self.number, interruption.rule, slot);
             let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
-            if let Some(epoch) = instance.mark_late(world.epochs, interruption.ts()) {
-                self.log.note(epoch, handle);
-            }
+            mark_late(world, &mut self.log, handle, instance, interruption.ts());
             handles.push(handle);
         }
         handles
@@ -396,7 +408,7 @@ impl Partition {
             for (handle, instance) in table.at_work(self.number, rule as RuleIdx) {
                 let trail = from.log.trail(core::mem::replace(&mut instance.last_touch, Link::NONE));
                 for touch in trail {
-                    self.log.append(epochs.of(touch.ts()), handle, &mut instance.last_touch, touch.clone());
+                    self.log.append(epochs.of(touch.ts()), &mut instance.last_touch, touch);
                 }
                 instance.marks.iter().for_each(|mark| self.log.note(mark.epoch, handle));
             }
@@ -420,6 +432,13 @@ fn note(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instanc
     if world.corrects(ts)
         && let Some(epoch) = instance.mark(world.epochs.of(ts), ts)
     {
+        log.note(epoch, handle);
+    }
+}
+
+/// Sees to it that an instance can run again from `ts` on.
+fn mark_late(world: &World<'_>, log: &mut Log, handle: Handle, instance: &mut Instance, ts: Timestamp) {
+    if let Some(epoch) = instance.mark_late(world.epochs, ts) {
         log.note(epoch, handle);
     }
 }

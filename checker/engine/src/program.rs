@@ -6,7 +6,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-
+use core::time::Duration;
 use event::Timestamp;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     clock::Clocks,
     expr::Expr,
     fact::{Facts, Horizon},
+    kind::Automaton,
     pack::{EmitOn, Kind, OnRestart, Pack, Pattern, RoleIdx, Rule, Ties},
 };
 
@@ -133,12 +134,20 @@ impl Program {
         (0..self.facts.len() as u32)
             .map(|number| {
                 let fact = self.fact(number);
-                let asking = traits.iter().enumerate().filter(|(_, traits)| traits.looks_back.contains(&number));
+                let asking = traits.iter().enumerate().filter(|(_, traits)| traits.reads.contains(&number));
+                let look_back = |(rule, traits): (usize, &Traits)| {
+                    let rule = self.rule(rule as RuleIdx).1;
+                    match rule.kind {
+                        _ if traits.looks_back.contains(&number) => rule.forget_after,
+                        // Conditions are decided when both events are there, each as of its own time.
+                        _ if traits.pairs => Automaton::horizon(rule),
+                        // Who was expected when it was broken is asked when the grace is over.
+                        Kind::Expected { grace, at_deadline: true, .. } => grace,
+                        _ => Duration::ZERO,
+                    }
+                };
                 Horizon {
-                    look_back: asking
-                        .map(|(rule, _)| self.rule(rule as RuleIdx).1.forget_after)
-                        .max()
-                        .unwrap_or_default(),
+                    look_back: asking.map(look_back).max().unwrap_or_default(),
                     forget_after: fact.forget_after,
                     max_rows: usize::try_from(fact.max_keys).unwrap_or(usize::MAX),
                 }

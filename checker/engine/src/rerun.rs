@@ -115,6 +115,7 @@ pub(crate) fn rerun(
         }
     };
     let trail = log.trail(instance.last_touch);
+    let trail: Vec<&Touch> = trail.iter().collect();
     let past = Past { key: &instance.key, from, trail: &trail[trail.partition_point(|touch| touch.ts() < from)..] };
     // What it is before it first does something in an epoch may be otherwise, too.
     let marks = &mut instance.marks;

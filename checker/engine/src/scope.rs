@@ -4,9 +4,11 @@ use alloc::{boxed::Box, vec::Vec};
 use event::Timestamp;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::{
-    key::{self, Key, PartialKey},
+    key::{self, Key, PartialKey, ShortKey},
+    kind::slim::push_thin,
     pack::{During, RoleIdx},
     touch::Kept,
     verdict::EventRef,
@@ -17,8 +19,8 @@ use crate::{
 pub(crate) struct Edge {
     pub(crate) at: EventRef,
     pub(crate) alternative: u8,
-    /// What its condition reads of it, where that asks for more than the event; none: it is one.
-    pub(crate) asks: Option<Kept>,
+    /// What its condition reads of it, where that asks for more than the event; none: it is one. Few have a condition.
+    pub(crate) asks: Option<Box<Kept>>,
 }
 
 /// Whether an edge is one, by its condition as of its time: given its role, its key as far as it is bound, and itself.
@@ -38,7 +40,7 @@ struct Edges {
 }
 
 /// Edges in order of time, by the bound parts of their keys. Most keys have one.
-type Bound = HashMap<Key, SmallVec<[Edge; 1]>, foldhash::fast::FixedState>;
+type Bound = HashMap<Key, ThinVec<Edge>, foldhash::fast::FixedState>;
 
 /// The span that covers a time: its opener, or none when it is open from the beginning. Most rules have no `during`, and
 /// many of their instances remember a span: it is no larger than a pointer.
@@ -73,6 +75,10 @@ impl Edges {
         let edges = self.by_mask[place].1.entry(bound).or_default();
         match edges.binary_search_by_key(&(edge.at, edge.alternative), |known| (known.at, known.alternative)) {
             Ok(_) => false,
+            Err(place) if place == edges.len() => {
+                push_thin(edges, edge);
+                true
+            }
             Err(place) => {
                 edges.insert(place, edge);
                 true
@@ -84,17 +90,18 @@ impl Edges {
     fn of(&self, key: &[u8]) -> impl Iterator<Item = &[Edge]> {
         self.by_mask.iter().filter_map(move |(mask, edges)| {
             if mask.iter().all(|bound| *bound) {
-                return edges.get(key).map(SmallVec::as_slice);
+                return edges.get(key).map(ThinVec::as_slice);
             }
-            let mut bound = Key::new();
+            let mut bound = ShortKey::new();
             let parts = mask.iter().zip(key::parts(key)).filter(|(bound, _)| **bound);
             parts.for_each(|(_, part)| bound.extend_from_slice(part));
-            edges.get(&bound[..]).map(SmallVec::as_slice)
+            edges.get(&bound[..]).map(ThinVec::as_slice)
         })
     }
 
+    /// Forgets what nothing at or after `floor` can ask for, whatever the other edges are.
     fn prune(&mut self, floor: Timestamp, oldest: Timestamp) {
-        let retained = |_: &Key, edges: &mut SmallVec<[Edge; 1]>| {
+        self.retain(|_, _, edges| {
             // Of those before the floor, all of the last time stay: an opener does not close its own span, its twin does.
             let passed = edges.partition_point(|edge| edge.at.ts < floor);
             if let Some(last) = edges[..passed].last().map(|edge| edge.at.ts) {
@@ -102,16 +109,29 @@ impl Edges {
                 edges.drain(..keep_from);
             }
             edges.last().is_some_and(|edge| edge.at.ts >= oldest)
-        };
-        for (_, edges) in &mut self.by_mask {
-            edges.retain(retained);
+        });
+    }
+
+    /// Keeps the keys whose edges are to be kept, given which parts of the key are bound.
+    fn retain(&mut self, mut is_kept: impl FnMut(&[bool], &[u8], &mut ThinVec<Edge>) -> bool) {
+        for (mask, edges) in &mut self.by_mask {
+            edges.retain(|key, edges| is_kept(mask, key, edges));
+            // What a burst took is given back.
+            if edges.capacity() > 1_024 && edges.len() * 4 < edges.capacity() {
+                edges.shrink_to(edges.len() * 2);
+            }
         }
+    }
+
+    /// Whether there may be an edge for a key of which these parts are bound.
+    fn may_have(&self, mask: &[bool], key: &[u8]) -> bool {
+        self.by_mask.iter().any(|(own, edges)| if own == mask { edges.contains_key(key) } else { !edges.is_empty() })
     }
 
     /// Decides for good on those before `floor`.
     fn decide(&mut self, floor: Timestamp, admits: &dyn Fn(&[u8], &Edge) -> bool) {
         for (key, edges) in self.by_mask.iter_mut().flat_map(|(_, bound)| bound) {
-            edges.retain(|edge| {
+            edges.retain_mut(|edge| {
                 if edge.at.ts >= floor || edge.asks.is_none() {
                     return true;
                 }
@@ -127,15 +147,15 @@ impl Scope {
     /// Records an opener or a closer. Returns whether it is news.
     pub(crate) fn insert(&mut self, opens: bool, key: &[u8], edge: Edge) -> bool {
         let mask: SmallVec<[bool; 8]> = key::parts(key).map(|_| true).collect();
-        self.edges(opens).insert(&mask, Key::from_slice(key), edge)
+        self.edges(opens).insert(&mask, Key::from(key), edge)
     }
 
     /// The same for one with a shorter key.
     pub(crate) fn insert_wide(&mut self, opens: bool, key: &PartialKey, edge: Edge) -> bool {
         let mask: SmallVec<[bool; 8]> = key.0.iter().map(Option::is_some).collect();
-        let mut bound = Key::new();
+        let mut bound = ShortKey::new();
         key.0.iter().flatten().for_each(|part| bound.extend_from_slice(part));
-        self.edges(opens).insert(&mask, bound, edge)
+        self.edges(opens).insert(&mask, Key::from(&bound[..]), edge)
     }
 
     fn edges(&mut self, opens: bool) -> &mut Edges {
@@ -186,9 +206,101 @@ impl Scope {
         }
     }
 
-    /// Forgets edges that nothing after `floor` can ask for.
-    pub(crate) fn prune(&mut self, floor: Timestamp, oldest: Timestamp) {
+    /// Forgets edges that nothing at or after `floor` can ask for; `lives` says whether a key has an instance, which may remember
+    /// the span that it is in.
+    pub(crate) fn prune(
+        &mut self,
+        during: &During,
+        floor: Timestamp,
+        oldest: Timestamp,
+        lives: impl Fn(&[u8]) -> bool,
+    ) {
         self.opens.prune(floor, oldest);
         self.closes.prune(floor, oldest);
+        if during.after.is_none() {
+            return;
+        }
+        let closes = &self.closes;
+        self.opens.retain(|mask, key, edges| {
+            let Some(last) = edges.last().filter(|last| last.at.ts < floor && last.asks.is_none()) else { return true };
+            let from = last.at.ts;
+            let is_past = during.within.is_some_and(|within| from.plus(within) < floor);
+            let closed = |edge: &Edge| from < edge.at.ts && edge.at.ts < floor && edge.asks.is_none();
+            let is_closed = || mask.iter().all(|bound| *bound) && closes.of(key).flatten().any(closed) && !lives(key);
+            !(is_past || is_closed())
+        });
+        // What nothing had opened before closes nothing.
+        let opens = &self.opens;
+        let is_new = |edges: &[Edge]| edges.last().is_some_and(|last| last.at.ts >= floor);
+        self.closes.retain(|mask, key, edges| is_new(edges) || opens.may_have(mask, key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use core::time::Duration;
+    use event::{Identity, Position, Value};
+
+    fn key(name: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        key::push(&mut bytes, &(&Value::from(name)).into());
+        bytes
+    }
+
+    fn edge(seconds: u64) -> Edge {
+        let ts = Timestamp(seconds * 1_000_000_000);
+        let at = EventRef { ts, identity: Identity(seconds.into()), element: 0, position: Position::default() };
+        Edge { at, alternative: 0, asks: None }
+    }
+
+    /// The keys that have openers, and those that have closers, when everything before `floor` is settled and these live.
+    fn left(
+        edges: &[(&str, bool, u64)],
+        within: Option<u64>,
+        floor: u64,
+        live: &[&str],
+    ) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let during =
+            During { after: Some(0), until: Some(1), delay: Duration::ZERO, within: within.map(Duration::from_secs) };
+        let mut scope = Scope::default();
+        for (name, opens, at) in edges {
+            scope.insert(*opens, &key(name), edge(*at));
+        }
+        let live: Vec<Vec<u8>> = live.iter().map(|name| key(name)).collect();
+        scope.prune(&during, edge(floor).at.ts, Timestamp::ZERO, |key| live.iter().any(|known| **known == *key));
+        let keys = |edges: &Edges| {
+            let mut keys: Vec<Vec<u8>> =
+                edges.by_mask.iter().flat_map(|(_, bound)| bound.keys()).map(|key| key.to_vec()).collect();
+            keys.sort();
+            keys
+        };
+        (keys(&scope.opens), keys(&scope.closes))
+    }
+
+    #[test]
+    fn what_closes_nothing_is_not_kept() {
+        let edges = [("closed", false, 1), ("late", false, 12), ("open", true, 1), ("open", false, 2)];
+        // An opener may still come before the late one.
+        assert_eq!(left(&edges, None, 10, &["open"]), (vec![key("open")], vec![key("late"), key("open")]));
+    }
+
+    #[test]
+    fn a_span_that_is_over_is_kept_as_long_as_an_instance_may_remember_it() {
+        let edges = [("a", true, 1), ("a", false, 2), ("b", true, 1), ("b", false, 2), ("c", true, 1)];
+        let (opens, closes) = left(&edges, None, 10, &["b"]);
+        assert_eq!((opens, closes), (vec![key("b"), key("c")], vec![key("b")]));
+        assert_eq!(
+            left(&edges, Some(5), 10, &["b"]),
+            (Vec::new(), Vec::new()),
+            "all have lasted for as long as they may"
+        );
+        assert_eq!(left(&edges, Some(9), 10, &[]).0, [key("c")]);
+    }
+
+    #[test]
+    fn edges_are_small() {
+        assert_eq!(size_of::<Edge>(), 64);
     }
 }

@@ -9,10 +9,11 @@ use core::{
 };
 use event::Timestamp;
 use hashbrown::HashTable;
+use triomphe::ThinArc;
 
 use crate::{
     instance::{Handle, Instance},
-    key::Key,
+    key::{self, Key},
     kind::Automaton,
     pack::Rule,
     program::RuleIdx,
@@ -120,13 +121,12 @@ enum Slot {
 }
 
 /// An instance that did nothing that can still be corrected, as bytes: a [`Head`], its key, and its state.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct AtRest(Box<[u8]>);
+#[derive(Clone, Debug)]
+struct AtRest(ThinArc<(), u8>);
 
 /// What is asked of an instance without waking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) hash: u64,
     pub(crate) generation: u32,
     /// The time of its last touch.
     pub(crate) last: Timestamp,
@@ -137,13 +137,30 @@ pub(crate) struct Head {
 }
 
 /// The bytes of a [`Head`], of the number of open obligations and of the key's length.
-const HEAD: usize = 36;
+const HEAD: usize = 28;
+
+impl From<&[u8]> for AtRest {
+    fn from(bytes: &[u8]) -> Self {
+        AtRest(ThinArc::from_header_and_slice((), bytes))
+    }
+}
+
+impl serde::Serialize for AtRest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0.slice)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for AtRest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(AtRest::from)
+    }
+}
 
 impl AtRest {
     fn new(instance: &Instance, open: u64) -> Option<Self> {
-        let Instance { key, hash, generation, now, findings, last, armed, forgotten, .. } = instance;
-        let mut bytes = Vec::with_capacity(HEAD + key.len() + 96);
-        bytes.extend_from_slice(&hash.to_le_bytes());
+        let Instance { key, generation, now, findings, last, armed, forgotten, .. } = instance;
+        let mut bytes = Vec::with_capacity(HEAD + key.len() + 228);
         bytes.extend_from_slice(&last.0.to_le_bytes());
         bytes.extend_from_slice(&armed.0.to_le_bytes());
         bytes.extend_from_slice(&generation.to_le_bytes());
@@ -151,41 +168,36 @@ impl AtRest {
         bytes.extend_from_slice(&u32::try_from(key.len()).ok()?.to_le_bytes());
         bytes.extend_from_slice(key);
         let bytes = postcard::to_extend(&(now, findings, forgotten), bytes).ok()?;
-        Some(AtRest(bytes.into()))
+        Some(AtRest::from(&bytes[..]))
     }
 
     fn wake(&self) -> Option<Instance> {
-        let (now, findings, forgotten) = postcard::from_bytes(self.0.get(HEAD + self.key().len()..)?).ok()?;
-        let Head { hash, generation, last, armed, .. } = self.head();
-        let instance = Instance::new(Key::from_slice(self.key()), hash, generation, now);
+        let (now, findings, forgotten) = postcard::from_bytes(self.0.slice.get(HEAD + self.key().len()..)?).ok()?;
+        let Head { generation, last, armed, .. } = self.head();
+        let instance = Instance::new(Key::from(self.key()), generation, now);
         Some(Instance { findings, last, armed, forgotten, ..instance })
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.0.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+        self.0.slice.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
     }
 
     fn head(&self) -> Head {
         Head {
-            hash: self.hash(),
-            last: Timestamp(u64::from_le_bytes(self.array(8))),
-            armed: Timestamp(u64::from_le_bytes(self.array(16))),
-            generation: u32::from_le_bytes(self.array(24)),
+            last: Timestamp(u64::from_le_bytes(self.array(0))),
+            armed: Timestamp(u64::from_le_bytes(self.array(8))),
+            generation: u32::from_le_bytes(self.array(16)),
             correctable: false,
         }
     }
 
-    fn hash(&self) -> u64 {
-        u64::from_le_bytes(self.array(0))
-    }
-
     fn open(&self) -> u64 {
-        u32::from_le_bytes(self.array(28)).into()
+        u32::from_le_bytes(self.array(20)).into()
     }
 
     fn key(&self) -> &[u8] {
-        let len = u32::from_le_bytes(self.array(32)) as usize;
-        self.0.get(HEAD..HEAD + len).unwrap_or_default()
+        let len = u32::from_le_bytes(self.array(24)) as usize;
+        self.0.slice.get(HEAD..HEAD + len).unwrap_or_default()
     }
 }
 
@@ -194,7 +206,6 @@ impl Slot {
         match self {
             Slot::Empty => None,
             Slot::AtWork(instance) => Some(Head {
-                hash: instance.hash,
                 generation: instance.generation,
                 last: instance.last,
                 armed: instance.armed,
@@ -237,8 +248,8 @@ impl From<Stored> for Instances {
             if let Slot::AtRest(rest) = &table.slots[slot] {
                 table.open_at_rest += rest.open();
             }
-            if let Some(head) = table.slots[slot].head() {
-                table.place(head.hash, slot as u32);
+            if !matches!(table.slots[slot], Slot::Empty) {
+                table.place(key::hash(table.slots[slot].key()), slot as u32);
             }
         }
         table
@@ -276,7 +287,7 @@ impl Instances {
     pub(crate) fn look(&self, slot: u32) -> usize {
         match self.slots.get(slot as usize) {
             Some(Slot::AtWork(instance)) => instance.look(),
-            Some(Slot::AtRest(rest)) => rest.0.first().map_or(0, |first| usize::from(*first)),
+            Some(Slot::AtRest(rest)) => rest.0.slice.first().map_or(0, |first| usize::from(*first)),
             Some(Slot::Empty) | None => 0,
         }
     }
@@ -317,7 +328,7 @@ impl Instances {
 
     pub(crate) fn insert(&mut self, key: Key, hash: u64, now: Automaton) -> u32 {
         self.generation = self.generation.wrapping_add(1);
-        let instance = Slot::AtWork(Box::new(Instance::new(key, hash, self.generation, now)));
+        let instance = Slot::AtWork(Box::new(Instance::new(key, self.generation, now)));
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = instance;
@@ -381,11 +392,13 @@ impl Instances {
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(place) = self.slots.get_mut(slot as usize) else { return };
         let gone = core::mem::take(place);
-        let Some(head) = gone.head() else { return };
+        if matches!(gone, Slot::Empty) {
+            return;
+        }
         if let Slot::AtRest(rest) = &gone {
             self.open_at_rest -= rest.open();
         }
-        if let Ok(entry) = self.index.find_entry(spread(head.hash), |place| place.slot == slot) {
+        if let Ok(entry) = self.index.find_entry(spread(key::hash(gone.key())), |place| place.slot == slot) {
             entry.remove();
         }
         self.free.push(slot);
@@ -431,8 +444,9 @@ mod tests {
     #[test]
     fn what_rests_wakes_as_it_was() {
         let mut table = Table::default();
-        let key = Key::from_slice(&[7; 90]);
-        let slot = table.insert(key.clone(), 42, Automaton::blank());
+        let key = Key::from(&[7; 90][..]);
+        let hash = key::hash(&key);
+        let slot = table.insert(key.clone(), hash, Automaton::blank());
         let finding = Finding {
             id: ViolationId([3; 16]),
             found: Timestamp(5),
@@ -450,8 +464,8 @@ mod tests {
         assert_eq!(table.slots[slot as usize].key(), &key[..]);
         assert!(matches!(table.slots[slot as usize], Slot::AtRest(_)));
         assert_eq!(table.head(slot), before);
-        assert_eq!(table.find(42, &key), Some(slot));
-        assert_eq!(table.find(42, &[7; 89]), None);
+        assert_eq!(table.find(hash, &key), Some(slot));
+        assert_eq!(table.find(hash, &[7; 89]), None);
         assert_eq!(table.keys().collect::<Vec<_>>(), [(slot, &key[..])]);
         let instance = table.get_mut(slot).unwrap();
         assert_eq!(
@@ -465,7 +479,7 @@ mod tests {
     fn the_oldest_is_found_though_its_age_has_changed() {
         let mut table = Table::default();
         let slots: Vec<u32> =
-            (0..4).map(|n| table.insert(Key::from_slice(&[n]), n.into(), Automaton::blank())).collect();
+            (0..4_u8).map(|n| table.insert(Key::from(&[n][..]), key::hash(&[n]), Automaton::blank())).collect();
         for (slot, last) in slots.iter().zip([4, 3, 2, 5]) {
             table.get_mut(*slot).unwrap().last = Timestamp(last);
         }

@@ -109,7 +109,7 @@ impl Ctx<'_> {
 
     /// The late condition of an event that opens or closes a span.
     pub(crate) fn admits_edge(&self, role: RoleIdx, edge: &Edge) -> bool {
-        let condition = self.condition(role, edge.alternative).zip(edge.asks.as_deref());
+        let condition = self.condition(role, edge.alternative).zip(edge.asks.as_deref().map(|slots| &**slots));
         condition.is_none_or(|(condition, slots)| self.holds(condition, role, slots, edge.at.ts, &[]))
     }
 

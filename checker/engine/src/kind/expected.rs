@@ -47,11 +47,13 @@ pub(crate) struct Expected {
     early: VecDeque<(Seen, Box<[u8]>)>,
 }
 
-/// What one member answers at one time.
+/// An answer of a member.
 struct Given {
     member: Box<[u8]>,
-    /// Each answer in all the alternatives of its role that it matches.
-    answers: Vec<Vec<Seen>>,
+    /// The member's number among those who answer at that time.
+    giver: usize,
+    /// In all the alternatives of its role that it matches.
+    answer: Vec<Seen>,
 }
 
 impl Expected {
@@ -189,8 +191,8 @@ impl Expected {
         ctx.tally.held += (before - self.pending.len()) as u64;
     }
 
-    /// Gives each answer of one time to one obligation: of each member's to those with the earliest deadlines that can be
-    /// answered together. One that needs no more than some of those who answer takes the answers that later ones want least.
+    /// Gives each answer of one time to one obligation: the one with the earliest deadline gets as many as it needs and can
+    /// have, the next one as many as it can have beside it, and so on.
     fn pair(&mut self, ctx: &mut Ctx<'_>, thens: Vec<(Seen, Box<[u8]>)>, quorum: Option<Quorum>) {
         // An event that several alternatives match answers once.
         let mut given: BTreeMap<Box<[u8]>, Vec<Vec<Seen>>> = BTreeMap::new();
@@ -203,38 +205,31 @@ impl Expected {
                 None => of_member.push(vec![then]),
             }
         }
-        let given: Vec<Given> = given.into_iter().map(|(member, answers)| Given { member, answers }).collect();
-        let mut pairings: Vec<Pairing> = given.iter().map(|of| Pairing::of(of.answers.len())).collect();
-        let serving = |of: usize, place: usize, number: usize| {
-            let (Given { member, answers }, open) = (&given[of], &self.pending[place]);
-            answers[number].iter().find(|then| open.lacks(member) && open.answered_by(ctx, then))
+        let given: Vec<Given> = (given.into_iter().zip(0..))
+            .flat_map(|((member, answers), giver)| {
+                answers.into_iter().map(move |answer| Given { member: member.clone(), giver, answer })
+            })
+            .collect();
+        let mut pairing = Pairing::of(given.iter().map(|of| of.giver).collect());
+        let serving = |place: usize, number: usize| {
+            let (Given { member, answer, .. }, open) = (&given[number], &self.pending[place]);
+            answer.iter().find(|then| open.lacks(member) && open.answered_by(ctx, then))
         };
+        let fits = |place: usize, number: usize| serving(place, number).is_some();
         for place in 0..self.pending.len() {
-            let mut needed = self.pending[place].needs(quorum);
-            let wanted_later = |of: usize| {
-                let wants =
-                    |later: &usize| (0..given[of].answers.len()).any(|number| serving(of, *later, number).is_some());
-                (place + 1..self.pending.len()).filter(wants).count()
-            };
-            let mut members: Vec<usize> = (0..given.len()).collect();
-            if needed < members.len() {
-                members.sort_by_key(|of| wanted_later(*of).saturating_sub(pairings[*of].free().saturating_sub(1)));
+            if pairing.is_spent() {
+                break;
             }
-            for of in members {
-                if needed > 0 && pairings[of].assign(place, &|place, number| serving(of, place, number).is_some()) {
-                    needed -= 1;
-                }
-            }
+            let needed = self.pending[place].needs(quorum);
+            (0..needed).take_while(|_| pairing.assign(place, &fits)).for_each(drop);
         }
         let mut served: Vec<(usize, &[u8], Seen)> = Vec::new();
         let mut left: Vec<(Seen, Box<[u8]>)> = Vec::new();
-        for (of, pairing) in pairings.iter().enumerate() {
-            for (number, owner) in pairing.owners().iter().enumerate() {
-                match owner.and_then(|place| Some((place, serving(of, place, number)?))) {
-                    Some((place, then)) => served.push((place, &*given[of].member, then.clone())),
-                    None => left
-                        .extend(given[of].answers[number].first().map(|then| (then.clone(), given[of].member.clone()))),
-                }
+        for (number, owner) in pairing.owners().iter().enumerate() {
+            let Given { member, answer, .. } = &given[number];
+            match owner.and_then(|place| Some((place, serving(place, number)?))) {
+                Some((place, then)) => served.push((place, member, then.clone())),
+                None => left.extend(answer.first().map(|then| (then.clone(), member.clone()))),
             }
         }
         for (place, member, then) in served {

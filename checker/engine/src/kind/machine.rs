@@ -69,6 +69,8 @@ impl Machine {
 
     pub(super) fn instant(&mut self, ctx: &mut Ctx<'_>, now: &Instant<'_>) {
         let Kind::StateMachine { initial, states, .. } = &ctx.rule.kind else { return };
+        // What was left open is judged before another process or another span begins anew.
+        self.wake(ctx, now.ts);
         if ctx.begins_anew(now) {
             *self = Machine::new(*initial);
         }
@@ -77,7 +79,6 @@ impl Machine {
             *self = Machine::new(*initial);
         }
         self.span = Some(span);
-        self.wake(ctx, now.ts);
         let moves = moves(ctx, now, states);
         if moves.is_empty() {
             return;

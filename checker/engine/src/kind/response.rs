@@ -206,11 +206,11 @@ impl Response {
         // An event that several alternatives match answers once.
         let groups: Vec<&[Seen]> =
             thens.chunk_by(|a, b| same_event(&a.at, &b.at) && a.at.element == b.at.element).collect();
-        let mut pairing = Pairing::of(groups.len());
+        let mut pairing = Pairing::of(vec![0; groups.len()]);
         let fits =
             |place: usize, group: usize| groups[group].iter().any(|then| self.pending[place].answered_by(ctx, then));
         for place in 0..self.pending.len() {
-            if pairing.free() == 0 {
+            if pairing.is_spent() {
                 break;
             }
             pairing.assign(place, &fits);

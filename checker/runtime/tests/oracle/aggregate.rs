@@ -1,7 +1,10 @@
 //! `aggregate`, read directly: at each time at which something comes or leaves, all that is in the window is measured.
 use std::collections::BTreeSet;
 
-use crate::model::{Aggregate, Assert, Case, Event, Found, Measure, Mutant, Pattern, Time};
+use crate::{
+    case::{Case, Mutant},
+    model::{Aggregate, Assert, Event, Found, Measure, Pattern, Time},
+};
 
 pub fn judge(case: &Case<'_>, rule: &Aggregate) -> Vec<Found> {
     let terms: Vec<Vec<&Event>> = rule.terms.iter().map(|(_, of)| case.all(of, None)).collect();

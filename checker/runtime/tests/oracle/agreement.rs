@@ -1,5 +1,8 @@
 //! `agreement`, read directly: the first time at which the votes of a key's span show two values.
-use crate::model::{Case, Event, Found, Pattern, Span, Time};
+use crate::{
+    case::{Case, Span},
+    model::{Event, Found, Pattern, Time},
+};
 
 pub fn judge(case: &Case<'_>, event: &Pattern, within: Option<Time>) -> Vec<Found> {
     let votes: Vec<(Span, &Event)> =

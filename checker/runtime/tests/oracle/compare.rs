@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, fmt, panic, sync::Arc};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
+    case::{self, Mutant},
     generate::{self, Generated, Options},
-    model::{self, Event, Mutant, Time, Verdict},
+    model::{Event, Time, Verdict},
     render,
     run::{Subject, Verdicts},
 };
@@ -51,7 +52,7 @@ pub fn prepare(seed: u64, options: &Options) -> Prepared {
 pub fn case(seed: u64, options: &Options, compared: &mut Compared) {
     let prepared = prepare(seed, options);
     let Generated { rules, log } = &prepared.generated;
-    let expected = model::verdicts(rules, log, prepared.end, Mutant::None);
+    let expected = case::verdicts(rules, log, prepared.end, Mutant::None);
     let subject = Subject { rules, pack: prepared.pack.clone(), log, end: prepared.end };
     let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
     let mut offline: Option<Verdicts> = None;

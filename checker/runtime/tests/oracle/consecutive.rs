@@ -1,5 +1,8 @@
 //! `consecutive`, read directly: at each time the failures are laid around the successes as it suits the rule best.
-use crate::model::{Case, Event, Found, Mutant, OnRestart, Pattern, Span, Time};
+use crate::{
+    case::{Case, Mutant, Span},
+    model::{Event, Found, OnRestart, Pattern, Time},
+};
 
 pub fn judge(case: &Case<'_>, fail: &Pattern, ok: &Pattern, count: u64) -> Vec<Found> {
     let fails = case.all(fail, None);

@@ -1,5 +1,9 @@
 //! `count`, read directly: ever, in a window, and around each opener.
-use crate::model::{Case, Event, Found, Mutant, NEVER, OnRestart, Pattern, Per, Span, Ticks, Time};
+use crate::{
+    case::{Case, Mutant, Span},
+    clocks::Ticks,
+    model::{Event, Found, NEVER, OnRestart, Pattern, Per, Time},
+};
 
 /// The counted events with the span and the run of the node each belongs to. Events at a start belong to the ended run
 /// as far as there is room, and else to the new one.

@@ -1,5 +1,8 @@
 //! `exclusive`, read directly: who holds at each time, and who enters where there is no room.
-use crate::model::{Case, Event, Exclusive, Found, Mutant, NEVER, OnRestart, Span, Time};
+use crate::{
+    case::{Case, Mutant, Span},
+    model::{Event, Exclusive, Found, NEVER, OnRestart, Time},
+};
 
 /// Who holds, and until when unless it is prolonged; that end not included.
 struct Hold {

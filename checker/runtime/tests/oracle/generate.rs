@@ -1,10 +1,14 @@
 //! Random packs and logs: few names, few keys, a coarse grid of times, so that ties and boundaries are the rule.
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-use crate::model::{
-    self, Aggregate, Alternative, Assert, Clock, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit,
-    Machine, Measure, Monotonic, NODES, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response,
-    Rule, Sequence, SequenceStep, Ticks, Time,
+use crate::{
+    case,
+    clocks::{Clock, Ticks},
+    model::{
+        Aggregate, Alternative, Assert, Compare, During, Event, Exclusive, From, Heartbeat, Kind, Limit, Machine,
+        Measure, Monotonic, NODES, OnRestart, Order, OrderStep, Part, Pattern, Per, Precedence, Read, Response, Rule,
+        Sequence, SequenceStep, Time,
+    },
 };
 
 /// Kinds that every case may have.
@@ -64,7 +68,7 @@ pub fn case(seed: u64, options: &Options) -> Generated {
             }
         }
         // Left out is where a member's answer to a paired quorum may go to one question or another.
-        for rule in rules.iter_mut().filter(|rule| !model::is_settled(rule, &log)) {
+        for rule in rules.iter_mut().filter(|rule| !case::is_settled(rule, &log)) {
             if let Kind::Response(response) = &mut rule.kind {
                 response.pair = false;
             }

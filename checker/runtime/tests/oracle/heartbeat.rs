@@ -1,5 +1,8 @@
 //! `heartbeat`, read directly: from each sign of life to the next one, or to the end of what is expected.
-use crate::model::{Case, Event, Found, Heartbeat, NEVER, OnRestart, Time};
+use crate::{
+    case::Case,
+    model::{Event, Found, Heartbeat, NEVER, OnRestart, Time},
+};
 
 pub fn judge(case: &Case<'_>, rule: &Heartbeat, end: Time) -> Vec<Found> {
     let beats = case.all(&rule.event, None);

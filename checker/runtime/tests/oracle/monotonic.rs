@@ -1,5 +1,8 @@
 //! `monotonic`, read directly: each value beside the one before it.
-use crate::model::{Case, Event, Found, Monotonic, Mutant, OnRestart, Span, Time};
+use crate::{
+    case::{Case, Mutant, Span},
+    model::{Event, Found, Monotonic, OnRestart, Time},
+};
 
 pub fn judge(case: &Case<'_>, rule: &Monotonic) -> Vec<Found> {
     let resets = case.some(&rule.reset, None);

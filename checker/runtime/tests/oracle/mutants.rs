@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
+    case::{self, Mutant},
     compare,
     generate::{Age, KINDS, LATER, Options},
-    model::{self, Mutant, Verdict},
+    model::Verdict,
     run::Subject,
 };
 
@@ -30,7 +31,7 @@ fn among(mutant: Mutant, kind: &str, age: Age, cases: u64) -> usize {
     let differs = |seed: &u64| {
         let prepared = compare::prepare(*seed, &options);
         let (rules, log) = (&prepared.generated.rules, &prepared.generated.log);
-        let wrong = model::verdicts(rules, log, prepared.end, mutant);
+        let wrong = case::verdicts(rules, log, prepared.end, mutant);
         let subject = Subject { rules, pack: prepared.pack.clone(), log, end: prepared.end };
         let said: BTreeSet<Verdict> = subject.offline(&mut StdRng::seed_from_u64(*seed)).into_values().collect();
         said != wrong

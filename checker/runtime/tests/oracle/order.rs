@@ -1,5 +1,8 @@
 //! `order`, read directly: for each step a search for the steps that it needs, and for those that it comes too late for.
-use crate::model::{Case, Event, Found, Mutant, OnRestart, Order, Time};
+use crate::{
+    case::{Case, Mutant},
+    model::{Event, Found, OnRestart, Order, Time},
+};
 
 pub fn judge(case: &Case<'_>, rule: &Order) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();

@@ -1,5 +1,8 @@
 //! `never` and `always`, read directly.
-use crate::model::{Case, Compare, Event, Found, Pattern, Time};
+use crate::{
+    case::Case,
+    model::{Compare, Event, Found, Pattern, Time},
+};
 
 pub fn never(case: &Case<'_>, of: &Pattern) -> Vec<Found> {
     let inside = case.all(of, None).into_iter().filter(|event| case.span(event.ts).is_some());

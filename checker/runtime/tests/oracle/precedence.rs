@@ -1,5 +1,9 @@
 //! `precedence`, read directly: for each event a search for its support.
-use crate::model::{Case, Event, Found, Mutant, OnRestart, Pattern, Precedence, Ticks, Time};
+use crate::{
+    case::{Case, Mutant},
+    clocks::Ticks,
+    model::{Event, Found, OnRestart, Pattern, Precedence, Time},
+};
 
 /// The events that must have support, with whether they have it.
 fn judged<'a>(case: &Case<'a>, rule: &Precedence) -> Vec<(&'a Event, bool)> {

@@ -1,9 +1,12 @@
 //! The generated rules as a pack's YAML, so that the language is read as well.
 use std::fmt::Write;
 
-use crate::model::{
-    Alternative, Assert, Compare, During, From, Kind, Limit, Machine, Measure, OnRestart, Part, Pattern, Read, Rule,
-    Ticks, Time,
+use crate::{
+    clocks::Ticks,
+    model::{
+        Alternative, Assert, Compare, During, From, Kind, Limit, Machine, Measure, OnRestart, Part, Pattern, Read,
+        Rule, Time,
+    },
 };
 
 pub fn pack(rules: &[Rule]) -> String {

@@ -1,9 +1,12 @@
 //! `response`, read directly: for each `when`, and each who is to answer it, the first thing that ends it.
-use crate::model::{Case, Event, Found, From, Limit, Mutant, NEVER, NODES, OnRestart, Response, Span, Time};
+use crate::{
+    case::{Case, Mutant, Span},
+    model::{Event, Found, Limit, NEVER, OnRestart, Response, Time},
+};
 
 /// What ends an obligation; at one time the first of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
+pub enum End {
     Excused,
     Answered,
     Forgiven,
@@ -15,8 +18,8 @@ enum End {
     Stalled,
 }
 
-struct Obligation<'a> {
-    when: &'a Event,
+pub struct Obligation<'a> {
+    pub when: &'a Event,
     span: Span,
     deadline: Time,
     /// When its clock is waited for no longer.
@@ -24,7 +27,7 @@ struct Obligation<'a> {
 }
 
 /// What is owed.
-fn asked<'a>(case: &Case<'a>, rule: &Response) -> Vec<Obligation<'a>> {
+pub fn asked<'a>(case: &Case<'a>, rule: &Response) -> Vec<Obligation<'a>> {
     case.all(&rule.when, None)
         .into_iter()
         .filter_map(|when| {
@@ -56,172 +59,15 @@ fn owed<'a>(case: &Case<'a>, rule: &Response) -> Vec<(Obligation<'a>, Time)> {
 }
 
 /// When each obligation is answered, by anybody or by one node.
-fn answered(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
+pub fn answered(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
     if rule.pair { pair(case, rule, open, by) } else { any(case, rule, open, by) }
 }
 
 pub fn judge(case: &Case<'_>, rule: &Response) -> Vec<Found> {
     match &rule.from {
         None => owed(case, rule).iter().filter_map(|(open, at)| violation(case, rule, open, *at)).collect(),
-        Some(from) => from_members(case, rule, from),
+        Some(from) => crate::members::judge(case, rule, from),
     }
-}
-
-/// Who is expected to answer, as of a time.
-fn expected(case: &Case<'_>, from: &From, open: &Obligation<'_>, ts: Time) -> Vec<u8> {
-    let mut nodes = case.here(if case.mutant == Mutant::EarlyMembers { 0 } else { ts });
-    nodes.retain(|node| !(from.but_own && *node == open.when.node));
-    nodes
-}
-
-/// From each of those expected, or from enough of them.
-fn from_members(case: &Case<'_>, rule: &Response, from: &From) -> Vec<Found> {
-    let open = asked(case, rule);
-    let expected = |open: &Obligation<'_>, ts: Time| expected(case, from, open, ts);
-    let owes = |open: &Obligation<'_>, node: u8| from.at_end || expected(open, open.when.ts).contains(&node);
-    // By node, when each obligation is answered by it.
-    let each = || {
-        (0..NODES)
-            .map(|node| {
-                let own: Vec<usize> = (0..open.len()).filter(|place| owes(&open[*place], node)).collect();
-                let asked: Vec<&Obligation<'_>> = own.iter().map(|place| &open[*place]).collect();
-                let mut times = vec![NEVER; open.len()];
-                own.iter().zip(answered(case, rule, &asked, Some(node))).for_each(|(place, at)| times[*place] = at);
-                times
-            })
-            .collect()
-    };
-    let enough = |answered: usize, of: usize| enough(case, from, answered, of);
-    let by_node: Vec<Vec<Time>> = match from.quorum {
-        Some(_) if rule.pair && case.mutant == Mutant::FreeAnswers => {
-            let asked: Vec<&Obligation<'_>> = open.iter().collect();
-            (0..NODES).map(|node| any(case, rule, &asked, Some(node))).collect()
-        }
-        Some(_) if rule.pair => shared(case, rule, from, &open).1,
-        _ => each(),
-    };
-    let mut found = Vec::new();
-    for (place, open) in open.iter().enumerate() {
-        let at_node = |node: &u8| by_node[*node as usize][place];
-        // When it is over, unless those answer in time who must: each for itself, or enough of all.
-        let over = |nodes: &[u8]| match from.quorum {
-            None => nodes.iter().filter_map(|node| violation(case, rule, open, at_node(node))).collect(),
-            Some(_) => {
-                let mut times: Vec<Time> = nodes.iter().map(at_node).collect();
-                times.sort_unstable();
-                let needed = (0..=nodes.len()).find(|count| enough(*count, nodes.len())).unwrap();
-                let last = needed.checked_sub(1).map_or(open.when.ts, |last| times[last]);
-                Vec::from_iter(violation(case, rule, open, last))
-            }
-        };
-        let (nodes, over): (Vec<u8>, Vec<Found>) = if from.at_end {
-            let over = violation(case, rule, open, NEVER);
-            (over.as_ref().map_or_else(Vec::new, |over| expected(open, over.at)), Vec::from_iter(over))
-        } else {
-            let nodes = expected(open, open.when.ts);
-            let over = over(&nodes);
-            (nodes, over)
-        };
-        let Some(end) = over.first().cloned() else { continue };
-        let missing: Vec<u8> = nodes.iter().copied().filter(|node| at_node(node) > end.at).collect();
-        if enough(nodes.len() - missing.len(), nodes.len()) {
-            continue;
-        }
-        let bit = |node: &u8| 1 << node;
-        match from.quorum {
-            None => found.extend(missing.iter().map(|node| Found { missing: bit(node), ..end.clone() })),
-            Some(_) => found.push(Found { missing: missing.iter().map(bit).sum(), ..end }),
-        }
-    }
-    found
-}
-
-/// Whether so many of so many are enough.
-fn enough(case: &Case<'_>, from: &From, answered: usize, of: usize) -> bool {
-    match from.quorum {
-        None => answered == of,
-        Some((part, whole, more)) => {
-            let answered = answered as u64 + u64::from(case.mutant == Mutant::SmallQuorum);
-            let (have, need) = (answered * whole, of as u64 * part);
-            of == 0 || if more { have > need } else { have >= need }
-        }
-    }
-}
-
-/// Whether it is settled which questions a member's answers go to, where each answers one and enough are enough: the best that
-/// can be done at each time is one thing.
-pub fn is_settled(case: &Case<'_>, rule: &Response) -> bool {
-    let shares = rule.from.as_ref().filter(|from| rule.pair && from.quorum.is_some());
-    shares.is_none_or(|from| shared(case, rule, from, &asked(case, rule)).0)
-}
-
-/// The obligations, by their places, that get the answers of nodes.
-type Given = Vec<(usize, u8)>;
-
-/// Gives each answer of a member to one obligation, as many as are needed: at every time the one with the earliest deadline
-/// gets as many as it can, then the next one. Returns whether there is one best way only, and by node when each is answered.
-fn shared(case: &Case<'_>, rule: &Response, from: &From, open: &[Obligation<'_>]) -> (bool, Vec<Vec<Time>>) {
-    let mut by_node = vec![vec![NEVER; open.len()]; usize::from(NODES)];
-    let mut settled = true;
-    let thens = case.all(&rule.then, None);
-    let mut times: Vec<Time> = thens.iter().map(|then| then.ts).collect();
-    times.dedup();
-    for now in times {
-        let now_on: Vec<&Event> = thens.iter().copied().filter(|then| then.ts == now).collect();
-        let expected = |place: usize| expected(case, from, &open[place], open[place].when.ts);
-        let answers_of = |by_node: &[Vec<Time>], place: usize| {
-            expected(place).iter().filter(|node| by_node[usize::from(**node)][place] != NEVER).count()
-        };
-        let is_met =
-            |place: usize| !from.at_end && enough(case, from, answers_of(&by_node, place), expected(place).len());
-        let mut waiting: Vec<usize> = (0..open.len())
-            .filter(|&place| open[place].when.ts <= now && !is_met(place))
-            .filter(|&place| end(case, rule, &open[place], now) >= (now, End::Answered))
-            .collect();
-        waiting.sort_by_key(|&place| {
-            (known_deadline(case, rule, &open[place], now), open[place].when.ts, open[place].when.id)
-        });
-        // Every way in which the answers can be given: the number of a place, or nobody.
-        let mut ways: Vec<Vec<Option<usize>>> = vec![Vec::new()];
-        for then in &now_on {
-            let fits = |place: &usize| {
-                let open = &open[*place];
-                case.plays(&rule.then, then, Some(open.when))
-                    && answers(case, open, then)
-                    && by_node[usize::from(then.node)][*place] == NEVER
-                    && (from.at_end || expected(*place).contains(&then.node))
-            };
-            let takers: Vec<Option<usize>> = waiting.iter().copied().filter(fits).map(Some).chain([None]).collect();
-            ways = ways.iter().flat_map(|way| takers.iter().map(|taker| [&way[..], &[*taker]].concat())).collect();
-        }
-        let given = |way: &[Option<usize>]| {
-            let mut given: Given =
-                way.iter().zip(&now_on).filter_map(|(taker, then)| Some(((*taker)?, then.node))).collect();
-            given.sort_unstable();
-            given
-        };
-        let served = |given: &[(usize, u8)]| -> Option<Vec<usize>> {
-            // No member answers one twice, and none gets more than it needs.
-            let twice = given.windows(2).any(|pair| pair[0] == pair[1]);
-            let count = |place: usize| given.iter().filter(|(taker, _)| *taker == place).count();
-            let too_many = |place: &&usize| {
-                let before = answers_of(&by_node, **place) + count(**place);
-                count(**place) > 0 && !from.at_end && enough(case, from, before - 1, expected(**place).len())
-            };
-            (!twice && !waiting.iter().any(|place| too_many(&place)))
-                .then(|| waiting.iter().map(|place| count(*place)).collect())
-        };
-        let mut best: Vec<(Vec<usize>, Given)> =
-            ways.iter().map(|way| given(way)).filter_map(|given| Some((served(&given)?, given))).collect();
-        best.sort_unstable();
-        best.dedup();
-        let (most, chosen) = best.last().cloned().unwrap();
-        settled &= best.iter().filter(|(served, _)| *served == most).count() == 1;
-        for (place, node) in chosen {
-            by_node[usize::from(node)][place] = now;
-        }
-    }
-    (settled, by_node)
 }
 
 /// What was answered, inside its span.
@@ -233,7 +79,7 @@ pub fn held<'a>(case: &Case<'a>, rule: &Response) -> Vec<(&'a Event, Time)> {
 }
 
 /// When each obligation is first answered.
-fn any(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
+pub fn any(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u8>) -> Vec<Time> {
     open.iter()
         .map(|open| {
             let thens = case.all(&rule.then, Some(open.when)).into_iter().filter(|then| is_by(then, by));
@@ -246,7 +92,7 @@ fn is_by(then: &Event, by: Option<u8>) -> bool {
     by.is_none_or(|node| then.node == node)
 }
 
-fn answers(case: &Case<'_>, open: &Obligation<'_>, then: &Event) -> bool {
+pub fn answers(case: &Case<'_>, open: &Obligation<'_>, then: &Event) -> bool {
     let not_before = match case.mutant {
         Mutant::OrderedTies => (open.when.ts, open.when.id) <= (then.ts, then.id),
         _ => open.when.ts <= then.ts,
@@ -283,7 +129,7 @@ fn pair(case: &Case<'_>, rule: &Response, open: &[&Obligation<'_>], by: Option<u
 }
 
 /// A deadline in ticks is known when the clock has passed it; what ends the wait for the clock stands for it before.
-fn known_deadline(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, now: Time) -> Time {
+pub fn known_deadline(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, now: Time) -> Time {
     match &rule.limit {
         Limit::Ticks(ticks) if case.ticked(ticks, open.when.node, open.when.ts) >= now => {
             ticks.or.map_or(NEVER, |or| open.when.ts + or)
@@ -315,7 +161,7 @@ fn assignable(
 }
 
 /// What ends the obligation first, if it is answered at `answered`.
-fn end(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) -> (Time, End) {
+pub fn end(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) -> (Time, End) {
     let main = Some(open.when);
     let first = |events: Vec<&Event>, from: Time| {
         events.into_iter().map(|event| event.ts).filter(|ts| *ts >= from).min().unwrap_or(NEVER)
@@ -342,7 +188,7 @@ fn end(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) 
     ends.into_iter().min().unwrap()
 }
 
-fn violation(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) -> Option<Found> {
+pub fn violation(case: &Case<'_>, rule: &Response, open: &Obligation<'_>, answered: Time) -> Option<Found> {
     let (at, end) = end(case, rule, open, answered);
     if at == NEVER || end <= End::Forgiven || end == End::Stalled || case.ended(&open.span, at) {
         return None;

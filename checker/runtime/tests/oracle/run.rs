@@ -68,7 +68,9 @@ impl Subject<'_> {
 
     /// Everything at once, or in order piece by piece.
     pub fn offline(&self, random: &mut StdRng) -> Verdicts {
-        let mut engine = Engine::new(self.program(), Timing::default(), Input::Offline);
+        // The shorter corrections last, the sooner shared history is let go of.
+        let timing = Timing { correct_for: Duration::from_secs(random.random_range(1..60)), ..Timing::default() };
+        let mut engine = Engine::new(self.program(), timing, Input::Offline);
         let mut events: Vec<event::Event> =
             self.log.iter().chain(&bounds(self.end)).map(|known| event(known, Timestamp::ZERO)).collect();
         let mut said = Heard::default();

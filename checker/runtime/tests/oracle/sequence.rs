@@ -1,5 +1,8 @@
 //! `sequence`, read directly: for each last step a search for steps that lead to it.
-use crate::model::{Case, Event, Found, Mutant, OnRestart, Sequence};
+use crate::{
+    case::{Case, Mutant},
+    model::{Event, Found, OnRestart, Sequence},
+};
 
 pub fn judge(case: &Case<'_>, rule: &Sequence) -> Vec<Found> {
     let last = rule.steps.len() - 1;

@@ -1,6 +1,9 @@
 //! `state_machine`, read directly: at each time every order of the events is walked through from every state that the
 //! orders before may have ended in.
-use crate::model::{Case, Event, Found, Machine, Mutant, Read, Span, Time};
+use crate::{
+    case::{Case, Mutant, Span},
+    model::{Event, Found, Machine, Read, Time},
+};
 
 /// How many events of one time are taken in every order; the others follow in a fixed one.
 const ORDERED: usize = 6;
