@@ -8,6 +8,7 @@ pub mod receiver;
 pub mod retry;
 mod send;
 mod target;
+mod trial;
 
 pub use config::Config;
 pub use plan::{Action, Planned, Subject, plan};

@@ -188,13 +188,9 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
     };
     let receivers_known = backend::receivers(&alerts);
     let watcher = alerts.alive.clone();
-    let delivering = tokio::spawn(courier::deliver(
-        store.clone(),
-        alert::Sender::new(alerts),
-        public_url,
-        attempted,
-        alerts_stop.clone(),
-    ));
+    let sender = alert::Sender::new(alerts);
+    let delivering =
+        tokio::spawn(courier::deliver(store.clone(), sender.clone(), public_url, attempted, alerts_stop.clone()));
     let retaining = tokio::spawn(retain(journal.clone(), checkpoints, config.clone(), pages_stop.clone()));
     let (rules_trouble, rules_trouble_seen) = watch::channel(None);
     if let Some(rules) = config.rules.clone() {
@@ -216,6 +212,7 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         public_url: config.public_url.clone(),
         enforce_breakers: config.enforce_breakers,
         receivers: receivers_known,
+        sender,
         senders: Mutex::default(),
     });
     if let Some(watcher) = watcher {

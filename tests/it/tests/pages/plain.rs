@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{LOST, SHOP, broken_order, event, good_order, id, shop};
-use crate::harness::{Home, Invar, Line, PATIENCE, Reply, eventually};
+use crate::harness::{Home, Invar, Line, PATIENCE, Pager, Reply, eventually};
 
 /// The most a page may weigh.
 const PAGE_BYTES_MAX: usize = 300_000;
@@ -325,4 +325,19 @@ async fn pages_stay_light_and_whole_under_hostile_storms() {
     );
     let whole = invar.api.look(&format!("/events/{position}?all=1")).await.text();
     assert!(whole.contains(&"&lt;b&gt;&amp;&quot;&#39;".repeat(40_000)), "the value is not whole");
+}
+
+#[tokio::test]
+async fn a_receiver_is_tried_from_its_page_and_what_it_says_is_shown() {
+    let pager = Pager::start().await;
+    let home = Home::new().alerts(&pager.alerts().replace("/webhook", "/nowhere"));
+    let invar = home.start().await;
+    assert!(page(&invar, "/alerts").await.contains("Send a test"));
+    let taken = post(&invar, "/alerts/test", &[("receiver", "pagerduty")]).await;
+    check("/alerts/test", &taken);
+    assert!(taken.text().contains("✓ <b>pagerduty</b> took the test: 202 after"), "{}", taken.text());
+    let refused = post(&invar, "/alerts/test", &[("receiver", "webhook")]).await;
+    assert!(refused.text().contains("✗ <b>webhook</b> did not take the test: 404 after"), "{}", refused.text());
+    assert_eq!(post(&invar, "/alerts/test", &[("receiver", "<nobody>")]).await.status, 404);
+    invar.stop().await;
 }
