@@ -35,6 +35,18 @@ const FIELDS: &[(&str, &[&str], &[&str], &str)] = &[
         &[],
         "how many there may be is a `count` with `max`; a sum or a percentile is an `aggregate` with `assert`",
     ),
+    (
+        "pattern",
+        &["filter", "condition", "if", "when", "match", "expr", "query", "selector"],
+        &["where"],
+        "a condition on the event is `where`",
+    ),
+    (
+        "pattern",
+        &["labels", "matchers", "match_labels", "matchLabels"],
+        &["where"],
+        "`where: namespace == \"x\"` asks for an attribute",
+    ),
     ("during", &["from", "start", "since"], &["after"], "what opens the span is `after`"),
     ("during", &["to", "end", "before"], &["until"], "what ends the span is `until`"),
     (
@@ -128,6 +140,7 @@ pub(crate) fn function(name: &str) -> Option<&'static str> {
         "now" | "time" | "current_timestamp" => {
             "verdicts rest on events alone, which bear their time, `ts`; what must come in time is a `response` or a `heartbeat`"
         }
+        "not" => "`not` is written `!`",
         "len" | "length" | "strlen" | "cardinality" => "write `size(x)`",
         "matches" | "match" | "regex" | "regexp" | "like" | "re_match" => "use startsWith, endsWith or contains",
         "coalesce" | "ifnull" | "nvl" | "default" => "write `has(x) ? x : 0`",

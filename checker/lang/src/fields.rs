@@ -109,9 +109,16 @@ impl<'n> Fields<'n> {
             _ => {
                 let message = format!("{} {what} is a map, this is {}", article(what), node.shape());
                 let error = report.error(Code::Shape, &node.span, message);
-                if matches!((what, &node.value), ("order" | "sequence", Yaml::List(_))) {
-                    error.help = Some("put the list under `steps:`, and `within:` beside it".to_owned());
-                }
+                let help = match (what, &node.value) {
+                    ("order" | "sequence", Yaml::List(_)) => {
+                        Some("put the list under `steps:`, and `within:` beside it")
+                    }
+                    ("always", Yaml::Text(_)) => Some(
+                        "write `event:` with the event, and `assert:` with what holds of it; what must not happen is a `never`",
+                    ),
+                    _ => None,
+                };
+                error.help = help.map(str::to_owned);
                 None
             }
         }
@@ -199,7 +206,15 @@ impl<'n> Fields<'n> {
                         meant => format!("did you mean `{meant}`?"),
                     }
                 }
-                None => format!("fields are: {}", self.asked.join(", ")),
+                None => {
+                    let mut known: Vec<&str> = Vec::new();
+                    for name in &self.asked {
+                        if !known.contains(name) {
+                            known.push(name);
+                        }
+                    }
+                    format!("fields are: {}", known.join(", "))
+                }
             };
             report.error_help(Code::UnknownField, &key.span, message, help);
         }

@@ -350,3 +350,67 @@ fn functions_of_other_languages() {
     "#]],
     );
 }
+
+#[test]
+fn groupings_filters_and_assertions_of_other_tools() {
+    of_rule(
+        "    never: batch.tracked\n    by: [node, batch]\n",
+        &expect![[r#"
+        error[I103]: `by` is an expression, which orders the events of one timestamp
+          --> shop.yaml:16:9
+           |
+        16 |     by: [node, batch]
+           |         ^^^^^^^^^^^^
+           |
+           = help: what a rule is judged for each of is its `key`
+    "#]],
+    );
+    of_rule(
+        "    never:\n      event: batch.announced\n      filter: bytes > 3\n",
+        &expect![[r#"
+        error[I101]: a pattern has no field `filter`
+          --> shop.yaml:17:7
+           |
+        17 |       filter: bytes > 3
+           |       ^^^^^^
+           |
+           = help: a condition on the event is `where`
+    "#]],
+    );
+    of_rule(
+        "    never:\n      event: batch.announced\n      matchLabels: {bytes: 3}\n",
+        &expect![[r#"
+        error[I101]: a pattern has no field `matchLabels`
+          --> shop.yaml:17:7
+           |
+        17 |       matchLabels: {bytes: 3}
+           |       ^^^^^^^^^^^
+           |
+           = help: `where: namespace == "x"` asks for an attribute
+    "#]],
+    );
+    of_rule(
+        "    always: batch.announced where bytes > 3\n",
+        &expect![[r#"
+        error[I103]: an always is a map, this is text
+          --> shop.yaml:15:13
+           |
+        15 |     always: batch.announced where bytes > 3
+           |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           |
+           = help: write `event:` with the event, and `assert:` with what holds of it; what must not happen is a `never`
+    "#]],
+    );
+    of_rule(
+        "    never: batch.announced where not (bytes > 3)\n",
+        &expect![[r#"
+        error[I201]: there is no function `not`
+          --> shop.yaml:15:34
+           |
+        15 |     never: batch.announced where not (bytes > 3)
+           |                                  ^^^^^^^^^^^^^^^
+           |
+           = help: `not` is written `!`
+    "#]],
+    );
+}
