@@ -1,4 +1,6 @@
 //! Receivers and routes, as written.
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::retry::Schedule;
@@ -11,6 +13,33 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Which go where; the first that matches wins unless it says `continue`. None at all: everything to everyone.
     pub routes: Vec<Route>,
+    /// Who is told all the time that Invar is at work.
+    pub alive: Option<Alive>,
+}
+
+/// A dead man's switch.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alive {
+    /// What is fetched (`GET`).
+    pub url: String,
+    /// How often, in seconds.
+    #[serde(default = "minute")]
+    pub every_seconds: u64,
+    /// It may live on a loopback or private address.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+fn minute() -> u64 {
+    60
+}
+
+/// The address may be a secret.
+impl std::fmt::Debug for Alive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alive").field("every_seconds", &self.every_seconds).finish_non_exhaustive()
+    }
 }
 
 /// Somewhere to send messages.
@@ -22,6 +51,9 @@ pub struct Receiver {
     /// PagerDuty, by Events API v2.
     #[serde(default)]
     pub pagerduty: Option<PagerDuty>,
+    /// A channel of Slack, by an incoming webhook.
+    #[serde(default)]
+    pub slack: Option<Slack>,
     /// Any HTTP endpoint, signed as Standard Webhooks asks.
     #[serde(default)]
     pub webhook: Option<Webhook>,
@@ -34,7 +66,21 @@ impl Receiver {
     /// When it is tried again.
     #[must_use]
     pub fn schedule(&self) -> Schedule {
-        if self.pagerduty.is_some() { Schedule::PagerDuty } else { Schedule::Webhook }
+        match (&self.pagerduty, &self.slack) {
+            (Some(_), _) => Schedule::PagerDuty,
+            (None, Some(_)) => Schedule::Slack,
+            (None, None) => Schedule::Webhook,
+        }
+    }
+
+    /// What it is: `pagerduty`, `slack` or `webhook`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.schedule() {
+            Schedule::PagerDuty => "pagerduty",
+            Schedule::Slack => "slack",
+            Schedule::Webhook => "webhook",
+        }
     }
 }
 
@@ -53,6 +99,14 @@ fn enqueue() -> String {
     "https://events.pagerduty.com/v2/enqueue".to_owned()
 }
 
+/// An incoming webhook of Slack.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slack {
+    /// Its address, which is a secret.
+    pub url: String,
+}
+
 /// See the Standard Webhooks specification, 1.0.0.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +121,13 @@ pub struct Webhook {
 impl std::fmt::Debug for PagerDuty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PagerDuty").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// The address is the secret.
+impl std::fmt::Debug for Slack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slack").finish_non_exhaustive()
     }
 }
 
@@ -89,6 +150,10 @@ pub struct Route {
     pub rule: Vec<String>,
     /// Networks.
     pub network: Vec<String>,
+    /// Nodes.
+    pub node: Vec<String>,
+    /// Labels of rules, each with its value; all of them.
+    pub labels: BTreeMap<String, String>,
     /// Receivers' names.
     pub receivers: Vec<String>,
     /// Look at the routes after this one, too.
@@ -105,18 +170,18 @@ impl Config {
             if self.receivers[..number].iter().any(|other| other.name == *name) {
                 problems.push(format!("two receivers are called `{name}`"));
             }
-            match (&receiver.pagerduty, &receiver.webhook) {
-                (Some(pagerduty), None) if pagerduty.routing_key.len() != 32 => {
+            match (&receiver.pagerduty, &receiver.slack, &receiver.webhook) {
+                (Some(pagerduty), None, None) if pagerduty.routing_key.len() != 32 => {
                     problems.push(format!(
                         "`{name}`: a routing_key has 32 characters, this one has {}",
                         pagerduty.routing_key.len()
                     ));
                 }
-                (None, Some(webhook)) if crate::receiver::webhook::key(&webhook.secret).is_none() => {
+                (None, None, Some(webhook)) if crate::receiver::webhook::key(&webhook.secret).is_none() => {
                     problems.push(format!("`{name}`: a secret is `whsec_` and the base64 of 24 to 64 bytes"));
                 }
-                (Some(_), None) | (None, Some(_)) => {}
-                _ => problems.push(format!("`{name}` needs exactly one of `pagerduty` and `webhook`")),
+                (Some(_), None, None) | (None, Some(_), None) | (None, None, Some(_)) => {}
+                _ => problems.push(format!("`{name}` needs exactly one of `pagerduty`, `slack` and `webhook`")),
             }
         }
         for name in self.routes.iter().flat_map(|route| &route.receivers) {
@@ -125,5 +190,29 @@ impl Config {
             }
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_is_one_thing_and_what_is_secret_is_not_shown() {
+        let slack = || Some(Slack { url: "https://hooks.slack.com/services/T/B/secret".into() });
+        let receiver = |slack: Option<Slack>, webhook: Option<Webhook>| Receiver {
+            name: "r".into(),
+            pagerduty: None,
+            slack,
+            webhook,
+            allow_private: false,
+        };
+        let config = |receiver| Config { receivers: vec![receiver], ..Config::default() };
+        let one = config(receiver(slack(), None));
+        assert!(one.problems().is_empty() && one.receivers[0].kind() == "slack");
+        assert!(!format!("{one:?}").contains("secret"));
+        let webhook = Webhook { url: String::new(), secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() };
+        assert_eq!(config(receiver(slack(), Some(webhook))).problems().len(), 1);
+        assert_eq!(config(receiver(None, None)).problems().len(), 1);
     }
 }

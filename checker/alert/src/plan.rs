@@ -1,4 +1,6 @@
 //! Who is told of what. Pure.
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Route};
@@ -37,6 +39,10 @@ pub struct Subject {
     pub severity: String,
     /// The incident's network.
     pub network: String,
+    /// The incident's node; empty where it is not about one.
+    pub node: String,
+    /// The rule's labels.
+    pub labels: BTreeMap<String, String>,
     /// The incident's group.
     pub group: String,
     /// Shadowed and backfilled incidents page nobody.
@@ -83,6 +89,8 @@ fn matches(route: &Route, subject: &Subject) -> bool {
         && fits(&route.pack, &subject.pack)
         && fits(&route.rule, &subject.rule)
         && fits(&route.network, &subject.network)
+        && fits(&route.node, &subject.node)
+        && route.labels.iter().all(|(name, value)| subject.labels.get(name) == Some(value))
 }
 
 /// `invar/` and 48 hex digits of the case.
@@ -102,7 +110,7 @@ mod tests {
     use crate::config::Receiver;
 
     fn receiver(name: &str) -> Receiver {
-        Receiver { name: name.into(), pagerduty: None, webhook: None, allow_private: false }
+        Receiver { name: name.into(), pagerduty: None, slack: None, webhook: None, allow_private: false }
     }
 
     fn names(planned: &[Planned]) -> Vec<&str> {
@@ -124,6 +132,7 @@ mod tests {
                 route("critical", "b", false),
                 Route { receivers: vec!["c".into()], ..Route::default() },
             ],
+            ..Config::default()
         };
         let subject = |severity: &str| Subject { severity: severity.into(), ..Subject::default() };
         assert_eq!(names(&plan(&config, &subject("critical"))), ["a", "b"]);
@@ -132,8 +141,29 @@ mod tests {
     }
 
     #[test]
+    fn a_route_may_ask_for_labels_and_nodes() {
+        let labelled = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+        let config = Config {
+            receivers: vec![receiver("a"), receiver("b"), receiver("c")],
+            routes: vec![
+                Route { labels: labelled("team", "core"), receivers: vec!["a".into()], ..Route::default() },
+                Route { node: vec!["n1".into()], receivers: vec!["b".into()], ..Route::default() },
+                Route { receivers: vec!["c".into()], ..Route::default() },
+            ],
+            ..Config::default()
+        };
+        let told = |labels: BTreeMap<String, String>, node: &str| {
+            let planned = plan(&config, &Subject { labels, node: node.into(), ..Subject::default() });
+            planned[0].receiver.clone()
+        };
+        assert_eq!(told(labelled("team", "core"), "n1"), "a");
+        assert_eq!(told(labelled("team", "edge"), "n1"), "b");
+        assert_eq!(told(BTreeMap::new(), "n2"), "c");
+    }
+
+    #[test]
     fn without_routes_everyone_is_told_under_one_key() {
-        let config = Config { receivers: vec![receiver("a"), receiver("b")], routes: Vec::new() };
+        let config = Config { receivers: vec![receiver("a"), receiver("b")], ..Config::default() };
         let planned = plan(&config, &Subject::default());
         assert_eq!(names(&planned), ["a", "b"]);
         assert_eq!(planned[0].dedup_key, planned[1].dedup_key);

@@ -8,6 +8,9 @@ use std::{
 /// a sender that stays below is never throttled by its own doing.
 const PAGERDUTY: (usize, Duration) = (100, Duration::from_secs(60));
 
+/// Slack takes a message a second and short bursts (Slack developer docs: Rate limits).
+const SLACK: (usize, Duration) = (3, Duration::from_secs(3));
+
 /// Endpoints of unknown strength: enough for a storm, too little to be one.
 const WEBHOOK: (usize, Duration) = (50, Duration::from_secs(10));
 
@@ -25,6 +28,7 @@ impl Budget {
     pub fn of(schedule: crate::retry::Schedule) -> Self {
         let (most, within) = match schedule {
             crate::retry::Schedule::PagerDuty => PAGERDUTY,
+            crate::retry::Schedule::Slack => SLACK,
             crate::retry::Schedule::Webhook => WEBHOOK,
         };
         Budget { most, within, calls: VecDeque::new() }

@@ -8,6 +8,8 @@ use rand::Rng;
 pub enum Schedule {
     /// 30 s, 30 s, 1 min, 2 min, 5 min, then every 10 min, for 6 h.
     PagerDuty,
+    /// 1 s, 2 s, 4 s and so on up to 1 min, then every minute, for an hour.
+    Slack,
     /// 5 s, 30 s, 5 min, 30 min, then every 2 h, for 3 days.
     Webhook,
 }
@@ -25,6 +27,7 @@ pub fn next(
 ) -> Option<Duration> {
     let (steps, then, tries): (&[u64], u64, u32) = match schedule {
         Schedule::PagerDuty => (&[30, 30, 60, 120, 300], 600, 40),
+        Schedule::Slack => (&[1, 2, 4, 8, 16, 32], 60, 65),
         Schedule::Webhook => (&[5, 30, 300, 1_800], 7_200, 40),
     };
     if attempts >= tries {

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use crate::{
     config::{Config, Receiver},
     plan::Action,
-    receiver::{pagerduty, webhook},
+    receiver::{pagerduty, slack, webhook},
     retry::{self, Schedule},
     target,
 };
@@ -91,47 +91,41 @@ impl Sender {
         let status = reply.status().as_u16();
         let retry_after =
             reply.headers().get("retry-after").and_then(|value| retry::after(value.to_str().ok()?, SystemTime::now()));
+        // Slack says in the text what it has taken.
+        let text = match schedule {
+            Schedule::PagerDuty if status == 202 => String::new(),
+            Schedule::Webhook if (200..300).contains(&status) => String::new(),
+            _ => reply.text().await.unwrap_or_default(),
+        };
+        let text = text.trim();
         let accepted = match schedule {
             Schedule::PagerDuty => status == 202,
+            Schedule::Slack => status == 200 && text == "ok",
             Schedule::Webhook => (200..300).contains(&status),
         };
         let retry = !accepted
             && match schedule {
-                Schedule::PagerDuty => status == 429 || status >= 500,
+                Schedule::PagerDuty | Schedule::Slack => status == 429 || status >= 500,
                 Schedule::Webhook => status != 410,
             };
-        let error = if accepted {
-            None
-        } else {
-            let text = reply.text().await.unwrap_or_default();
-            Some(format!("HTTP {status}: {}", crate::receiver::cut(text.trim(), 300)))
-        };
+        let error = (!accepted).then(|| format!("HTTP {status}: {}", crate::receiver::cut(text, 300)));
         Reply { accepted, retry, retry_after, status: Some(status), error, latency: started.elapsed(), schedule }
     }
 }
 
 async fn request(receiver: &Receiver, message: &Message<'_>) -> Result<reqwest::RequestBuilder, (String, bool)> {
-    let (url, body) = match (&receiver.pagerduty, &receiver.webhook) {
-        (Some(config), _) => {
+    let (url, body) = match (&receiver.pagerduty, &receiver.slack, &receiver.webhook) {
+        (Some(config), ..) => {
             (&config.url, pagerduty::body(config, message.action, message.dedup_key, message.incident))
         }
-        (None, Some(config)) => (&config.url, webhook::body(message.action, message.incident)),
-        (None, None) => return Err(("the receiver has no address".to_owned(), false)),
+        (None, Some(config), _) => (&config.url, slack::body(message.action, message.incident)),
+        (None, None, Some(config)) => (&config.url, webhook::body(message.action, message.incident)),
+        (None, None, None) => return Err(("the receiver has no address".to_owned(), false)),
     };
-    let url = reqwest::Url::parse(url).map_err(|error| (format!("the receiver's address is wrong: {error}"), false))?;
-    let address = target::resolve(&url, receiver.allow_private).await.map_err(|error| (error, true))?;
-    // The address that was looked at is the one that is connected to.
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .timeout(Duration::from_secs(20))
-        .resolve(url.host_str().unwrap_or_default(), address)
-        .no_proxy()
-        .build()
-        .map_err(|error| (describe(&error), false))?;
+    let (client, url) = client(url, receiver.allow_private).await?;
     let body = body.to_string();
     let mut request = client.post(url).header("content-type", "application/json");
-    if let (None, Some(config)) = (&receiver.pagerduty, &receiver.webhook) {
+    if let Some(config) = receiver.webhook.as_ref().filter(|_| receiver.schedule() == Schedule::Webhook) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let signature = webhook::signature(&config.secret, message.id, now, body.as_bytes())
             .ok_or_else(|| ("the webhook's secret is not usable".to_owned(), false))?;
@@ -143,8 +137,27 @@ async fn request(receiver: &Receiver, message: &Message<'_>) -> Result<reqwest::
     Ok(request.body(body))
 }
 
+/// A client that connects to what the address was found to be, and the address.
+///
+/// # Errors
+/// What is wrong, and whether trying again makes sense.
+pub(crate) async fn client(url: &str, allow_private: bool) -> Result<(reqwest::Client, reqwest::Url), (String, bool)> {
+    let url = reqwest::Url::parse(url).map_err(|error| (format!("the receiver's address is wrong: {error}"), false))?;
+    let address = target::resolve(&url, allow_private).await.map_err(|error| (error, true))?;
+    // The address that was looked at is the one that is connected to.
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(20))
+        .resolve(url.host_str().unwrap_or_default(), address)
+        .no_proxy()
+        .build()
+        .map_err(|error| (describe(&error), false))?;
+    Ok((client, url))
+}
+
 /// An error without its address, which may be a secret.
-fn describe(error: &reqwest::Error) -> String {
+pub(crate) fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         "no reply in time".to_owned()
     } else if error.is_connect() {

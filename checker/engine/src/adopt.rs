@@ -77,7 +77,7 @@ impl Engine {
 }
 
 /// The version of the state's encoding; others are refused, and the journal is judged again from its start.
-const CHECKPOINT_VERSION: u32 = 14;
+const CHECKPOINT_VERSION: u32 = 15;
 
 /// How many bytes a piece of a checkpoint has, about.
 const PIECE: usize = 1 << 16;
@@ -163,6 +163,7 @@ impl EngineState {
         self.clocks = self.clocks.renumbered(&places(&new.clocks, &old.clocks));
         self.scopes = moved(self.scopes, &from);
         self.wides = moved(self.wides, &from);
+        self.undecided = moved(self.undecided, &from);
         self.tallies = moved(self.tallies, &from);
         // What is new has seen nothing of what was judged already.
         let since = |place: &Option<usize>| place.and_then(|place| self.since.get(place)).copied();

@@ -6,11 +6,11 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::{
-    expr::Val,
+    expr::{Undefined, Val},
     fact::Reader,
     key::{self, PartialKey},
     mail::Mail,
-    pack::{Kind, Pattern, Rule},
+    pack::{Kind, Pattern, RoleIdx, Rule},
     program::{Program, RuleIdx, Traits},
     route::{PlainKey, Route, Target},
     row::{ELEMENTS_MAX, Row, RowEnv, elements},
@@ -36,6 +36,9 @@ pub(crate) enum Landed {
     Wide { key: PartialKey, slots: Kept },
     /// A part of the key is absent from the event.
     Keyless,
+    /// What its pattern asks was forgotten: nobody knows whether it plays this part, or with which key; as far as it is
+    /// known, with this one.
+    Undecided { key: PartialKey },
     /// Judged at once: whether it holds, if that can be said.
     Judged { key: KeyAt, verdict: Option<bool> },
 }
@@ -81,6 +84,14 @@ impl Landings {
         self.list.into_iter().filter_map(touch).collect()
     }
 
+    /// The rules, and the roles in them, of which nobody knows whether the event plays them, with what is known of its keys.
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = (RuleIdx, RoleIdx, u32, &PartialKey)> {
+        self.list.iter().filter_map(|landing| match (landing.target, &landing.what) {
+            (Target::Role { rule, role }, Landed::Undecided { key }) => Some((rule, role, landing.at.element, key)),
+            _ => None,
+        })
+    }
+
     /// The rules that are told nothing of it, as it lacks a part of their keys.
     pub(crate) fn keyless(&self) -> impl Iterator<Item = RuleIdx> {
         self.list.iter().filter_map(|landing| match (landing.target, &landing.what) {
@@ -106,6 +117,9 @@ impl Landings {
     }
 }
 
+/// A part of a key was forgotten by whom it is asked.
+struct Forgotten;
+
 /// An event at the door.
 pub(crate) struct Arrival<'a> {
     pub(crate) program: &'a Program,
@@ -122,7 +136,7 @@ impl Arrival<'_> {
         let (Some((rule, role)), Some(plain)) = (route.straight, &route.plain_key) else { return true };
         let pattern = self.program.pattern(route);
         let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: &[], known: None };
-        if !env.matches() {
+        if env.matches() != Some(true) {
             return true;
         }
         let key = match sent.iter().find(|(known, _)| Some(*known) == route.key) {
@@ -158,14 +172,28 @@ impl Arrival<'_> {
     ) {
         let env = RowEnv { row: self.row, source: self.source, pattern, route, elements: bound, known: self.known };
         let Some(each) = pattern.for_each.get(depth) else {
-            if env.matches() {
-                let landing = self.landing(route, pattern, &env, *number, landings);
-                landings.list.push(landing);
+            match env.matches() {
+                Some(true) => {
+                    let landing = self.landing(route, pattern, &env, *number, landings);
+                    landings.list.push(landing);
+                }
+                Some(false) => {}
+                None => landings.list.push(self.undecided(route, pattern, &env, *number)),
             }
             *number += 1;
             return;
         };
-        let Ok(over) = each.over.eval(&env) else { return };
+        let over = match each.over.eval(&env) {
+            Ok(over) => over,
+            Err(Undefined::Forgotten) => {
+                if env.matches() != Some(false) {
+                    landings.list.push(self.undecided(route, pattern, &env, *number));
+                }
+                *number += 1;
+                return;
+            }
+            Err(_) => return,
+        };
         for element in elements(&over) {
             if *number as usize >= ELEMENTS_MAX {
                 return;
@@ -198,12 +226,17 @@ impl Arrival<'_> {
         let key = match shared {
             Some((_, known)) => *known,
             None => {
-                let key = self.full_key(rule, pattern, env, &mut landings.keys);
+                let Ok(key) = self.full_key(rule, pattern, env, &mut landings.keys) else {
+                    return self.undecided(route, pattern, env, element);
+                };
                 landings.shared.extend(route.key.map(|shared| (shared, key)));
                 key
             }
         };
         let Some(key) = key else { return landing(Landed::Keyless) };
+        if route.reads && self.lacks_for_later(route, env) {
+            return self.undecided(route, pattern, env, element);
+        }
         if let (Target::Role { rule: number, role }, Some(rule)) = (route.target, rule)
             && self.traits[number as usize].stateless
         {
@@ -228,28 +261,59 @@ impl Arrival<'_> {
         landing(Landed::Keyed { key, slots: env.kept() })
     }
 
+    /// An event of which nobody knows what part it plays.
+    fn undecided(&self, route: &Route, pattern: &Pattern, env: &RowEnv<'_>, element: u32) -> Landing {
+        let row = self.row;
+        let rule = route.target.rule().map(|rule| self.program.rule(rule).1);
+        let what = match self.partial_key(rule, pattern, env) {
+            Some(key) => Landed::Undecided { key },
+            None => Landed::Keyless,
+        };
+        let at = EventRef { ts: row.ts, identity: row.identity, element, position: row.position };
+        Landing { target: route.target, alternative: route.alternative, at, what }
+    }
+
+    /// Whether something was forgotten of the event for which the rule asks when it judges.
+    fn lacks_for_later(&self, route: &Route, env: &RowEnv<'_>) -> bool {
+        let Target::Role { rule, role } = route.target else { return false };
+        let asked = &self.traits[rule as usize].asked_later;
+        asked.iter().any(|(of, slot)| *of == role && env.has_forgotten(*slot))
+    }
+
     /// Writes a key behind the others; none when a part that is not optional is absent.
-    fn full_key(&self, rule: Option<&Rule>, pattern: &Pattern, env: &RowEnv<'_>, keys: &mut Vec<u8>) -> Option<KeyAt> {
+    ///
+    /// # Errors
+    /// When a part was forgotten.
+    fn full_key(
+        &self,
+        rule: Option<&Rule>,
+        pattern: &Pattern,
+        env: &RowEnv<'_>,
+        keys: &mut Vec<u8>,
+    ) -> Result<Option<KeyAt>, Forgotten> {
         if let Some(plain) = &env.route.plain_key {
-            return plain_key(plain, env, keys);
+            return Ok(plain_key(plain, env, keys));
         }
         let from = keys.len();
         if rule.is_none_or(|rule| !rule.across_networks) {
             key::push_ref(keys, ValueRef::String(&self.source.network));
         }
         for (number, part) in pattern.key.iter().enumerate() {
-            match part.as_ref()?.eval(env) {
+            let Some(part) = part else { return Ok(None) };
+            match part.eval(env) {
                 Ok(value) => key::push(keys, &value),
+                Err(Undefined::Forgotten) => return Err(Forgotten),
                 Err(_) if is_optional(rule, number) => key::push_absent(keys),
                 Err(_) => {
                     keys.truncate(from);
-                    return None;
+                    return Ok(None);
                 }
             }
         }
-        Some(KeyAt::since(from, keys))
+        Ok(Some(KeyAt::since(from, keys)))
     }
 
+    /// The parts of the key that the pattern binds and that are known; none when one is absent that is not optional.
     fn partial_key(&self, rule: Option<&Rule>, pattern: &Pattern, env: &RowEnv<'_>) -> Option<PartialKey> {
         let mut parts: Vec<Option<Box<[u8]>>> = Vec::new();
         let encoded = |value: &Val<'_>| {
@@ -262,7 +326,7 @@ impl Arrival<'_> {
         }
         for (number, part) in pattern.key.iter().enumerate() {
             parts.push(match part.as_ref().map(|part| part.eval(env)) {
-                None => None,
+                None | Some(Err(Undefined::Forgotten)) => None,
                 Some(Ok(value)) => Some(encoded(&value)),
                 Some(Err(_)) if is_optional(rule, number) => {
                     let mut absent = Vec::new();

@@ -331,6 +331,28 @@ impl Kind {
         }
     }
 
+    /// Whether an event in that role is itself judged, or changes what is: it does more than to answer for another one.
+    pub(crate) fn judges(&self, role: RoleIdx) -> bool {
+        match self {
+            Kind::Response { then, unless, .. } | Kind::Expected { then, unless, .. } => {
+                role != *then && Some(role) != *unless
+            }
+            Kind::Precedence { event, .. } => role == *event,
+            Kind::Heartbeat { of, stop, .. } => role != *of && Some(role) != *stop,
+            _ => true,
+        }
+    }
+
+    /// Whether something may be found broken for want of an event in that role.
+    pub(crate) fn may_lack(&self, role: RoleIdx) -> bool {
+        match self {
+            Kind::Never { .. } | Kind::Always { .. } => false,
+            Kind::Response { when, pair, .. } | Kind::Expected { when, pair, .. } => role != *when || *pair,
+            Kind::Precedence { event, .. } => role != *event,
+            _ => true,
+        }
+    }
+
     /// The names of what is measured, in the order of a finding's values.
     #[must_use]
     pub fn measured(&self) -> Vec<String> {

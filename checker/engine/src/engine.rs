@@ -29,6 +29,7 @@ use crate::{
     source::{SourceIdx, SourceState, Sources, Timing},
     touch::Touch,
     tripping::Signalled,
+    undecided::Undecided,
     verdict::{Output, ViolationId},
     world::{Interruption, Restart, Why, World},
 };
@@ -125,6 +126,8 @@ pub(crate) struct EngineState {
     pub(crate) firsts: Firsts,
     /// Events whose parts depend on facts.
     pub(crate) readings: Readings,
+    /// Of each rule those of which nobody knows what part they play.
+    pub(crate) undecided: Vec<Undecided>,
     pub(crate) judged_to: Timestamp,
     pub(crate) pruned: Timestamp,
     pub(crate) last_ts: Timestamp,
@@ -151,6 +154,7 @@ impl EngineState {
             partitions: (0..PARTITIONS).map(|number| Partition::with_rules(number as u8, rules)).collect(),
             tallies: vec![Tally::default(); rules],
             since: vec![Timestamp::ZERO; rules],
+            undecided: vec![Undecided::default(); rules],
             ..EngineState::default()
         }
     }
@@ -413,7 +417,7 @@ impl Engine {
         }
         self.release(to);
         let unread = self.state.readings.due(to);
-        let interruptions = self.interruptions(to);
+        let mut interruptions = self.interruptions(to);
         self.turn_epoch();
         self.state.corrections = false;
         self.make_early(to);
@@ -424,6 +428,7 @@ impl Engine {
             let only = (self.strata > 1).then_some(stratum);
             self.state.tallies = core::mem::take(&mut said.tallies);
             self.read_events(&unread, stratum);
+            interruptions.append(&mut self.state.dirty);
             said.tallies = core::mem::take(&mut self.state.tallies);
             self.judge(only, &interruptions, to, completing, &mut said);
             self.state.tallies = core::mem::take(&mut said.tallies);
@@ -505,6 +510,7 @@ impl Engine {
             judged_to: state.judged_to,
             epochs: &state.epochs,
             breakers: &state.breakers,
+            undecided: &state.undecided,
             since: &state.since,
         };
         (world, &mut state.partitions)
@@ -625,6 +631,7 @@ impl Engine {
             let horizon = crate::kind::Automaton::horizon(self.program.rule(rule as RuleIdx).1);
             let oldest = floor.minus(horizon);
             wides.retain(|(touch, _)| touch.ts() >= oldest);
+            state.undecided[rule].prune(oldest);
         }
     }
 

@@ -257,7 +257,7 @@ impl Engine {
                 let news = match landed {
                     Landed::Keyed { key, slots } => scope.insert(opens, key.of(keys), edge(slots)),
                     Landed::Wide { key, slots } => scope.insert_wide(opens, &key, edge(slots)),
-                    Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } => false,
+                    Landed::Keyless | Landed::Judged { .. } | Landed::Fact { .. } | Landed::Undecided { .. } => false,
                 };
                 if news && late {
                     state.dirty.push(Interruption { rule, what: Why::Changed(landing.at.ts), late });

@@ -47,6 +47,7 @@ mod table;
 mod timer;
 mod touch;
 mod tripping;
+mod undecided;
 mod verdict;
 mod warm;
 mod world;

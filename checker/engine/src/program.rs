@@ -15,7 +15,7 @@ use crate::{
     expr::Expr,
     fact::{Facts, Horizon},
     kind::Automaton,
-    pack::{EmitOn, Kind, OnRestart, Pack, Pattern, Rule},
+    pack::{EmitOn, Kind, OnRestart, Pack, Pattern, RoleIdx, Rule, Ties},
 };
 
 /// A rule's number in the running program.
@@ -260,6 +260,8 @@ pub(crate) struct Traits {
     pub(crate) asks_breakers: Vec<u32>,
     /// Its patterns ask for more than their events.
     pub(crate) asks: bool,
+    /// The slots of its roles for which it asks when it judges.
+    pub(crate) asked_later: Vec<(RoleIdx, u16)>,
 }
 
 impl Traits {
@@ -386,6 +388,34 @@ impl Traits {
                 .collect(),
             asks_breakers,
             asks: patterns().any(Pattern::asks),
+            asked_later: asked_later(rule),
         }
     }
+}
+
+/// The slots of a rule's roles that its late conditions, its kind and what orders events of one time read.
+fn asked_later(rule: &Rule) -> Vec<(RoleIdx, u16)> {
+    let mut asked: Vec<(RoleIdx, u16)> = Vec::new();
+    let mut reads = |own: RoleIdx, expression: &Expr| {
+        expression.visit(&mut |part| match part {
+            Expr::Slot(slot) => asked.push((own, *slot)),
+            Expr::Role(role, slot) => asked.push((*role, *slot)),
+            _ => {}
+        });
+    };
+    for (role, declared) in rule.roles.iter().enumerate() {
+        let role = role as RoleIdx;
+        let conditions = declared.alternatives.iter().filter_map(|pattern| pattern.where_late.as_ref());
+        conditions.for_each(|condition| reads(role, condition));
+        // Whose slots an expression of the kind reads depends on the kind.
+        rule.kind.visit(&mut |expression| reads(role, expression));
+        if let Ties::By(by) = &rule.ties
+            && let Some(Some(by)) = by.get(role as usize)
+        {
+            reads(role, by);
+        }
+    }
+    asked.sort_unstable();
+    asked.dedup();
+    asked
 }

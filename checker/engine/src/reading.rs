@@ -4,7 +4,12 @@
 //!
 //! Such an event is kept for as long as late evidence counts. What rules were told of it is taken back and told anew when it
 //! comes to something else.
-use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use event::{Identity, Position, Timestamp, Value, ValueRef};
 
 use crate::{
@@ -13,12 +18,15 @@ use crate::{
     engine::Engine,
     expr::Val,
     fact::Reader,
-    key,
+    key::{self, PartialKey},
+    pack::RoleIdx,
     program::RuleIdx,
     route::{Column, Route, Target},
     row::Row,
     source::{SourceIdx, SourceState},
     touch::Touch,
+    verdict::Unknown,
+    world::{Interruption, Why},
 };
 
 /// How many events are kept that have been read.
@@ -45,6 +53,14 @@ struct Reading {
     columns: Vec<(Column, Value)>,
     /// What rules were told of it; none: it has not been read yet.
     told: Option<Vec<Sent>>,
+}
+
+/// What one of them comes to for the rules of one stratum.
+#[derive(Debug, Default)]
+struct Read {
+    touches: Vec<(RuleIdx, Box<[u8]>, Touch)>,
+    /// Which role nobody knows whether it plays, which element of it, and what is known of its key.
+    undecided: Vec<(RuleIdx, RoleIdx, u32, PartialKey)>,
 }
 
 /// One that is to be read.
@@ -130,10 +146,52 @@ impl Engine {
             let mut told = reading.told.take().unwrap_or_default();
             let of_stratum = |sent: &mut Sent| self.traits[sent.rule() as usize].stratum == stratum;
             let old: Vec<Sent> = told.extract_if(.., of_stratum).collect();
-            let made = self.read(*at, &reading, stratum, *is_new);
-            told.append(&mut self.replace(old, made.into_iter().map(Sent::once).collect()));
+            let read = self.read(*at, &reading, stratum, *is_new);
+            let made = self.decide(*at, *is_new, stratum, &old, read);
+            told.append(&mut self.replace(old, made));
             self.state.readings.rows.insert(*at, Reading { told: Some(told), ..reading });
         }
+    }
+
+    /// Notes of which rules nobody knows what part the event plays in them, as what they ask was forgotten. What had been
+    /// decided before that stays so. Returns what rules are to be told.
+    fn decide(
+        &mut self,
+        (ts, identity): (Timestamp, Identity),
+        is_new: bool,
+        stratum: u8,
+        old: &[Sent],
+        Read { touches, undecided }: Read,
+    ) -> Vec<Sent> {
+        let mut made: Vec<Sent> = touches.into_iter().map(Sent::once).collect();
+        let noted = |rule: RuleIdx| self.state.undecided[rule as usize].knows(ts, identity);
+        let of_stratum =
+            |rule: &RuleIdx| self.traits[*rule as usize].asks && self.traits[*rule as usize].stratum == stratum;
+        let mut rules: Vec<RuleIdx> = (0..self.traits.len() as RuleIdx).filter(of_stratum).collect();
+        rules.retain(|rule| noted(*rule) || undecided.iter().any(|(of, ..)| of == rule));
+        for rule in rules {
+            let state = &mut self.state;
+            let known = &mut state.undecided[rule as usize];
+            let own = || undecided.iter().filter(|(of, ..)| *of == rule);
+            if !is_new && !known.knows(ts, identity) {
+                made.retain(|sent| sent.rule() != rule);
+                made.extend(old.iter().filter(|sent| sent.rule() == rule).cloned());
+                continue;
+            }
+            let kind = &self.program.rule(rule).1.kind;
+            if is_new {
+                let judged: BTreeSet<(RoleIdx, u32)> = own()
+                    .filter(|(_, role, ..)| kind.judges(*role))
+                    .map(|(_, role, element, _)| (*role, *element))
+                    .collect();
+                judged.iter().for_each(|_| state.tallies[rule as usize].unknown(Unknown::Forgotten));
+            }
+            let keys = own().filter(|(_, role, ..)| kind.may_lack(*role)).map(|(.., key)| key.clone()).collect();
+            if known.set(ts, identity, keys) && ts < state.judged_to {
+                state.dirty.push(Interruption { rule, what: Why::Changed(ts), late: true });
+            }
+        }
+        made
     }
 
     /// All strata have read these events; forgets the oldest of too many.
@@ -150,13 +208,7 @@ impl Engine {
     }
 
     /// What the rules of one stratum are to be told of an event.
-    fn read(
-        &mut self,
-        (ts, identity): (Timestamp, Identity),
-        reading: &Reading,
-        stratum: u8,
-        is_new: bool,
-    ) -> Vec<(RuleIdx, Box<[u8]>, Touch)> {
+    fn read(&mut self, (ts, identity): (Timestamp, Identity), reading: &Reading, stratum: u8, is_new: bool) -> Read {
         let event = self.event(&reading.name);
         let value = |column: &Column| {
             reading.columns.iter().find(|(known, _)| known == column).map(|(_, value)| value.as_ref())
@@ -177,7 +229,7 @@ impl Engine {
             process: None,
             columns: &columns,
         };
-        let Some(source) = self.state.sources.states.get(reading.source as usize) else { return Vec::new() };
+        let Some(source) = self.state.sources.states.get(reading.source as usize) else { return Read::default() };
         let mut landings = Landings::default();
         let routes = self.wanted.get(event as usize).map_or(&[][..], |wanted| &wanted.routes);
         let own = |route: &&Route| match route.target {
@@ -195,7 +247,8 @@ impl Engine {
                 self.state.tallies[rule as usize].keyless += 1;
             }
         }
-        landings.touches()
+        let undecided = landings.undecided().map(|(rule, role, element, key)| (rule, role, element, key.clone()));
+        Read { undecided: undecided.collect(), touches: landings.touches() }
     }
 
     /// The network in which a rule asks facts about an event, as a key begins with it.

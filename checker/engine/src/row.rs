@@ -88,6 +88,16 @@ impl Env for RowEnv<'_> {
         })
     }
 
+    fn absent(&self, slot: u16) -> Undefined {
+        let why = match self.pattern.slots.get(slot as usize) {
+            Some(Slot::Let(expression)) if self.known.is_some() => expression.eval(self).err(),
+            // Nobody knows what there is an element of.
+            Some(Slot::Element) => Some(Undefined::Forgotten),
+            _ => None,
+        };
+        why.filter(|why| *why == Undefined::Forgotten).unwrap_or(Undefined::Absent { slot })
+    }
+
     fn role(&self, _role: RoleIdx, _slot: u16) -> Option<Val<'_>> {
         None
     }
@@ -110,19 +120,31 @@ impl Env for RowEnv<'_> {
 }
 
 impl RowEnv<'_> {
-    /// Whether the pattern's own conditions hold.
-    pub(crate) fn matches(&self) -> bool {
+    /// Whether the pattern's own conditions hold; none: what they ask was forgotten.
+    pub(crate) fn matches(&self) -> Option<bool> {
         if self.route.unconditional {
-            return true;
+            return Some(true);
         }
         let body = |template: &crate::BodyTemplate| match self.row.body {
             ValueRef::String(text) => template.matches(text).is_some(),
             _ => false,
         };
-        self.pattern.component.as_ref().is_none_or(|glob| glob.matches(&self.source.component))
+        let plainly = self.pattern.component.as_ref().is_none_or(|glob| glob.matches(&self.source.component))
             && self.pattern.severity.is_none_or(|least| self.row.severity >= least)
-            && self.pattern.body.as_ref().is_none_or(body)
-            && self.pattern.where_own.as_ref().is_none_or(|condition| condition.test(self).unwrap_or(false))
+            && self.pattern.body.as_ref().is_none_or(body);
+        if !plainly {
+            return Some(false);
+        }
+        match self.pattern.where_own.as_ref().map_or(Ok(true), |condition| condition.test(self)) {
+            Err(Undefined::Forgotten) => None,
+            holds => Some(holds.unwrap_or(false)),
+        }
+    }
+
+    /// Whether the value that belongs there was forgotten.
+    pub(crate) fn has_forgotten(&self, slot: u16) -> bool {
+        let is_made = matches!(self.pattern.slots.get(slot as usize), Some(Slot::Let(_)));
+        is_made && self.slot(slot).is_none() && self.absent(slot) == Undefined::Forgotten
     }
 
     /// The values later conditions will ask for.

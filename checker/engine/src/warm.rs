@@ -101,6 +101,7 @@ impl Engine {
         for (rule, _) in rules.iter().enumerate().filter(|(_, new)| **new) {
             state.scopes[rule] = core::mem::take(&mut past.scopes[rule]);
             state.wides[rule] = core::mem::take(&mut past.wides[rule]);
+            state.undecided[rule] = core::mem::take(&mut past.undecided[rule]);
             state.tallies[rule].exercised = past.tallies[rule].exercised;
             state.since[rule] = from;
         }

@@ -19,6 +19,7 @@ use crate::{
     scope::Scope,
     source::{Sources, Timing},
     touch::Touch,
+    undecided::Undecided,
     verdict::{Cited, EventRef, Missing, Output, Violation, ViolationId},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct World<'a> {
     pub(crate) judged_to: Timestamp,
     pub(crate) epochs: &'a Epochs,
     pub(crate) breakers: &'a Breakers,
+    /// Of each rule the events of which nobody knows what part they play.
+    pub(crate) undecided: &'a [Undecided],
     /// Since when each rule has seen everything.
     pub(crate) since: &'a [Timestamp],
 }

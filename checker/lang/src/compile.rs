@@ -4,6 +4,7 @@ use engine::{Component, EventDecl, Glob, KeyPart, Kind, Lifecycle, Pack, Rule, T
 use crate::{
     bites, breaker, clock, derive,
     diagnostic::{Code, Diagnostic},
+    elsewhere,
     emits::{self, Verdicts},
     extend, fact,
     fields::{Fields, Params, Report, text, texts},
@@ -335,7 +336,8 @@ fn events(node: &Node, report: &mut Report<'_>) -> Vec<EventDecl> {
         for (name, value) in entries(attrs, "attrs", report) {
             let Some(kind) = value.scalar().and_then(|text| parse_type(&text)) else {
                 let types = TYPES.iter().map(|(name, _)| *name);
-                let help = match suggest::closest(&value.scalar().unwrap_or_default(), types) {
+                let said = value.scalar().unwrap_or_default();
+                let help = match elsewhere::kind(&said).or_else(|| suggest::closest(&said, types)) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => "types are string, int, bool, double, bytes, list, map and any".to_owned(),
                 };

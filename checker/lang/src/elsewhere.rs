@@ -15,7 +15,40 @@ const FIELDS: &[(&str, &[&str], &[&str], &str)] = &[
         &["pack"],
         "rules of Prometheus are queries over samples; those of a pack are over events, a kind each: `pack: NAME` and `rules:`",
     ),
+    (
+        "pack",
+        &["apiVersion", "kind", "metadata", "spec"],
+        &["pack"],
+        "a pack is no resource of Kubernetes: `pack: NAME`, `events:` and `rules:` stand at the beginning of a line",
+    ),
     ("rule", &["alert", "name"], &["id"], "what a rule is called is its `id`"),
+    ("rule", &["description"], &["about"], "what it is about is `about`; `message` says what is wrong"),
+    (
+        "rule",
+        &["absent"],
+        &[],
+        "what must not fall silent is a `heartbeat`; what must follow something is a `response`, what must come before it a `precedence`",
+    ),
+    (
+        "rule",
+        &["threshold"],
+        &[],
+        "how many there may be is a `count` with `max`; a sum or a percentile is an `aggregate` with `assert`",
+    ),
+    (
+        "pattern",
+        &["filter", "condition", "if", "when", "match", "expr", "query", "selector"],
+        &["where"],
+        "a condition on the event is `where`",
+    ),
+    (
+        "pattern",
+        &["labels", "matchers", "match_labels", "matchLabels"],
+        &["where"],
+        "`where: namespace == \"x\"` asks for an attribute",
+    ),
+    ("during", &["from", "start", "since"], &["after"], "what opens the span is `after`"),
+    ("during", &["to", "end", "before"], &["until"], "what ends the span is `until`"),
     (
         "rule",
         &["expr", "query"],
@@ -24,7 +57,7 @@ const FIELDS: &[(&str, &[&str], &[&str], &str)] = &[
     ),
     (
         "rule",
-        &["annotations", "summary", "description"],
+        &["annotations", "summary"],
         &[],
         "`message` says what is wrong, with `{attribute}` in it; `about`, `runbook` and `runbook_url` stand beside it",
     ),
@@ -38,7 +71,7 @@ const FIELDS: &[(&str, &[&str], &[&str], &str)] = &[
         "term",
         &["rate", "increase_over", "quantile", "percentile"],
         &[],
-        "a rate is a `count` or a `sum` in a `window`; the 99th percentile is `p99: attribute` with `of: event`",
+        "a rate is a `count` or a `sum` in a `window`, divided by its length; the 99th percentile is `p99: attribute` with `of: event`",
     ),
     ("count", &["equals", "exactly", "times"], &["min", "max"], "exactly one is `min: 1` with `max: 1`"),
     ("heartbeat", &["interval", "period", "timeout"], &["every"], "how often it must come is `every`"),
@@ -47,6 +80,7 @@ const FIELDS: &[(&str, &[&str], &[&str], &str)] = &[
     ("exclusive", &["lock", "acquire"], &["enter"], "what begins to hold is `enter`"),
     ("exclusive", &["unlock", "release"], &["exit"], "what ends it is `exit`"),
     ("exclusive", &["owner", "by"], &["holder"], "who holds is `holder`, an expression over the event"),
+    ("consecutive", &["times", "max", "threshold"], &["count"], "how many in a row are too many is `count`"),
     (
         "consecutive",
         &["event", "of"],
@@ -73,6 +107,21 @@ pub(crate) fn field(of: &str, word: &str) -> Option<Meant> {
     known.map(|&(_, _, fields, help)| Meant { fields, help })
 }
 
+/// Which type of an attribute that is which is called so elsewhere.
+pub(crate) fn kind(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "integer" | "int32" | "int64" | "uint" | "uint32" | "uint64" | "i64" | "u64" | "u128" | "u256" | "long"
+        | "bigint" => "int",
+        "float" | "float32" | "float64" | "f32" | "f64" | "number" | "decimal" | "real" => "double",
+        "str" | "text" | "keyword" | "varchar" | "uuid" => "string",
+        "boolean" => "bool",
+        "array" | "set" | "vec" => "list",
+        "object" | "dict" | "struct" | "json" => "map",
+        "blob" | "binary" | "hex" => "bytes",
+        _ => return None,
+    })
+}
+
 /// How severe something is here that is called so elsewhere.
 pub(crate) fn severity(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
@@ -81,6 +130,23 @@ pub(crate) fn severity(word: &str) -> Option<&'static str> {
         "warning" | "warn" | "average" | "p3" | "sev3" => "medium",
         "minor" | "notice" | "p4" | "sev4" => "low",
         "information" | "debug" | "none" | "p5" | "sev5" => "info",
+        _ => return None,
+    })
+}
+
+/// What to write in the place of a function that there is elsewhere.
+pub(crate) fn function(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "now" | "time" | "current_timestamp" => {
+            "verdicts rest on events alone, which bear their time, `ts`; what must come in time is a `response` or a `heartbeat`"
+        }
+        "not" => "`not` is written `!`",
+        "len" | "length" | "strlen" | "cardinality" => "write `size(x)`",
+        "matches" | "match" | "regex" | "regexp" | "like" | "re_match" => "use startsWith, endsWith or contains",
+        "coalesce" | "ifnull" | "nvl" | "default" => "write `has(x) ? x : 0`",
+        "toint" | "parseint" | "tonumber" | "uint" => "write `int(x)`",
+        "tostring" | "str" => "write `string(x)`",
+        "lower" | "upper" | "tolower" | "toupper" | "lowerascii" | "upperascii" => "texts are compared as they are",
         _ => return None,
     })
 }

@@ -29,7 +29,7 @@ pub fn standalone(text: &str, attributes: &[&str]) -> Result<Standalone, Box<Dia
     let tree = syntax::parse(text).map_err(|error| {
         let code = if error.too_large { Code::ExpressionTooLarge } else { Code::ExpressionSyntax };
         let mut diagnostic = Diagnostic::error(code, error.message, FILE, text, error.span);
-        diagnostic.help = error.help.map(str::to_owned);
+        diagnostic.help = error.help;
         Box::new(diagnostic)
     })?;
     let mut event = OneEvent { attributes, slots: Vec::new() };
@@ -71,7 +71,10 @@ impl Names for OneEvent<'_> {
             Variable::Attr(name) => {
                 let problem = Problem::new(Code::Attribute, format!("the event has no attribute `{name}`"));
                 let known = crate::suggest::closest(&name, self.attributes.iter().copied());
+                let of_role =
+                    name.split_once('.').is_some_and(|(first, _)| matches!(first, "when" | "then" | "before"));
                 return Err(match known {
+                    _ if of_role => problem.help("other events of a rule are there in rules only: here is one event"),
                     Some(known) => problem.help(format!("did you mean `{known}`?")),
                     None if self.attributes.is_empty() => problem.help("it has no attributes at all"),
                     None => problem.help(format!("it has: {}", self.attributes.join(", "))),
@@ -104,11 +107,13 @@ impl Names for OneEvent<'_> {
     }
 
     fn param(&mut self, name: &str) -> Result<(Expr, Type), Problem> {
-        Err(Problem::new(Code::Name, format!("there is no pack here that could say what `param.{name}` is")))
+        let problem = Problem::new(Code::Name, format!("there is no pack here that could say what `param.{name}` is"));
+        Err(problem.help("put its value in its place"))
     }
 
     fn fact(&mut self, name: &str) -> Result<(u16, Known), Problem> {
-        Err(Problem::new(Code::Name, format!("there is no pack here that could say what `fact.{name}` is")))
+        let problem = Problem::new(Code::Name, format!("there is no pack here that could say what `fact.{name}` is"));
+        Err(problem.help("a rule that asks facts is tried by a test beside its pack: `invar test`"))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     duration, elsewhere,
     names::{self, Problem},
+    rule::KINDS,
     schema, suggest,
     yaml::{Key, Node, Yaml},
 };
@@ -70,6 +71,19 @@ pub(crate) fn locate(source: &str, node: &Node, range: Range<usize>) -> Range<us
     node.span.clone()
 }
 
+/// Where a field belongs that stands in a kind and is the rule's, or the other way round.
+fn misplaced(of: &str, field: &str) -> Option<String> {
+    if KINDS.contains(&of) && schema::about("rule", field).is_some() && !KINDS.contains(&field) {
+        return Some(format!("`{field}` is the rule's: it stands beside `{of}`, not in it"));
+    }
+    if of != "rule" {
+        return None;
+    }
+    let kinds: Vec<String> =
+        KINDS.iter().filter(|kind| schema::about(kind, field).is_some()).map(|kind| format!("`{kind}`")).collect();
+    (!kinds.is_empty()).then(|| format!("`{field}` stands in a kind: {}", kinds.join(", ")))
+}
+
 /// The fields of one map.
 pub(crate) struct Fields<'n> {
     /// What the map is, for people: `rule`, `response`.
@@ -95,9 +109,16 @@ impl<'n> Fields<'n> {
             _ => {
                 let message = format!("{} {what} is a map, this is {}", article(what), node.shape());
                 let error = report.error(Code::Shape, &node.span, message);
-                if matches!((what, &node.value), ("order" | "sequence", Yaml::List(_))) {
-                    error.help = Some("put the list under `steps:`, and `within:` beside it".to_owned());
-                }
+                let help = match (what, &node.value) {
+                    ("order" | "sequence", Yaml::List(_)) => {
+                        Some("put the list under `steps:`, and `within:` beside it")
+                    }
+                    ("always", Yaml::Text(_)) => Some(
+                        "write `event:` with the event, and `assert:` with what holds of it; what must not happen is a `never`",
+                    ),
+                    _ => None,
+                };
+                error.help = help.map(str::to_owned);
                 None
             }
         }
@@ -171,6 +192,7 @@ impl<'n> Fields<'n> {
                     misspelt.extend(told.map(|(_, told)| *told));
                     foreign.map_or("", |meant| meant.help).to_owned()
                 }
+                _ if misplaced(self.what, known).is_some() => misplaced(self.what, known).unwrap_or_default(),
                 None if known == "where" => {
                     "a condition belongs to its pattern: `NAME where CONDITION`, or `event:` with `where:` beside it"
                         .to_owned()
@@ -184,7 +206,15 @@ impl<'n> Fields<'n> {
                         meant => format!("did you mean `{meant}`?"),
                     }
                 }
-                None => format!("fields are: {}", self.asked.join(", ")),
+                None => {
+                    let mut known: Vec<&str> = Vec::new();
+                    for name in &self.asked {
+                        if !known.contains(name) {
+                            known.push(name);
+                        }
+                    }
+                    format!("fields are: {}", known.join(", "))
+                }
             };
             report.error_help(Code::UnknownField, &key.span, message, help);
         }

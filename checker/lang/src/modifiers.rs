@@ -8,6 +8,7 @@ use crate::{
     fields::{Fields, Report},
     pattern::{Context, Layout, Parsed},
     rule::Roles,
+    yaml::Yaml,
 };
 
 /// Kinds in which the order of events inside an instant can decide, so that `strict` has a meaning.
@@ -115,6 +116,11 @@ pub(crate) fn by<'n>(
         report.error(Code::Shape, &node.span, "`by` stands in the kind already");
     }
     let node = roles.by.or(own)?;
+    if matches!(node.value, Yaml::List(_)) {
+        let message = "`by` is an expression, which orders the events of one timestamp";
+        report.error_help(Code::Shape, &node.span, message, "what a rule is judged for each of is its `key`");
+        return None;
+    }
     if strict {
         report.error(
             Code::Shape,

@@ -296,13 +296,13 @@ impl Resolver<'_> {
         let Some((function, method)) = Function::named(name) else {
             let known = crate::suggest::closest(name, Function::NAMES.iter().copied());
             let problem = Problem::new(Code::Name, format!("there is no function `{name}`"));
-            return Err(match known {
-                Some(known) => problem.help(format!("did you mean `{known}`?")),
-                None if elsewhere::is_over_time(name) => {
+            return Err(match (elsewhere::function(name), known) {
+                (Some(help), _) => problem.help(help),
+                (None, Some(known)) => problem.help(format!("did you mean `{known}`?")),
+                (None, None) if elsewhere::is_over_time(name) => {
                     problem.help("what is counted, summed or compared over time is a term of an `aggregate`")
                 }
-                None if name == "matches" => problem.help("use startsWith, endsWith or contains"),
-                None => problem.help(format!("there are: {}", Function::NAMES.join(", "))),
+                (None, None) => problem.help(format!("there are: {}", Function::NAMES.join(", "))),
             });
         };
         if method != receiver.is_some() && !(function == Function::Size) {

@@ -70,8 +70,7 @@ impl<'n> Parsed<'n> {
             Ok(tree) => Some(Parsed { node, offset, tree }),
             Err(error) => {
                 let code = if error.too_large { Code::ExpressionTooLarge } else { Code::ExpressionSyntax };
-                let problem =
-                    Problem { code, message: error.message, span: error.span, help: error.help.map(str::to_owned) };
+                let problem = Problem { code, message: error.message, span: error.span, help: error.help };
                 report.inside(node, offset, problem);
                 None
             }
@@ -375,6 +374,10 @@ fn severity(node: &Node, report: &mut Report<'_>) -> Option<i32> {
     if found.is_none() {
         let message = format!("`{whole}` is no severity of a log record");
         let help = match suggest::closest(&whole, names.iter().map(|(name, _)| *name)) {
+            _ if engine::Severity::parse(&whole).is_some() => {
+                "how bad a violation is stands beside the kind; in a pattern it is the least severity of a log record"
+                    .to_owned()
+            }
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "trace, debug, info, warn, error, fatal, or 1 to 24".to_owned(),
         };

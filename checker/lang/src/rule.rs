@@ -351,6 +351,15 @@ pub(crate) fn fnv(text: &str) -> u64 {
 pub(crate) fn key_parts(node: &Node, report: &mut Report<'_>) -> Vec<KeyPart> {
     texts(node, report)
         .into_iter()
+        .filter(|(name, span)| {
+            // Several parts that are written as one.
+            let parts: Vec<&str> = name.split([',', ' ']).filter(|part| !part.is_empty()).collect();
+            if parts.len() > 1 {
+                let help = format!("a key is a list: `key: [{}]`", parts.join(", "));
+                report.error_help(Code::Key, span, format!("`{name}` is no part of a key"), help);
+            }
+            parts.len() <= 1
+        })
         .map(|(name, _)| KeyPart { optional: name.ends_with('?'), name: name.trim_end_matches('?').to_owned() })
         .filter(|part| part.name != "network")
         .collect()

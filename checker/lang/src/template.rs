@@ -54,7 +54,7 @@ pub(crate) fn compile(
                 code: Code::ExpressionSyntax,
                 message: error.message,
                 span: error.span,
-                help: error.help.map(str::to_owned),
+                help: error.help,
             }),
         };
         let lacking = names.lacking.take();

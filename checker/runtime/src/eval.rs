@@ -29,8 +29,13 @@ pub enum EvalError {
     #[error("{}", .0.message)]
     Expression(Box<Diagnostic>),
     /// It has no value for this event.
-    #[error("no value: {0}")]
-    Undefined(#[from] Undefined),
+    #[error("no value: {why}{}", read.iter().map(|read| format!("\n  {read}")).collect::<String>())]
+    Undefined {
+        /// Why.
+        why: Undefined,
+        /// What it read of the event, a sentence each.
+        read: Vec<String>,
+    },
 }
 
 /// Evaluates an expression against an event written as an event line (`ts` and `node` may be left out).
@@ -42,15 +47,45 @@ pub fn eval(expression: &str, line: &str) -> Result<Answer, EvalError> {
     let attributes: Vec<&str> = event.attrs.iter().map(|(name, _)| name.as_str()).collect();
     let made = expression::standalone(expression, &attributes).map_err(EvalError::Expression)?;
     let env = OneEvent { event: &event, slots: &made.slots };
-    let value = made.expr.eval(&env)?;
-    Ok(answer(&value))
+    match made.expr.eval(&env) {
+        Ok(value) => Ok(answer(&value)),
+        Err(why) => Err(EvalError::Undefined { why, read: what_was_read(&env) }),
+    }
 }
+
+/// What an expression read of the event's attributes, and how what is text becomes a number.
+fn what_was_read(env: &OneEvent<'_>) -> Vec<String> {
+    let mut read: Vec<String> = Vec::new();
+    for (place, slot) in env.slots.iter().enumerate() {
+        let (Slot::Attr { name, .. }, Some(value)) = (slot, env.slot(place as u16)) else { continue };
+        let Answer { value: said, kind } = answer(&value);
+        let number = match &value {
+            Val::String(text) if Int::parse(text).is_some() => {
+                format!("; `int({name})` is a number, and so is an attribute that the vocabulary of a pack calls `int`")
+            }
+            _ => String::new(),
+        };
+        let told = format!("{name} is {said} ({kind}){number}");
+        if !read.contains(&told) {
+            read.push(told);
+        }
+    }
+    read
+}
+
+/// What an event line may say.
+const FIELDS: [&str; 11] =
+    ["ts", "node", "component", "network", "event", "attrs", "observed", "trace_id", "span_id", "severity", "body"];
 
 fn read(line: &str) -> Result<Event, EvalError> {
     let wrong = |error: String| EvalError::Event(error);
     // An event line must say when and where; for an expression that seldom matters.
     let mut fields: Json = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
     let object = fields.as_object_mut().ok_or_else(|| wrong("it is no JSON object".to_owned()))?;
+    if let Some((name, value)) = object.iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
+        let example = serde_json::json!({"attrs": {name: value}});
+        return Err(wrong(format!("it has no field `{name}`: attributes stand under `attrs`, as in {example}")));
+    }
     for (name, default) in [("ts", "1970-01-01T00:00:00Z"), ("node", "node"), ("event", "event")] {
         object.entry(name).or_insert_with(|| default.into());
     }
@@ -128,8 +163,18 @@ mod tests {
 
     #[test]
     fn what_has_no_value_says_why() {
-        assert_eq!(tried("bytes / 0"), "no value: division by zero");
+        assert_eq!(tried("bytes / 0"), "no value: division by zero\n  bytes is 7 (int)");
+        assert_eq!(
+            tried("gas > 1"),
+            "no value: a value is of the wrong type\n  gas is \"18446744073709551615\" (string); `int(gas)` is a number, and so \
+             is an attribute that the vocabulary of a pack calls `int`"
+        );
         assert_eq!(tried("byte"), "the event has no attribute `byte`");
         assert!(matches!(eval("1", "[]"), Err(EvalError::Event(_))));
+        let bare = eval("bytes > 1", r#"{"bytes":2}"#).unwrap_err().to_string();
+        assert_eq!(
+            bare,
+            "the event: it has no field `bytes`: attributes stand under `attrs`, as in {\"attrs\":{\"bytes\":2}}"
+        );
     }
 }

@@ -9,7 +9,7 @@ use engine::{
 use event::{Event, Int, Position, Value};
 use serde_json::{Map, Value as Json, json};
 
-use crate::json;
+use crate::{json, plain};
 
 /// Where cited events are found.
 pub trait Evidence {
@@ -19,9 +19,6 @@ pub trait Evidence {
 
 /// How many events of one violation are frozen; the others are only counted.
 const EVENTS_MAX: usize = 32;
-
-/// How many members that did not answer are named in a sentence.
-const MEMBERS_MAX: usize = 8;
 
 /// A violation that needs nothing else to be understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +120,7 @@ fn derived(program: &Program, rule: &Rule, cited: &Cited, origin: &Event) -> Opt
 
 /// The rule's message with its holes filled; without one, the engine's plain words.
 fn message(rule: &Rule, violation: &Violation, events: &[(String, Event)]) -> String {
-    let Some(template) = &rule.message else { return plain(rule, violation) };
+    let Some(template) = &rule.message else { return plain::words(rule, violation) };
     let env = Told { rule, violation, events, slots: &template.slots };
     let mut text = String::new();
     for part in &template.parts {
@@ -157,34 +154,6 @@ fn severity(rule: &Rule, violation: &Violation, events: &[(String, Event)]) -> S
         grade.condition.test(&env).unwrap_or(false)
     };
     rule.grades.iter().find(holds).map_or(rule.severity, |grade| grade.is)
-}
-
-fn plain(rule: &Rule, violation: &Violation) -> String {
-    let key: Vec<String> = rule
-        .key
-        .iter()
-        .zip(&violation.key)
-        .filter_map(|(part, value)| Some(format!("{}={}", part.name, json::text(value.as_ref()?))))
-        .collect();
-    let what = match &violation.missing {
-        Some(missing) if missing.from.is_empty() => format!("no {} by {}", missing.event, missing.by),
-        Some(missing) => {
-            let members: Vec<String> = missing.from.iter().take(MEMBERS_MAX).map(json::text).collect();
-            let more = missing.from.len() - members.len();
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("no {} from {}{more} by {}", missing.event, members.join(", "), missing.by)
-        }
-        None => match rule.about.trim() {
-            "" => format!("{} is broken", rule.id),
-            about => format!("broken: {}", about.trim_end_matches('.')),
-        },
-    };
-    let measured = violation.values.iter().map(|(name, value)| format!("{name} = {}", json::text(value)));
-    let what = match measured.collect::<Vec<_>>() {
-        values if values.is_empty() => what,
-        values => format!("{what}: {}", values.join(", ")),
-    };
-    if key.is_empty() { what } else { format!("{what} ({})", key.join(", ")) }
 }
 
 /// What a message may speak of: the key, and the events in evidence.

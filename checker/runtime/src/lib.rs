@@ -16,6 +16,7 @@ pub mod offline;
 pub mod outbox;
 pub mod packs;
 pub mod pages;
+mod plain;
 pub mod search;
 pub mod suite;
 mod warm;

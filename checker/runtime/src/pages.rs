@@ -28,6 +28,8 @@ impl Planner for Pages {
             rule: incident.rule.clone(),
             severity: incident.severity.clone(),
             network: incident.network.clone(),
+            node: incident.node.clone(),
+            labels: serde_json::from_value(incident.labels.clone()).unwrap_or_default(),
             group: incident.group.clone(),
             silent: incident.mode != "active" || incident.backfilled,
         };

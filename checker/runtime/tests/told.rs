@@ -84,3 +84,32 @@ fn what_was_measured_is_told_with_a_message_and_without() {
     let graded = rule("    severity:\n      - where: total > 10\n        is: high\n      - is: info\n");
     assert_eq!(found(&graded, &events)[0].severity, Severity::High);
 }
+
+#[test]
+fn a_rule_without_a_message_says_what_came_and_should_not_have() {
+    let told = |rule: &str, events: &[(&str, i64)]| {
+        let rule = format!("  - id: r\n    key: [node]\n{rule}");
+        found(&rule, events)[0].message.clone()
+    };
+    let seen = [("a", 1), ("a", 1), ("b", 3)];
+    assert_eq!(told("    never: b\n", &seen), "b happened (node=n1)");
+    assert_eq!(told("    never: b\n    about: It never ends.\n", &seen), "broken: It never ends (node=n1)");
+    assert_eq!(told("    always: {event: a, assert: v > 1}\n", &seen), "a is not as it must be (node=n1)");
+    assert_eq!(told("    precedence: {event: b, requires: {any: [c, d]}}\n", &seen), "b without c or d (node=n1)");
+    assert_eq!(told("    count: {of: a, max: 1}\n", &seen), "more than 1 a (node=n1)");
+    assert_eq!(
+        told("    monotonic: {event: a, value: v, order: increasing}\n", &seen),
+        "a goes the wrong way (node=n1)"
+    );
+    assert_eq!(told("    consecutive: {fail: a, ok: c, count: 2}\n", &seen), "2 a in a row (node=n1)");
+    assert_eq!(
+        told("    sequence: {steps: [a, b], within: 1h}\n", &seen),
+        "b at the end of the whole sequence (node=n1)"
+    );
+    let machine = "    state_machine:\n      state: {one: a, two: b}\n      initial: any\n      transitions: {one: [], two: [one]}\n";
+    assert_eq!(told(machine, &seen), "b where no transition leads (node=n1)");
+    assert_eq!(
+        told("    exclusive: {enter: a, exit: c, holder: v}\n", &[("a", 1), ("a", 2)]),
+        "a while 1 held already (node=n1)"
+    );
+}

@@ -1,19 +1,33 @@
 //! Pages on the wire: a real outbox in a real database, real couriers, and a stand-in that refuses what the real services
 //! refuse.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use event::Timestamp;
 use runtime::{clock, courier, pages::Pages};
 use serde_json::{Value as Json, json};
 use store::{Change, NewViolation, Step, Store};
 use testbed::pager::{Call, Mount, Outcome, PagerStandIn, Received, WEBHOOK_SECRET};
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
+
+use super::harness::{Home, eventually};
 
 /// How long a page may take before a test says that it does not come.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const PAGERDUTY: &str = "pagerduty";
+const SLACK: &str = "slack";
 const WEBHOOK: &str = "webhook";
 
 /// An outbox with its planner, and the stand-in.
@@ -51,6 +65,7 @@ impl Office {
             .map(|name| match *name {
                 PAGERDUTY => json!({"name": name, "allow_private": true, "pagerduty":
                     {"routing_key": "0123456789abcdef0123456789abcdef", "url": format!("http://{address}/v2/enqueue")}}),
+                SLACK => json!({"name": name, "allow_private": true, "slack": {"url": format!("http://{address}/slack")}}),
                 _ => json!({"name": name, "allow_private": true, "webhook":
                     {"url": format!("http://{address}/webhook"), "secret": WEBHOOK_SECRET}}),
             })
@@ -161,6 +176,29 @@ async fn an_incident_pages_and_its_end_resolves_under_the_same_key() {
     assert_eq!((action(&resolve), &resolve.outcome), ("resolve", &Outcome::Resolved));
     assert_eq!(resolve.key, trigger.key);
     office.expect_states(&[("trigger", "delivered"), ("resolve", "delivered")]).await;
+    couriers.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_is_told_of_an_incident_and_of_its_end() {
+    let mut office = Office::with(&[SLACK]).await;
+    // A 200 without an `ok` is no success, and what is refused for good is not tried again.
+    office.script(SLACK, json!([{"status": 429, "headers": {"retry-after": "1"}}])).await;
+    let couriers = office.couriers();
+    office.violate("n1", "<!channel> n1: a batch was lost").await;
+    let (throttled, trigger) = (office.next().await, office.next().await);
+    assert_eq!([throttled.status, trigger.status], [Some(429), Some(200)]);
+    assert_eq!((trigger.mount, &trigger.outcome), (Mount::Slack, &Outcome::Posted));
+    let text = trigger.body["text"].as_str().unwrap();
+    assert!(text.starts_with("*critical* <http://invar.example/incidents/"), "{text}");
+    assert!(text.contains("|&lt;!channel&gt; n1: a batch was lost>") && text.contains("node n1"), "{text}");
+    office.recover("n1").await;
+    assert!(office.next().await.body["text"].as_str().unwrap().starts_with("*resolved* "));
+    office.expect_states(&[("trigger", "delivered"), ("resolve", "delivered")]).await;
+    office.script(SLACK, json!([{"status": 200, "body": "invalid_blocks"}])).await;
+    office.violate("n2", "lost").await;
+    office.next().await;
+    office.expect_states(&[("trigger", "delivered"), ("resolve", "delivered"), ("trigger", "failed")]).await;
     couriers.stop().await;
 }
 
@@ -337,4 +375,35 @@ async fn a_storm_of_pages_stays_below_the_receiver_s_limit() {
     assert!(more.is_err(), "a call beyond the budget: {more:?}");
     assert_eq!(office.store.count_deliveries("pending").await.unwrap(), 30);
     couriers.stop().await;
+}
+
+/// The dead man's switch is told by the whole product, and by nothing that has stopped.
+#[tokio::test]
+async fn a_watcher_is_told_that_invar_is_at_work_until_it_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let watcher = tokio::spawn({
+        let heard = heard.clone();
+        async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4_096];
+                let read = stream.read(&mut request).await.unwrap();
+                assert!(request[..read].starts_with(b"GET /alive "), "{}", String::from_utf8_lossy(&request[..read]));
+                heard.fetch_add(1, Ordering::Relaxed);
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+            }
+        }
+    });
+    let alive = format!("alive:\n  url: http://{address}/alive\n  every_seconds: 1\n  allow_private: true\n");
+    let home = Home::new().alerts(&alive);
+    let invar = home.start().await;
+    let told = eventually(PATIENCE, async || (heard.load(Ordering::Relaxed) >= 3).then_some(())).await;
+    assert!(told.is_some(), "{}", invar.log());
+    invar.stop().await;
+    let last = heard.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(heard.load(Ordering::Relaxed), last);
+    watcher.abort();
 }

@@ -513,3 +513,26 @@ async fn readiness_ends_when_it_is_asked_to_stop_and_one_data_directory_serves_o
     invar.stop().await;
     assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
 }
+
+/// A receiver can be tried without breaking anything: the test goes the way of pages, and leaves nothing open there.
+#[tokio::test]
+async fn a_receiver_is_sent_a_test_and_its_answer_is_told() {
+    let pager = Pager::start().await;
+    let home = Home::new().alerts(&pager.alerts());
+    let invar = home.start().await;
+    for (name, status, mount) in [("pagerduty", 202, Mount::Pagerduty), ("webhook", 200, Mount::Webhook)] {
+        let reply = invar.api.ask(Method::POST, &format!("/api/v1/receivers/{name}/test"), &[], Vec::new()).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let tried: Value = serde_json::from_str(&reply.text()).unwrap();
+        assert_eq!((&tried["accepted"], &tried["status"]), (&json!(true), &json!(status)), "{tried}");
+        let calls: Vec<_> = pager.calls().into_iter().filter(|call| call.mount == mount).collect();
+        let outcomes: Vec<_> = calls.iter().map(|call| &call.outcome).collect();
+        match mount {
+            Mount::Pagerduty => assert_eq!(outcomes, [&Outcome::Triggered, &Outcome::Resolved]),
+            _ => assert_eq!(outcomes, [&Outcome::Verified, &Outcome::Verified]),
+        }
+    }
+    invar.api.ask(Method::POST, "/api/v1/receivers/nobody/test", &[], Vec::new()).await.problem(404);
+    assert!(invar.api.all("/api/v1/incidents").await.is_empty(), "a test is no incident");
+    invar.stop().await;
+}

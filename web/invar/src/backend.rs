@@ -14,7 +14,7 @@ use runtime::{checker::Shared, clock, control::Control, json, search};
 use serde_json::{Value as Json, json};
 use store::{IncidentRow, Planner, Store, StoreError};
 use tokio::sync::watch;
-use ui::{AdoptError, EventQuery, Force, FoundEvents, Receiver};
+use ui::{AdoptError, EventQuery, Force, FoundEvents, Receiver, Tried};
 
 use crate::{adoption, backlog::Backlog, metrics::Metrics};
 
@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) public_url: String,
     pub(crate) enforce_breakers: bool,
     pub(crate) receivers: Vec<Receiver>,
+    /// Sends them messages.
+    pub(crate) sender: alert::Sender,
     pub(crate) senders: Mutex<Senders>,
 }
 
@@ -51,10 +53,8 @@ const SENDERS_FRAMES: usize = 500;
 
 /// The receivers of a configuration, without their secrets.
 pub(crate) fn receivers(config: &alert::Config) -> Vec<Receiver> {
-    let receivers = config.receivers.iter().map(|receiver| Receiver {
-        name: receiver.name.clone(),
-        kind: if receiver.pagerduty.is_some() { "pagerduty" } else { "webhook" },
-    });
+    let receivers =
+        config.receivers.iter().map(|receiver| Receiver { name: receiver.name.clone(), kind: receiver.kind() });
     receivers.collect()
 }
 
@@ -194,6 +194,18 @@ impl ui::Backend for Node {
         senders.looked = Some(Instant::now());
         senders.known = found;
         known(&senders)
+    }
+
+    async fn try_receiver(&self, name: &str) -> Option<Tried> {
+        let here = format!("http://{}", self.web);
+        let url = if self.public_url.is_empty() { &here } else { &self.public_url };
+        let reply = self.sender.trial(name, &clock::now().to_string(), &format!("{url}/alerts")).await?;
+        Some(Tried {
+            accepted: reply.accepted,
+            status: reply.status,
+            error: reply.error,
+            latency_ms: u64::try_from(reply.latency.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 
     fn receivers(&self) -> Vec<Receiver> {

@@ -1,5 +1,6 @@
 //! The commands of the one binary, as functions that tests can call too. Introduces all crates to one another.
 mod adoption;
+mod alive;
 mod backend;
 mod backlog;
 pub mod backup;

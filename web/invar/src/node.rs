@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adoption,
+    adoption, alive,
     backend::{self, Node},
     backlog::Backlog,
     config::Config,
@@ -187,13 +187,10 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         Arc::new(move |receiver, accepted| metrics.attempted(receiver, accepted))
     };
     let receivers_known = backend::receivers(&alerts);
-    let delivering = tokio::spawn(courier::deliver(
-        store.clone(),
-        alert::Sender::new(alerts),
-        public_url,
-        attempted,
-        alerts_stop.clone(),
-    ));
+    let watcher = alerts.alive.clone();
+    let sender = alert::Sender::new(alerts);
+    let delivering =
+        tokio::spawn(courier::deliver(store.clone(), sender.clone(), public_url, attempted, alerts_stop.clone()));
     let retaining = tokio::spawn(retain(journal.clone(), checkpoints, config.clone(), pages_stop.clone()));
     let (rules_trouble, rules_trouble_seen) = watch::channel(None);
     if let Some(rules) = config.rules.clone() {
@@ -215,8 +212,12 @@ pub async fn start(config: &Config, alerts: alert::Config) -> anyhow::Result<Run
         public_url: config.public_url.clone(),
         enforce_breakers: config.enforce_breakers,
         receivers: receivers_known,
+        sender,
         senders: Mutex::default(),
     });
+    if let Some(watcher) = watcher {
+        tokio::spawn(alive::keep_telling(watcher, node.clone(), receivers.clone()));
+    }
     let router = ui::router(ui::App { store: store.clone(), backend: node.clone() });
     let serving = {
         let stop = pages_stop.clone();

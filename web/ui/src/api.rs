@@ -44,6 +44,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("get", "/api/v1/sources", "Who sends, and how late"),
     ("get", "/api/v1/refused", "The ledger of refused records"),
     ("get", "/api/v1/deliveries", "What was sent"),
+    ("post", "/api/v1/receivers/{name}/test", "Send a receiver a test, and what ends it"),
 ];
 
 pub(crate) fn routes() -> Router<App> {
@@ -69,6 +70,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/sources", get(sources))
         .route("/api/v1/refused", get(refused))
         .route("/api/v1/deliveries", get(deliveries))
+        .route("/api/v1/receivers/{name}/test", post(try_receiver))
         .route("/api/openapi.json", get(openapi))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/livez", get(|| async { "ok\n" }))
@@ -470,6 +472,12 @@ async fn deliveries(State(app): State<App>, Params(asked): Params<Asked>) -> Ans
     let rows = app.store.deliveries(asked.incident.as_deref(), before, asked.limit()).await?;
     let next = (rows.len() as i64 == asked.limit()).then(|| rows.last().map(|row| row.id.to_string())).flatten();
     items(rows, next)
+}
+
+async fn try_receiver(State(app): State<App>, Path(name): Path<String>) -> Answer {
+    let tried = app.backend.try_receiver(&name).await;
+    row(tried
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not found", format!("there is no receiver {name}")))?)
 }
 
 async fn ready(State(app): State<App>) -> Response {

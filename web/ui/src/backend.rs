@@ -61,8 +61,21 @@ pub struct Force {
 pub struct Receiver {
     /// Its name in routes and in the delivery log.
     pub name: String,
-    /// What it is: `pagerduty`, `webhook`.
+    /// What it is: `pagerduty`, `slack`, `webhook`.
     pub kind: &'static str,
+}
+
+/// How a message that was sent on trial ended.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Tried {
+    /// Whether the receiver took it.
+    pub accepted: bool,
+    /// What it answered; none: nothing.
+    pub status: Option<u16>,
+    /// What was wrong.
+    pub error: Option<String>,
+    /// How long the answer took.
+    pub latency_ms: u64,
 }
 
 /// What one search in the journal found.
@@ -101,6 +114,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn sender_of(&self, event: &str) -> Option<String>;
     /// Whom it can page.
     fn receivers(&self) -> Vec<Receiver>;
+    /// Sends a receiver a message that says of itself that it is a test, the way pages go; none: there is no such receiver.
+    async fn try_receiver(&self, name: &str) -> Option<Tried>;
     /// Whether it goes by that name (a request's `Host`, without the port).
     fn answers_to(&self, name: &str) -> bool;
     /// Whether every breaker is enforced, whatever its pack says.

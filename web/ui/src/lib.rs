@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use store::Store;
 
-pub use backend::{AdoptError, Backend, EventQuery, Force, FoundEvents, Receiver};
+pub use backend::{AdoptError, Backend, EventQuery, Force, FoundEvents, Receiver, Tried};
 
 /// What every handler has.
 #[derive(Clone)]

@@ -1,28 +1,27 @@
 //! A rule in plain words, for those who did not write it. Reads what was compiled, so it says what is judged, whatever the
-//! comment above the rule says. Expressions are not turned back into text: the rule as written stands beside it.
+//! comment above the rule says.
 mod kinds;
 mod meaning;
+mod written;
 
 pub use meaning::{Side, explain};
 
 use std::time::Duration;
 
-use engine::{CountSpan, Kind, Limit, OnRestart, RoleIdx, Rule};
+use engine::{CountSpan, Kind, Limit, OnRestart, Pack, Quorum, RoleIdx, Rule};
 
 use crate::text::span;
+use written::Written;
 
 /// One sentence or two.
-pub(crate) fn rule(rule: &Rule) -> String {
-    let mut said = format!("{}{}{}{}.", scope(rule), during(rule), body(rule), kinds::modifiers(rule));
-    if let Some(extra) = restart(rule) {
+pub(crate) fn rule(pack: &Pack, rule: &Rule) -> String {
+    let told = Written { pack, rule };
+    let mut said = format!("{}{}{}{}.", scope(rule), during(told), body(told), kinds::modifiers(rule));
+    if let Some(extra) = restart(pack, rule) {
         said.push(' ');
         said.push_str(&extra);
     }
     said
-}
-
-fn label(rule: &Rule, role: RoleIdx) -> String {
-    rule.roles.get(usize::from(role)).map_or_else(|| "an event".to_owned(), |role| role.label.to_string())
 }
 
 /// `For each node, batch.author and batch.id: `
@@ -35,9 +34,9 @@ fn scope(rule: &Rule) -> String {
     }
 }
 
-fn during(rule: &Rule) -> String {
-    let Some(during) = &rule.during else { return String::new() };
-    let name = |role: Option<RoleIdx>| role.map(|role| label(rule, role));
+fn during(told: Written<'_>) -> String {
+    let Some(during) = &told.rule.during else { return String::new() };
+    let name = |role: Option<RoleIdx>| role.map(|role| told.event(role));
     let mut said = match (name(during.after), name(during.until)) {
         (Some(after), Some(until)) => format!("between {after} and {until}"),
         (Some(after), None) => format!("after {after}"),
@@ -54,23 +53,28 @@ fn during(rule: &Rule) -> String {
 }
 
 /// Until when an answer is in time.
-fn until(rule: &Rule, limit: &Limit) -> String {
+fn until(told: Written<'_>, when: RoleIdx, limit: &Limit) -> String {
     match limit {
         Limit::Within(within) => format!("within {}", span(*within)),
-        Limit::By(marker) => format!("before {}", label(rule, *marker)),
-        Limit::Ticks(ticks) => format!("within {} ticks of a clock", ticks.count),
-        Limit::Computed(_) => "within a time that the rule works out".to_owned(),
+        Limit::By(marker) => format!("before {}", told.event(*marker)),
+        Limit::Ticks(ticks) => format!("within {}", told.ticks(ticks)),
+        Limit::Computed(limit) => format!("within {}", told.of_role(when, limit)),
     }
 }
 
+/// How many of the expected are enough: `2/3`, or `more than 1/2`.
+fn enough(quorum: Quorum) -> String {
+    format!("{}{}/{}", if quorum.more { "more than " } else { "" }, quorum.part, quorum.whole)
+}
+
 /// What excuses and what breaks an obligation.
-fn but(rule: &Rule, unless: Option<RoleIdx>, broken_by: Option<RoleIdx>, grace: Duration) -> String {
+fn but(told: Written<'_>, unless: Option<RoleIdx>, broken_by: Option<RoleIdx>, grace: Duration) -> String {
     let mut said = String::new();
     if let Some(unless) = unless {
-        said.push_str(&format!(", unless {} comes", label(rule, unless)));
+        said.push_str(&format!(", unless {} comes", told.event(unless)));
     }
     if let Some(broken_by) = broken_by {
-        said.push_str(&format!("; {} breaks it at once", label(rule, broken_by)));
+        said.push_str(&format!("; {} breaks it at once", told.event(broken_by)));
         if !grace.is_zero() {
             said.push_str(&format!(" (after {})", span(grace)));
         }
@@ -78,25 +82,38 @@ fn but(rule: &Rule, unless: Option<RoleIdx>, broken_by: Option<RoleIdx>, grace: 
     said
 }
 
-fn body(rule: &Rule) -> String {
-    let name = |role: RoleIdx| label(rule, role);
+fn body(told: Written<'_>) -> String {
+    let rule = told.rule;
+    let name = |role: RoleIdx| told.event(role);
     if let Kind::Never { of, .. } = &rule.kind {
         return format!("{} must never happen", name(*of));
     }
-    if let Kind::Always { of, .. } = &rule.kind {
-        return format!("every {} must satisfy what the rule asserts", name(*of));
+    if let Kind::Always { of, assert } = &rule.kind {
+        return format!("{} must hold of every {}", told.of_role(*of, assert), name(*of));
     }
     if let Kind::Response { when, then, limit, unless, broken_by, grace, pair, .. } = &rule.kind {
         let who = if *pair { ", one for each" } else { "" };
-        let said = format!("each {} must be followed by {} {}{who}", name(*when), name(*then), until(rule, limit));
-        return said + &but(rule, *unless, *broken_by, *grace);
-    }
-    if let Kind::Expected { when, then, limit, quorum, unless, broken_by, grace, pair, .. } = &rule.kind {
-        let who = if quorum.is_some() { "by enough of those expected" } else { "by each that is expected" };
-        let one = if *pair { ", one answer of each for each" } else { "" };
         let said =
-            format!("each {} must be followed by {} {}, {who}{one}", name(*when), name(*then), until(rule, limit));
-        return said + &but(rule, *unless, *broken_by, *grace);
+            format!("each {} must be followed by {} {}{who}", name(*when), name(*then), until(told, *when, limit));
+        return said + &but(told, *unless, *broken_by, *grace);
+    }
+    if let Kind::Expected { when, then, limit, of, except, quorum, unless, broken_by, grace, pair, .. } = &rule.kind {
+        let mut who = match quorum {
+            Some(quorum) => format!("by {} of {}", enough(*quorum), told.of_role(*when, of)),
+            None => format!("by each of {}", told.of_role(*when, of)),
+        };
+        let except: Vec<String> = except.iter().map(|except| told.of_role(*when, except)).collect();
+        if !except.is_empty() {
+            who.push_str(&format!(" but {}", except.join(", ")));
+        }
+        let one = if *pair { ", one answer of each for each" } else { "" };
+        let said = format!(
+            "each {} must be followed by {} {}, {who}{one}",
+            name(*when),
+            name(*then),
+            until(told, *when, limit)
+        );
+        return said + &but(told, *unless, *broken_by, *grace);
     }
     if let Kind::Precedence { event, requires, all, within, ticks, since, unless } = &rule.kind {
         let supports: Vec<String> = requires.iter().map(|role| name(*role)).collect();
@@ -106,7 +123,7 @@ fn body(rule: &Rule) -> String {
             said.push_str(&format!(", no more than {} earlier", span(*within)));
         }
         if let Some(ticks) = ticks {
-            said.push_str(&format!(", no more than {} ticks of a clock earlier", ticks.count));
+            said.push_str(&format!(", no more than {} earlier", told.counted(ticks)));
             said.push_str(&ticks.and.map_or(String::new(), |and| format!(" (or {})", span(and))));
         }
         if let Some(since) = since {
@@ -131,7 +148,7 @@ fn body(rule: &Rule) -> String {
                 let end = match (until, within, ticks) {
                     (Some(until), ..) => format!(" until {}", name(*until)),
                     (None, Some(within), _) => format!(" for {}", span(*within)),
-                    (None, None, Some(ticks)) => format!(" for {} ticks of a clock", ticks.count),
+                    (None, None, Some(ticks)) => format!(" for {}", told.ticks(ticks)),
                     (None, None, None) => String::new(),
                 };
                 format!("from each {}{end}", name(*when))
@@ -140,9 +157,23 @@ fn body(rule: &Rule) -> String {
         };
         return format!("there may be {bounds} {} {over}", name(*of)).replace("may be at least", "must be at least");
     }
-    if let Kind::Agreement { of, within, .. } = &rule.kind {
+    if let Kind::Agreement { of, value, among, within, voters, assert } = &rule.kind {
+        let value = told.of_role(*of, value);
+        let who: Vec<String> = among.iter().map(|who| told.of_role(*of, who)).collect();
+        let who = if who.is_empty() { "node".to_owned() } else { who.join(" and ") };
+        let listed = voters.as_ref().map(|voters| format!(" among {}", told.of_role(*of, voters)));
+        let listed = listed.unwrap_or_default();
+        if let Some(assert) = assert {
+            let after = span(within.unwrap_or_default());
+            let assert = told.with_locals(&["values", "dissent", "voters"], assert);
+            return format!(
+                "{after} after the first {}, {assert} must hold of the {value} that each {who}{listed} said last",
+                name(*of)
+            );
+        }
         let within = within.map(|within| format!(" (votes count for {} after the first)", span(within)));
-        return format!("all who report {} must report the same{}", name(*of), within.unwrap_or_default());
+        let within = within.unwrap_or_default();
+        return format!("every {who}{listed} that reports {} must report the same {value}{within}", name(*of));
     }
     if let Kind::Consecutive { fail, ok, count, .. } = &rule.kind {
         return format!("{} must not happen {count} times in a row without {}", name(*fail), name(*ok));
@@ -160,14 +191,22 @@ fn body(rule: &Rule) -> String {
         }
         return said;
     }
-    kinds::body(rule).unwrap_or_else(|| {
+    kinds::body(told).unwrap_or_else(|| {
         let roles: Vec<String> = rule.roles.iter().map(|role| format!("{} {}", role.name, role.label)).collect();
         format!("{}: {}", rule.kind.name(), roles.join(", "))
     })
 }
 
-fn restart(rule: &Rule) -> Option<String> {
+/// Whether a restart of the key's node can be known.
+fn sees_restarts(pack: &Pack, rule: &Rule) -> bool {
+    !pack.lifecycles.is_empty() && rule.key.iter().any(|part| part.name == "node")
+}
+
+fn restart(pack: &Pack, rule: &Rule) -> Option<String> {
     let Kind::Response { .. } = &rule.kind else { return None };
+    if !sees_restarts(pack, rule) {
+        return None;
+    }
     match rule.on_restart {
         OnRestart::Broken => Some("A restart of the node breaks what is still owed.".to_owned()),
         OnRestart::Ended => Some("A restart of the node forgives what is still owed.".to_owned()),
@@ -203,6 +242,9 @@ mod tests {
     use super::*;
 
     const PACK: &str = "pack: p
+lifecycle:
+  - of: [node]
+    started: node.started
 rules:
   # A comment of its own.
   - id: answered
@@ -224,7 +266,7 @@ rules:
     fn words() -> Vec<(String, String)> {
         let (pack, diagnostics) = lang::compile(PACK, "p.yaml", &lang::Options::default());
         let pack = pack.unwrap_or_else(|| panic!("{diagnostics:?}"));
-        pack.rules.iter().map(|found| (rule(found), as_written(PACK, found.line))).collect()
+        pack.rules.iter().map(|found| (rule(&pack, found), as_written(PACK, found.line))).collect()
     }
 
     #[test]

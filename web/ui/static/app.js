@@ -141,6 +141,17 @@
     next.querySelector(".what a")?.focus({ preventScroll: true });
     next.scrollIntoView({ block: "nearest" });
   };
+  // What a button on the page does: of the incident that is shown, or of those that are ticked, else of the row at hand.
+  const act = (what) => {
+    const button = main.querySelector(`form button[name=what][value=${what}]`);
+    const rows = button?.form.querySelectorAll("tbody input[type=checkbox]") ?? [];
+    if (rows.length && ![...rows].some((box) => box.checked)) {
+      const own = button.form.querySelector("tr.at input[type=checkbox]");
+      if (!own) return;
+      own.checked = true;
+    }
+    button?.click();
+  };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || help.open || !on.checked) return;
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox") return;
@@ -154,6 +165,9 @@
     else if (key === "j") move(1);
     else if (key === "k") move(-1);
     else if (key === "x") main.querySelector("tr.at input[type=checkbox]")?.click();
+    else if (key === "a") act("acknowledge");
+    else if (key === "e") act("resolve");
+    else if (key === "c") { const note = main.querySelector(".actions input[name=text]"); if (note) { event.preventDefault(); note.focus(); } }
     else if (key === "?") help.showModal();
     else if (key === "/") {
       event.preventDefault();

@@ -1,5 +1,6 @@
 //! How each kind of receiver wants to be told. Pure: requests out, no sending.
 pub mod pagerduty;
+pub mod slack;
 pub mod webhook;
 
 /// Cuts text to so many characters and says so with `…`.

@@ -19,7 +19,7 @@ impl Expr {
     pub fn eval<'a>(&'a self, env: &'a dyn Env) -> Result<Val<'a>, Undefined> {
         // Most expressions are the name of an attribute.
         if let Expr::Slot(slot) = self {
-            return env.slot(*slot).ok_or(Undefined::Absent { slot: *slot });
+            return env.slot(*slot).ok_or_else(|| env.absent(*slot));
         }
         Run { env, steps: STEPS_MAX, locals: Vec::new() }.eval(self)
     }
@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
             Expr::Const(value) => Ok(Val::from(value)),
             Expr::Duration(nanos) => Ok(Val::Duration(*nanos)),
             Expr::Timestamp(ts) => Ok(Val::Timestamp(*ts)),
-            Expr::Slot(slot) => self.env.slot(*slot).ok_or(Undefined::Absent { slot: *slot }),
+            Expr::Slot(slot) => self.env.slot(*slot).ok_or_else(|| self.env.absent(*slot)),
             Expr::Role(role, slot) => {
                 self.env.role(*role, *slot).ok_or(Undefined::AbsentInRole { role: *role, slot: *slot })
             }
@@ -166,7 +166,11 @@ impl<'a> Run<'a> {
         if second == Ok(decides) {
             return Ok(Val::Bool(decides));
         }
-        first.and(second).map(Val::Bool)
+        match (first, second) {
+            // What was forgotten might have decided.
+            (Err(_), Err(Undefined::Forgotten)) => Err(Undefined::Forgotten),
+            (first, second) => first.and(second).map(Val::Bool),
+        }
     }
 
     fn binary(&mut self, operator: Binary, a: Val<'a>, b: Val<'a>) -> Result<Val<'a>, Undefined> {

@@ -143,6 +143,10 @@ pub enum Macro {
 pub trait Env {
     /// A slot of the event in question; `None` where the event has no such value.
     fn slot(&self, slot: u16) -> Option<Val<'_>>;
+    /// Why a slot has no value.
+    fn absent(&self, slot: u16) -> Undefined {
+        Undefined::Absent { slot }
+    }
     /// A kept slot of the event in another role.
     fn role(&self, role: RoleIdx, slot: u16) -> Option<Val<'_>>;
     /// What a fact says for a key.

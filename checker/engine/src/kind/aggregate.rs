@@ -97,7 +97,7 @@ impl Aggregate {
         match self.evaluate(ctx, definition, due) {
             Judged::Unknown(why) => ctx.unknown(why),
             Judged::Fails(values) => {
-                if let Some(why) = ctx.lacks_since(first_of(due, length)) {
+                if let Some(why) = ctx.lacks_since(first_of(due, length), due) {
                     ctx.unknown(why);
                     return;
                 }
@@ -161,7 +161,7 @@ impl Aggregate {
                         // Only the time that runs on after the last event started it.
                         return;
                     }
-                    if let Some(why) = ctx.lacks_since(ts.minus(definition.longest())) {
+                    if let Some(why) = ctx.lacks_since(ts.minus(definition.longest()), ts) {
                         ctx.unknown(why);
                         return;
                     }

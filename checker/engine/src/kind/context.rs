@@ -149,11 +149,16 @@ impl Ctx<'_> {
     }
 
     /// Whether what happened to the key between these times may have been forgotten as there was too much, while that
-    /// may still matter.
+    /// may still matter; or there is an event between them of which nobody knows whether it belongs to the key.
     pub(super) fn lost(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
         let last = self.forgotten.get();
         let matters = last > Timestamp::ZERO && from <= last && to.since(last) <= self.rule.forget_after;
-        matters.then_some(Unknown::Forgotten)
+        (matters || self.is_undecided(from, to)).then_some(Unknown::Forgotten)
+    }
+
+    /// Whether there is an event between these times of which nobody knows whether it belongs to the key.
+    fn is_undecided(&self, from: Timestamp, to: Timestamp) -> bool {
+        self.world.undecided[self.number as usize].between(from, to, self.key)
     }
 
     /// The same of one node.
@@ -328,8 +333,12 @@ impl Ctx<'_> {
         node.flatten().is_some_and(|state| from < state.first_ts && ts.since(state.first_ts) <= settle)
     }
 
-    /// Why something since `from` may be missing: it was forgotten, or the key's node (else any) was not heard that long ago.
-    pub(super) fn lacks_since(&self, from: Timestamp) -> Option<Unknown> {
+    /// Why something between these times may be missing: it was forgotten, or the key's node (else any) was not heard that
+    /// long ago.
+    pub(super) fn lacks_since(&self, from: Timestamp, to: Timestamp) -> Option<Unknown> {
+        if self.is_undecided(from, to) {
+            return Some(Unknown::Forgotten);
+        }
         self.lost(from, from).or_else(|| (!self.has_heard_since(from)).then_some(Unknown::BeforeStart))
     }
 

@@ -184,7 +184,7 @@ impl Peers {
         };
         let members = &measured.members;
         let overflowed = self.overflowed();
-        let lacks = ctx.lacks_since(ts.minus(definition.longest()));
+        let lacks = ctx.lacks_since(ts.minus(definition.longest()), ts);
         let mut found: Vec<(Anchor, What, Vec<Option<Value>>, Value)> = Vec::new();
         for (place, member) in members.iter().enumerate() {
             let (name, verdict) = measured.judge(ctx, definition, place, ts);
@@ -323,7 +323,7 @@ impl Peers {
             return;
         };
         let begun = first_of(due, length);
-        let (overflowed, lacks) = (self.overflowed(), ctx.lacks_since(begun));
+        let (overflowed, lacks) = (self.overflowed(), ctx.lacks_since(begun, due));
         for (place, member) in measured.members.iter().enumerate() {
             let (name, verdict) = measured.judge(ctx, definition, place, due);
             let (anchor, values) = (anchor(member, begun), measured.values(place));

@@ -99,6 +99,7 @@ pub(super) fn read<'n>(
     let transitions_node = fields.need("transitions", report);
     let transitions = entries(transitions_node, "transitions", report);
     let listed = transitions_node.is_none_or(|node| matches!(node.value, Yaml::Map(_)));
+    let terminal = fields.take("terminal").map(|node| texts(node, report)).unwrap_or_default();
     let mut states = States::default();
     let mut by_role = Vec::new();
     if by_pattern {
@@ -108,11 +109,21 @@ pub(super) fn read<'n>(
         }
         states.closed = true;
     } else {
-        // The states are those that transitions are listed from.
+        // The states are those that transitions are listed from, and those that they lead to after which nothing comes.
         for (name, _) in transitions {
             states.add(&name.name);
         }
-        states.closed = !states.all.is_empty();
+        let leads_to = |name: &str| {
+            let lists = transitions.iter().filter_map(|(_, to)| match &to.value {
+                Yaml::List(to) => Some(to),
+                _ => None,
+            });
+            lists.flatten().any(|to| to.scalar().is_some_and(|to| to == name))
+        };
+        for (name, _) in terminal.iter().filter(|(name, _)| leads_to(name)) {
+            states.add(name);
+        }
+        states.closed = !transitions.is_empty();
     }
     for (from, to) in transitions {
         let Some(from) = states.find(&from.name, &from.span, report) else { continue };
@@ -125,7 +136,7 @@ pub(super) fn read<'n>(
             }
         }
     }
-    for (name, span) in fields.take("terminal").map(|node| texts(node, report)).unwrap_or_default() {
+    for (name, span) in terminal {
         let Some(state) = states.find(&name, &span, report) else { continue };
         let state = &mut states.all[state as usize];
         state.terminal = true;

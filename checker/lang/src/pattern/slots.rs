@@ -58,6 +58,16 @@ fn attr_type(name: &str, written: &Written<'_>, cx: &Context<'_>) -> Result<Type
                 let attr = name.strip_prefix(event.name.as_str())?.strip_prefix('.')?;
                 event.attrs.iter().any(|(known, _)| known == attr).then_some((event, attr))
             });
+            // `labels.namespace`, as other tools have them.
+            let bare = name.split_once('.').filter(|(first, _)| {
+                matches!(
+                    *first,
+                    "labels" | "label" | "attributes" | "attrs" | "attr" | "fields" | "event" | "data" | "tags"
+                )
+            });
+            if let Some((_, bare)) = bare.filter(|(_, bare)| known.clone().any(|known| known == *bare)) {
+                return Err(problem.help(format!("an attribute stands by itself: `{bare}`")));
+            }
             if let Some((event, attr)) = qualified {
                 let own = written.name.matches(&event.name);
                 let help = format!("an attribute is named without its event: `{attr}`");

@@ -91,8 +91,15 @@ fn number(rest: &str, at: usize) -> Result<(Value, usize), SyntaxError> {
     let text = &rest[..length];
     let value = if whole { Int::parse(text).map(Value::Int) } else { text.parse().ok().map(Value::Double) };
     value.map(|value| (value, length)).ok_or_else(|| {
-        SyntaxError::new(format!("`{text}` is not a number"), at..at + length)
-            .help("a length of time is written `duration(\"5s\")`")
+        let error = SyntaxError::new(format!("`{text}` is not a number"), at..at + length);
+        match engine::expr::parse_duration(text) {
+            // `rate(errors[5m])`
+            Some(_) if rest[length..].trim_start().starts_with(']') => error.help(
+                "a condition sees one event: over a time look `count` with `window` and `aggregate`, which are kinds of rules",
+            ),
+            Some(_) => error.help(format!("a length of time is written `duration(\"{text}\")`")),
+            None => error.help("a length of time is written `duration(\"5s\")`"),
+        }
     })
 }
 

@@ -69,7 +69,7 @@ pub struct SyntaxError {
     /// Where, in bytes of the text.
     pub span: Range<usize>,
     /// How to mend it.
-    pub help: Option<&'static str>,
+    pub help: Option<String>,
     /// Whether the text is only too large.
     pub too_large: bool,
 }
@@ -79,7 +79,7 @@ impl SyntaxError {
         Self { message: message.into(), span, help: None, too_large: false }
     }
 
-    fn help(self, help: &'static str) -> Self {
-        Self { help: Some(help), ..self }
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
     }
 }

@@ -1,5 +1,6 @@
 //! What authors are shown, as `invar check` draws it: the place, what is wrong, and how to mend it.
 mod bites;
+mod habits;
 mod newcomers;
 mod spelling;
 mod warnings;

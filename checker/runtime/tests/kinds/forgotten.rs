@@ -147,3 +147,147 @@ fn what_lacks_an_event_that_could_not_be_decided_on_is_unknown() {
     assert_eq!((tally.violated, tally.held), (1, 0), "the one that nobody answered stays violated: {tally:?}");
     assert_eq!((tally.unknown, tally.why_unknown), (2, Some(Unknown::Forgotten)));
 }
+
+/// Who owns a thing; the fact keeps two of them.
+const OWNERS: &str = "pack: p
+facts:
+  owner:
+    set_by: joined
+    key: [v]
+    value: h
+    max_keys: 2
+rules:
+  - id: r
+";
+
+/// Six things are owned, of which the fact forgets all but two.
+fn owned() -> Vec<Ev> {
+    let mut events: Vec<Ev> = (0_i64..6).map(|v| Ev { h: v + 10, ..ev(v.unsigned_abs(), "joined", v) }).collect();
+    // Time passes, and rows are counted.
+    events.extend([Ev { h: 19, ..ev(100, "joined", 9) }, Ev { h: 19, ..ev(200, "joined", 9) }]);
+    events
+}
+
+/// An event of owner `h`, where the key has no thing.
+fn of_owner(at: u64, name: &'static str, h: i64) -> Ev {
+    Ev { at, name, v: 0, h }
+}
+
+const ASKED: &str = "\n          event: a\n          let:\n            owner: fact.owner(v)";
+
+#[test]
+fn an_event_whose_key_a_fact_has_forgotten_is_unknown() {
+    let rule = format!(
+        "    key: [owner]\n    response:\n      when:{ASKED}\n      then:\n        event: b\n        let:\n          owner: h\n      within: 5s\n"
+    );
+    let mut events = owned();
+    events.extend([ev(300, "a", 1), ev(300, "a", 9), ev(310, "a", 9), of_owner(311, "b", 19)]);
+    let tally = judged(&format!("{OWNERS}{rule}"), &events);
+    assert_eq!((tally.violated, tally.held), (1, 1), "what is known is judged: {tally:?}");
+    assert_eq!((tally.unknown, tally.why_unknown), (1, Some(Unknown::Forgotten)));
+}
+
+#[test]
+fn what_lacks_an_event_whose_key_was_forgotten_is_unknown() {
+    let rule = "    key: [owner]\n    response:\n      when:\n        event: b\n        let:\n          owner: h\n      \
+                then:\n        event: a\n        let:\n          owner: fact.owner(v)\n      within: 5s\n";
+    let mut events = owned();
+    // Thing 1 was owned by somebody: any owner may have been answered for at 302.
+    events.extend([of_owner(300, "b", 11), of_owner(301, "b", 77), ev(302, "a", 1), of_owner(310, "b", 11)]);
+    let tally = judged(&format!("{OWNERS}{rule}"), &events);
+    assert_eq!((tally.violated, tally.unknown), (1, 2), "nothing was forgotten of the last: {tally:?}");
+    assert_eq!(tally.why_unknown, Some(Unknown::Forgotten));
+}
+
+#[test]
+fn only_keys_that_agree_with_what_is_known_may_have_been_meant() {
+    let rule = "    key: [owner, h]\n    response:\n      when:\n        event: b\n        let:\n          owner: v\n      \
+                then:\n        event: a\n        let:\n          owner: fact.owner(v)\n      within: 5s\n";
+    let mut events = owned();
+    events.extend([Ev { h: 5, ..ev(300, "b", 11) }, Ev { h: 6, ..ev(300, "b", 11) }, Ev { h: 5, ..ev(302, "a", 1) }]);
+    let tally = judged(&format!("{OWNERS}{rule}"), &events);
+    assert_eq!((tally.violated, tally.unknown), (1, 1), "{tally:?}");
+}
+
+#[test]
+fn a_condition_on_what_a_let_asks_of_a_forgotten_row_decides_nothing() {
+    let never = "    key: [v]\n    never:\n      event: a\n      let:\n        owner: fact.owner(v)\n      where: owner != 19\n";
+    let mut events = owned();
+    events.extend([ev(300, "a", 1), ev(300, "a", 9)]);
+    let tally = judged(&format!("{OWNERS}{never}"), &events);
+    assert_eq!((tally.violated, tally.unknown, tally.why_unknown), (0, 1, Some(Unknown::Forgotten)));
+    let has = never.replace("owner != 19", "\"!has(owner)\"");
+    let tally = judged(&format!("{OWNERS}{has}"), &events);
+    assert_eq!((tally.violated, tally.unknown), (0, 1), "nobody knows whether it has one: {tally:?}");
+    let always = "    key: [v]\n    always:\n      event:\n        event: a\n        let:\n          owner: fact.owner(v)\n      assert: owner == 19\n";
+    let tally = judged(&format!("{OWNERS}{always}"), &events);
+    assert_eq!((tally.violated, tally.held, tally.unknown), (0, 1, 1), "{tally:?}");
+}
+
+#[test]
+fn an_event_for_each_row_of_a_fact_that_has_forgotten_some_is_unknown() {
+    let rows = OWNERS.replace("    key: [v]\n    value: h\n", "    row: [h]\n");
+    let rule = "    key: [owner]\n    response:\n      when:\n        event: a\n        for_each:\n          in: fact.owner()\n          as: owner\n      \
+                then:\n        event: b\n        let:\n          owner: h\n      within: 5s\n";
+    let mut events = owned();
+    events.extend([ev(300, "a", 1), ev(340, "a", 1)]);
+    let tally = judged(&format!("{rows}{rule}"), &events);
+    assert_eq!((tally.violated, tally.held), (0, 0), "{tally:?}");
+    assert_eq!((tally.unknown, tally.why_unknown), (2, Some(Unknown::Forgotten)));
+    let answered = "    key: [owner]\n    response:\n      when:\n        event: b\n        let:\n          owner: h\n      \
+                    then:\n        event: a\n        for_each:\n          in: fact.owner()\n          as: owner\n      within: 5s\n";
+    let mut events = owned();
+    events.extend([of_owner(300, "b", 11), ev(302, "a", 1), of_owner(320, "b", 11)]);
+    let tally = judged(&format!("{rows}{answered}"), &events);
+    assert_eq!((tally.violated, tally.unknown), (1, 1), "{tally:?}");
+}
+
+#[test]
+fn support_whose_key_was_forgotten_excuses_what_comes_after_it() {
+    let rule = "    key: [owner]\n    precedence:\n      event:\n        event: b\n        let:\n          owner: h\n      \
+                requires:\n        event: a\n        let:\n          owner: fact.owner(v)\n      within: 20s\n";
+    let mut events = owned();
+    events.extend([of_owner(290, "b", 11), ev(300, "a", 1), of_owner(310, "b", 11), of_owner(321, "b", 11)]);
+    let tally = judged(&format!("{OWNERS}{rule}"), &events);
+    assert_eq!((tally.violated, tally.unknown), (2, 1), "{tally:?}");
+}
+
+/// Live, where the last events come after the frontier has passed their times.
+fn judged_late(pack: &str, events: &[Ev], late: &[(Ev, u64)]) -> (Tally, BTreeSet<ViolationId>) {
+    let mut engine = Engine::new(program_of(pack), Timing::default(), Input::Live);
+    let mut outputs = Vec::new();
+    let mut late = late.iter().peekable();
+    let mut events = events.iter().enumerate().peekable();
+    for now in 0..400 {
+        while let Some((number, ev)) = events.next_if(|(_, ev)| ev.at <= now) {
+            let mut one = event(number, ev);
+            one.arrived = one.ts;
+            feed::event(&mut engine, &one);
+        }
+        while let Some((ev, _)) = late.next_if(|(_, arrives)| *arrives <= now) {
+            let mut one = event(1_000 + usize::try_from(now).unwrap(), ev);
+            one.arrived = second(now);
+            feed::event(&mut engine, &one);
+        }
+        engine.tick(second(now), &mut outputs);
+        if now == 330 {
+            engine = Engine::restore(program_of(pack), Timing::default(), &engine.checkpoint().unwrap()).unwrap();
+        }
+    }
+    (engine.tally(0), offline::standing(outputs).iter().map(|violation| violation.id).collect())
+}
+
+#[test]
+fn what_was_undecided_is_judged_when_late_evidence_tells_what_was_forgotten() {
+    let rule = "    key: [owner]\n    response:\n      when:\n        event: b\n        let:\n          owner: h\n      \
+                then:\n        event: a\n        let:\n          owner: fact.owner(v)\n      within: 5s\n";
+    let pack = format!("{OWNERS}{rule}");
+    let mut events = owned();
+    events.extend([of_owner(300, "b", 11), of_owner(300, "b", 12), ev(302, "a", 1)]);
+    let (tally, violations) = judged_late(&pack, &events, &[]);
+    assert_eq!((tally.unknown, violations.len()), (2, 0), "{tally:?}");
+    // Somebody says late who owned it: what answered is known, and so is who was not answered.
+    let told = [(Ev { h: 11, ..ev(301, "joined", 1) }, 340)];
+    let (_, violations) = judged_late(&pack, &events, &told);
+    assert_eq!(violations.len(), 1);
+}

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{LOST, SHOP, broken_order, event, good_order, id, shop};
-use crate::harness::{Home, Invar, Line, PATIENCE, Reply, eventually};
+use crate::harness::{Home, Invar, Line, PATIENCE, Pager, Reply, eventually};
 
 /// The most a page may weigh.
 const PAGE_BYTES_MAX: usize = 300_000;
@@ -78,6 +78,7 @@ async fn empty_pages_say_what_would_fill_them() {
     let gone = invar.api.look("/nowhere").await;
     assert_eq!(gone.status, 404);
     assert!(gone.text().contains("There is no page at /nowhere"));
+    assert!(!gone.text().contains("Nothing has been judged"), "a page about a mistake says nothing of verdicts");
     for path in [
         "/incidents/none",
         "/rules/no/rule",
@@ -146,6 +147,7 @@ async fn packs_are_checked_saved_and_never_overwrite_what_someone_else_saved() {
     let home = shop();
     let invar = home.start().await;
     let edit = "/packs/shop/edit";
+    assert_eq!(invar.api.look("/packs/shop").await.header("location"), edit);
     let broken = SHOP.replace("within: 1s", "within: soon");
     // A textarea's lines end with CR LF.
     let sent = broken.replace('\n', "\r\n");
@@ -323,4 +325,19 @@ async fn pages_stay_light_and_whole_under_hostile_storms() {
     );
     let whole = invar.api.look(&format!("/events/{position}?all=1")).await.text();
     assert!(whole.contains(&"&lt;b&gt;&amp;&quot;&#39;".repeat(40_000)), "the value is not whole");
+}
+
+#[tokio::test]
+async fn a_receiver_is_tried_from_its_page_and_what_it_says_is_shown() {
+    let pager = Pager::start().await;
+    let home = Home::new().alerts(&pager.alerts().replace("/webhook", "/nowhere"));
+    let invar = home.start().await;
+    assert!(page(&invar, "/alerts").await.contains("Send a test"));
+    let taken = post(&invar, "/alerts/test", &[("receiver", "pagerduty")]).await;
+    check("/alerts/test", &taken);
+    assert!(taken.text().contains("✓ <b>pagerduty</b> took the test: 202 after"), "{}", taken.text());
+    let refused = post(&invar, "/alerts/test", &[("receiver", "webhook")]).await;
+    assert!(refused.text().contains("✗ <b>webhook</b> did not take the test: 404 after"), "{}", refused.text());
+    assert_eq!(post(&invar, "/alerts/test", &[("receiver", "<nobody>")]).await.status, 404);
+    invar.stop().await;
 }

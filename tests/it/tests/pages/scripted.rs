@@ -172,9 +172,22 @@ async fn single_keys_lead_through_the_pages() {
     browser.expect("return document.querySelectorAll('tr.at').length === 1 && document.querySelectorAll('tbody tr')[1].classList.contains('at');").await;
     browser.press("x").await;
     browser.expect("return document.querySelectorAll('tbody input:checked').length === 1;").await;
-    browser.press("k").await;
+    // What is ticked is acknowledged, and nothing else.
+    browser.press("a").await;
+    browser.expect("return document.querySelectorAll('tbody tr')[1].textContent.includes('acknowledged');").await;
+    browser.expect("return document.querySelectorAll('tbody tr')[0].textContent.includes('open');").await;
+    browser.ready().await;
+    browser.press("e").await;
+    browser.expect("return document.querySelectorAll('tbody tr').length === 2;").await;
+    browser.press("j").await;
     browser.press("\u{e007}").await;
     browser.expect_path("/incidents/").await;
+    browser.ready().await;
+    browser.press("c").await;
+    browser.expect("return document.activeElement?.name === 'text';").await;
+    browser.run("document.activeElement.blur(); return null;").await;
+    browser.press("e").await;
+    browser.expect("return document.body.textContent.includes('Reopen');").await;
     browser.close().await;
 }
 

@@ -68,7 +68,7 @@ impl Pager {
         let accepted = fate == Fate::Accepted;
         let status = match (fate, schedule) {
             (Fate::Accepted, Schedule::PagerDuty) => Some(202),
-            (Fate::Accepted, Schedule::Webhook) => Some(200),
+            (Fate::Accepted, Schedule::Slack | Schedule::Webhook) => Some(200),
             (Fate::Refused, _) => Some(500),
             (Fate::AcceptedUnseen, _) => None,
         };

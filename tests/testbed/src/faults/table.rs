@@ -548,7 +548,8 @@ faults! {
     UltramarineCommitsOtherRound = "ultramarine.commits-other-round",
         "a node commits another round's value than all others",
         breaks ["ULT-16", "ULT-17", "ULT-19", "ULT-25", "ULT-V"], within 25;
-    /// The import reads the first payload that is stored for a height, that of round 0 where round 1 was decided.
+    /// The import reads the first payload that is stored for a height, that of round 0 where round 1 was decided and either
+    /// has blobs.
     UltramarineImportsRoundZero = "ultramarine.imports-round-zero",
         "a node imports the payload of another round than the decided one",
         breaks ["ULT-15", "ULT-17", "ULT-21", "ULT-25"], within 40;

@@ -1,5 +1,5 @@
-//! A stand-in for the services that page people: PagerDuty's Events API v2 at `POST /v2/enqueue`, and a receiver of
-//! [Standard Webhooks](https://www.standardwebhooks.com) at `POST /webhook`.
+//! A stand-in for the services that page people: PagerDuty's Events API v2 at `POST /v2/enqueue`, a channel of Slack at
+//! `POST /slack`, and a receiver of [Standard Webhooks](https://www.standardwebhooks.com) at `POST /webhook`.
 //!
 //! It enforces what the real ones document, and tells what they do not: whether an accepted call would have paged
 //! anybody. It pages nobody itself.
@@ -11,6 +11,7 @@
 
 mod pagerduty;
 mod server;
+mod slack;
 mod webhook;
 
 pub use server::{Call, Mount, Outcome, PagerStandIn, Received, WEBHOOK_SECRET};

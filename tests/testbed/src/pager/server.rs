@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::Instant};
 
-use super::{pagerduty::Desk, webhook::Endpoint};
+use super::{pagerduty::Desk, slack::Channel, webhook::Endpoint};
 
 /// The secret that senders to `/webhook` sign with.
 pub const WEBHOOK_SECRET: &str = "whsec_dGVzdGJlZC13ZWJob29rLXNlY3JldC0wMTIzNDU2Nzg5";
@@ -37,6 +37,8 @@ const SCRIPT_MAX: usize = 10_000;
 pub enum Mount {
     /// `POST /v2/enqueue`.
     Pagerduty,
+    /// `POST /slack`.
+    Slack,
     /// `POST /webhook`.
     Webhook,
 }
@@ -58,6 +60,8 @@ pub enum Outcome {
         /// Why nothing happened.
         reason: String,
     },
+    /// A message to a channel, which everybody in it sees.
+    Posted,
     /// A signed message, heard for the first time.
     Verified,
     /// A signed message that was handled before.
@@ -98,6 +102,7 @@ impl fmt::Display for Call {
             Outcome::Updated => "paged again",
             Outcome::Acknowledged => "acknowledged",
             Outcome::Resolved => "resolved",
+            Outcome::Posted => "posted",
             Outcome::Verified => "verified",
             Outcome::Duplicate => "seen before",
             Outcome::Dropped { .. } => "without effect",
@@ -107,6 +112,7 @@ impl fmt::Display for Call {
         };
         let (receiver, said) = match self.mount {
             Mount::Pagerduty => ("PagerDuty", ["/payload/summary", "/dedup_key"]),
+            Mount::Slack => ("Slack", ["/text", "/text"]),
             Mount::Webhook => ("webhook", ["/data/message", "/type"]),
         };
         let said = said.iter().find_map(|pointer| self.body.pointer(pointer)?.as_str()).unwrap_or_default();
@@ -146,6 +152,7 @@ struct Shared {
 #[derive(Debug)]
 struct Inner {
     desk: Desk,
+    channel: Channel,
     endpoint: Endpoint,
     script: BTreeMap<Mount, VecDeque<Scripted>>,
     received: VecDeque<Call>,
@@ -208,11 +215,13 @@ impl PagerStandIn {
         let address = listener.local_addr()?;
         let endpoint = Endpoint::new(WEBHOOK_SECRET)
             .ok_or_else(|| io::Error::other("the stand-in's own webhook secret is malformed"))?;
-        let inner = Inner { desk: Desk::default(), endpoint, script: BTreeMap::new(), received: VecDeque::new() };
+        let (desk, channel) = (Desk::default(), Channel::default());
+        let inner = Inner { desk, channel, endpoint, script: BTreeMap::new(), received: VecDeque::new() };
         let (sender, calls) = mpsc::channel(CALLS_MAX);
         let shared = Arc::new(Shared { inner: Mutex::new(inner), calls: sender });
         let router = Router::new()
             .route("/v2/enqueue", post(pagerduty))
+            .route("/slack", post(slack))
             .route("/webhook", post(webhook))
             .route("/_control", post(control))
             .route("/_received", get(received))
@@ -258,6 +267,14 @@ async fn pagerduty(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
     let event = serde_json::from_slice::<Value>(&body).unwrap_or_default();
     let key = event.get("dedup_key").and_then(Value::as_str).map(str::to_owned);
     answer(&shared, Mount::Pagerduty, &headers, &body, key, call).await
+}
+
+async fn slack(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let call = |inner: &mut Inner| {
+        let (status, text, outcome) = inner.channel.post(&body, Instant::now());
+        Answer { status, content_type: "text/plain", body: text.to_owned(), outcome, key: None }
+    };
+    answer(&shared, Mount::Slack, &headers, &body, None, call).await
 }
 
 async fn webhook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {

@@ -55,13 +55,15 @@ impl App<'_> {
     /// Reads what was decided back, and says of which round it is.
     async fn read_payload(&self, at: At) -> Result<(At, Option<Vec<u8>>), Fatal> {
         let mut stores = self.stores.lock().await;
+        let decided = stores.payload(at).await?;
         let first = At { round: 0, ..at };
         if self.on(Fault::UltramarineImportsRoundZero)
             && let Some(payload) = stores.payload(first).await?
+            && decided.as_ref().is_some_and(|decided| have_other_blobs(&payload, decided))
         {
             return Ok((first, Some(payload)));
         }
-        Ok((at, stores.payload(at).await?))
+        Ok((at, decided))
     }
 
     /// Marks the decided blobs, and drops those of rounds that decided nothing.
@@ -157,5 +159,32 @@ impl App<'_> {
             step.report("ultramarine.blob.pruned", &indices, "PRUNED");
         }
         Ok(())
+    }
+}
+
+/// Whether two payloads name different blobs. Where none of both names any, a payload that was taken for another is not
+/// noticed when it is imported, and the node never comes to a height at which it would be.
+fn have_other_blobs(one: &[u8], other: &[u8]) -> bool {
+    let hashes =
+        |payload: &[u8]| serde_json::from_slice::<Payload>(payload).map(|payload| payload.versioned_hashes).ok();
+    hashes(one) != hashes(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ultramarine::chain::Chain;
+
+    #[test]
+    fn a_payload_of_another_round_is_noticed_by_its_blobs() {
+        let chain = Chain { seed: 7, genesis_ms: 1_790_000_000_000 };
+        let mut noticed = [0, 0];
+        for height in chain.first_height()..chain.first_height() + 100 {
+            let [first, decided] = [0, 1].map(|round| chain.proposal(At { height, round }));
+            let named = !first.blobs.is_empty() || !decided.blobs.is_empty();
+            assert_eq!(have_other_blobs(&first.payload, &decided.payload), named);
+            noticed[usize::from(named)] += 1;
+        }
+        assert!(noticed[0] > 10 && noticed[1] > 10, "{noticed:?}");
     }
 }

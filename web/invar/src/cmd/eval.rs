@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             eprintln!("{}", lang::render(&[*diagnostic], &arguments.expression));
             Ok(Outcome::Found)
         }
-        Err(error @ EvalError::Undefined(_)) => {
+        Err(error @ EvalError::Undefined { .. }) => {
             println!("{error}");
             Ok(Outcome::Found)
         }

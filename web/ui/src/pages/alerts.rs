@@ -1,15 +1,16 @@
 //! Alerts: whom Invar can page, what it sent, and what they answered.
 use askama::Template;
 use axum::{
-    Router,
+    Form, Router,
     extract::{Query, State},
-    routing::get,
+    http::StatusCode,
+    routing::{get, post},
 };
 use serde::Deserialize;
 use store::{Attempt, DeliveryRow};
 
 use super::{Frame, Page, address, draw};
-use crate::{App, Receiver, visitor::Visitor};
+use crate::{App, Receiver, Tried, error::PageError, visitor::Visitor};
 
 const PER_PAGE: i64 = 50;
 
@@ -35,13 +36,30 @@ struct Alerts {
     failed: i64,
     rows: Vec<Row>,
     next: Option<String>,
+    /// Who was just sent a test, and how that ended.
+    tried: Option<(String, Tried)>,
+}
+
+#[derive(Deserialize)]
+struct Trial {
+    receiver: String,
 }
 
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/alerts", get(list))
+    Router::new().route("/alerts", get(list)).route("/alerts/test", post(test))
 }
 
 async fn list(State(app): State<App>, visitor: Visitor, Query(asked): Query<Asked>) -> Page {
+    show(app, visitor, asked, None).await
+}
+
+async fn test(State(app): State<App>, visitor: Visitor, Form(trial): Form<Trial>) -> Page {
+    let missing = || PageError(StatusCode::NOT_FOUND, format!("There is no receiver {}.", trial.receiver));
+    let tried = app.backend.try_receiver(&trial.receiver).await.ok_or_else(missing)?;
+    show(app, visitor, Asked::default(), Some((trial.receiver, tried))).await
+}
+
+async fn show(app: App, visitor: Visitor, asked: Asked, tried: Option<(String, Tried)>) -> Page {
     let before = asked.cursor.parse().ok();
     let found = match asked.state.as_str() {
         "" => app.store.deliveries(None, before, PER_PAGE).await?,
@@ -61,5 +79,6 @@ async fn list(State(app): State<App>, visitor: Visitor, Query(asked): Query<Aske
         next: next.map(|cursor| address("/alerts", &[("state", asked.state.as_str()), ("cursor", cursor.as_str())])),
         asked,
         rows,
+        tried,
     })
 }

@@ -111,7 +111,7 @@ async fn show(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, 
     draw(&Incident {
         frame: Frame::of(&app, &visitor, "/incidents", &text::fold_plain(&incident.message)).await?,
         about: rule.map(|rule| rule.about.clone()).unwrap_or_default(),
-        words: rule.map(words::rule).unwrap_or_default(),
+        words: pack.zip(rule).map(|(pack, rule)| words::rule(pack, rule)).unwrap_or_default(),
         runbook: rule.and_then(|rule| rule.runbook.clone()).unwrap_or_default(),
         runbook_url: incident.runbook_url.clone().filter(|url| is_web(url)).unwrap_or_default(),
         older: next.map(|next| address(&path, &[("violation", violation), ("cursor", next.as_str())])),

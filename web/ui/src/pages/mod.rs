@@ -75,6 +75,8 @@ pub(crate) struct Trust {
     pub(crate) slowest: String,
     pub(crate) trouble: String,
     pub(crate) known: bool,
+    /// Nobody looked: a page about a mistake says nothing of verdicts.
+    pub(crate) unasked: bool,
 }
 
 impl Frame {
@@ -93,7 +95,7 @@ impl Frame {
             name: visitor.name.clone(),
             at: visitor.at.clone(),
             here,
-            trust: Trust::default(),
+            trust: Trust { unasked: true, ..Trust::default() },
             open: 0,
         }
     }
@@ -124,6 +126,7 @@ impl Trust {
             slowest: progress.slowest.clone(),
             trouble,
             known: !progress.frontier.is_empty(),
+            unasked: false,
         }
     }
 }

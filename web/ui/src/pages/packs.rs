@@ -4,7 +4,7 @@ use axum::{
     Form, Router,
     extract::{Path, Query, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use lang::Diagnostic;
@@ -96,9 +96,17 @@ const BLANK: &str = "pack: my-pack\nabout: What must hold between my components.
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
+        .route("/packs", get(|| async { Redirect::to("/rules") }))
         .route("/packs/new", get(blank).post(send_new))
+        .route("/packs/{name}", get(to_editor))
         .route("/packs/{name}/edit", get(edit).post(send))
         .route("/packs/{name}/revisions/{revision}", get(revision))
+}
+
+/// A pack's page is its editor.
+async fn to_editor(Path(name): Path<String>) -> Redirect {
+    let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    Redirect::to(&format!("/packs/{name}/edit"))
 }
 
 /// Compiles a text and shows its mistakes.

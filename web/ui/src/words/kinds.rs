@@ -1,20 +1,22 @@
 //! Plain words for the kinds that follow values, states, steps, holders and figures.
-use engine::{AggregateSpan, Kind, Order, RoleIdx, Rule};
+use engine::{Aggregate, AggregateSpan, Kind, Measure, Order, RoleIdx, Rule, StateRead, Term, expr::Expr};
+use event::Value;
 
-use super::label;
+use super::written::Written;
 use crate::text::span;
 
 /// What the rule asks, if it is of one of these kinds.
-pub(super) fn body(rule: &Rule) -> Option<String> {
-    let name = |role: RoleIdx| label(rule, role);
-    if let Kind::Monotonic { of, order, step, reset, .. } = &rule.kind {
+pub(super) fn body(told: Written<'_>) -> Option<String> {
+    let rule = told.rule;
+    let name = |role: RoleIdx| told.event(role);
+    if let Kind::Monotonic { of, value, order, step, reset } = &rule.kind {
         let way = match order {
             Order::Increasing => "may only rise",
             Order::Nondecreasing => "may not fall",
             Order::Decreasing => "may only fall",
             Order::Nonincreasing => "may not rise",
         };
-        let mut said = format!("the value of {} {way}", name(*of));
+        let mut said = format!("{} of {} {way}", told.of_role(*of, value), name(*of));
         if let Some(step) = step {
             said.push_str(&format!(", in steps of {step}"));
         }
@@ -23,9 +25,14 @@ pub(super) fn body(rule: &Rule) -> Option<String> {
         }
         return Some(said);
     }
-    if let Kind::StateMachine { initial, states, .. } = &rule.kind {
+    if let Kind::StateMachine { read, initial, states } = &rule.kind {
         let named = |number: u16| states.get(usize::from(number)).map_or("?", |state| state.name.as_str());
-        let mut said = String::from("states change only along ");
+        let mut said = match read {
+            StateRead::Value { of, state } => {
+                format!("{} of {} changes only along ", told.of_role(*of, state), name(*of))
+            }
+            StateRead::Roles(_) => String::from("states change only along "),
+        };
         let ways: Vec<String> = states
             .iter()
             .filter(|state| !state.to.is_empty())
@@ -47,14 +54,22 @@ pub(super) fn body(rule: &Rule) -> Option<String> {
                 said.push_str(&format!("; {} lasts at most {}", state.name, span(limit)));
             }
         }
+        if let StateRead::Roles(roles) = read {
+            let told: Vec<String> =
+                roles.iter().map(|(role, state)| format!("{} with {}", named(*state), name(*role))).collect();
+            said.push_str(&format!("; it comes to {}", told.join(", to ")));
+        }
         return Some(said);
     }
     if let Kind::Order { steps, within } = &rule.kind {
         let steps: Vec<String> = steps
             .iter()
             .map(|step| {
-                let optional = if step.condition.is_some() { " (where it is due)" } else { "" };
-                format!("{}{optional}", name(step.role))
+                let due = step.condition.as_ref().map(|due| match due {
+                    Expr::Const(Value::Bool(false)) => " (which need not come)".to_owned(),
+                    due => format!(" (due if {})", told.of_role(steps[0].role, due)),
+                });
+                format!("{}{}", name(step.role), due.unwrap_or_default())
             })
             .collect();
         let within = within.map(|within| format!(", each no more than {} after the earlier ones", span(within)));
@@ -69,21 +84,71 @@ pub(super) fn body(rule: &Rule) -> Option<String> {
         }
         return Some(format!("within {} this must not be seen: {}", span(*within), parts.join(", then ")));
     }
-    if let Kind::Exclusive { enter, exit, ttl, max, .. } = &rule.kind {
-        let ttl = ttl.map(|ttl| format!(" or {} have passed", span(ttl))).unwrap_or_default();
-        return Some(format!("at most {max} may hold at once, from {} until {}{ttl}", name(*enter), name(*exit)));
+    if let Kind::Exclusive { enter, exit, renew, ttl, holder, max } = &rule.kind {
+        let since = renew.map(|renew| format!(" since the last {}", name(renew))).unwrap_or_default();
+        let ttl = ttl.map(|ttl| format!(" or {} have passed{since}", span(ttl))).unwrap_or_default();
+        let who = holder.get(usize::from(*enter)).and_then(Option::as_ref);
+        let who = who.map_or_else(|| "holder".to_owned(), |holder| told.of_role(*enter, holder));
+        return Some(format!("at most {max} {who} may hold at once, from {} until {}{ttl}", name(*enter), name(*exit)));
     }
     if let Kind::Aggregate(aggregate) = &rule.kind {
-        let terms: Vec<String> =
-            aggregate.terms.iter().map(|term| format!("{} of {}", term.name, name(term.of))).collect();
         let over = match aggregate.span {
             AggregateSpan::Window(window) => format!("in any {}", span(window)),
-            AggregateSpan::Close(close) => format!("at each {}", name(close)),
+            AggregateSpan::Close(close) => format!("at each {}, since the one before", name(close)),
             AggregateSpan::Tumbling(length) => format!("in each {} on its own", span(length)),
         };
-        return Some(format!("{over}, {} must be as the rule asserts", terms.join(" and ")));
+        let terms: Vec<String> = aggregate.terms.iter().map(|term| measured(told, aggregate, term)).collect();
+        let mut names: Vec<String> = aggregate.terms.iter().map(|term| term.name.clone()).collect();
+        names.extend(rule.key.iter().map(|part| part.name.clone()));
+        let each = aggregate.each.as_ref().map(|each| {
+            let members = told.over(&names, &each.members);
+            names.push(each.name.clone());
+            names.extend(aggregate.names().skip(aggregate.terms.len()));
+            format!(", of each {} in {members}", each.name)
+        });
+        let assert = told.over(&names, &aggregate.assert);
+        return Some(format!("{over}{}, {assert} must hold; {}", each.unwrap_or_default(), terms.join(", ")));
     }
     None
+}
+
+/// What a term measures: `errors is the number of request.done where code >= 500`.
+fn measured(told: Written<'_>, aggregate: &Aggregate, term: &Term) -> String {
+    let event = told.event(term.of);
+    let value = term.value.as_ref().map(|value| told.of_role(term.of, value));
+    let of = |what: &str| match &value {
+        Some(value) => format!("{what} {value} of {event}"),
+        None => format!("{what} {event}"),
+    };
+    let figure = match (term.measure, &value) {
+        (Measure::Count, Some(value)) if value != "1" && value != "true" => {
+            format!("the number of {event} with {value}")
+        }
+        (Measure::Count, _) => format!("the number of {event}"),
+        (Measure::Sum, _) => of("the sum of"),
+        (Measure::Avg, _) => of("the mean of"),
+        (Measure::Min, _) => of("the least"),
+        (Measure::Max, _) => of("the greatest"),
+        (Measure::First, _) => of("the first"),
+        (Measure::Last, _) => of("the last"),
+        (Measure::Distinct, _) => of("the number of different"),
+        (Measure::Increase, _) => of("the increase of"),
+        (Measure::Slope, _) => of("the slope per second of"),
+        (Measure::Duration, _) => of("how long it was so:"),
+        (Measure::Percentile(place), _) => {
+            let place = f64::from(place) / 100.0;
+            of(&format!("the {place}th percentile of"))
+        }
+    };
+    let own = term.window.filter(|own| aggregate.window(term) == Some(*own) && !is_of_all(aggregate, term));
+    let window = own.map(|own| format!(" in the last {}", span(own))).unwrap_or_default();
+    let offset = if term.offset.is_zero() { String::new() } else { format!(", {} earlier", span(term.offset)) };
+    format!("{} is {figure}{window}{offset}", term.name)
+}
+
+/// Whether the term's window is that of all.
+fn is_of_all(aggregate: &Aggregate, term: &Term) -> bool {
+    matches!(aggregate.span, AggregateSpan::Window(window) if term.window == Some(window))
 }
 
 /// What is asked of the time and the order of events besides: how long a level must last, and what ties and clocks forgive.
@@ -107,7 +172,8 @@ mod tests {
     fn said(rule: &str) -> String {
         let pack = format!("pack: p\nrules:\n  - id: r\n    key: [node]\n{rule}");
         let (pack, diagnostics) = lang::compile(&pack, "p.yaml", &lang::Options::default());
-        super::super::rule(&pack.unwrap_or_else(|| panic!("{diagnostics:?}")).rules[0])
+        let pack = pack.unwrap_or_else(|| panic!("{diagnostics:?}"));
+        super::super::rule(&pack, &pack.rules[0])
     }
 
     #[test]
@@ -116,20 +182,20 @@ mod tests {
             said(
                 "    monotonic:\n      event: a\n      value: v\n      order: increasing\n      step: 1\n      reset: r\n"
             ),
-            "For each node: the value of a may only rise, in steps of 1; r lets it begin anew."
+            "For each node: v of a may only rise, in steps of 1; r lets it begin anew."
         );
         assert_eq!(
             said(
                 "    state_machine:\n      event: a\n      state: s\n      initial: off\n      transitions:\n        off: [on_]\n        on_: [off, dead]\n        dead: []\n      terminal: [dead]\n      limits:\n        on_: 5s\n"
             ),
-            "For each node: states change only along off → on_, on_ → off or dead, beginning with off; nothing comes after \
+            "For each node: s of a changes only along off → on_, on_ → off or dead, beginning with off; nothing comes after \
              dead; on_ lasts at most 5 s."
         );
         assert_eq!(
             said(
                 "    order:\n      steps:\n        - a\n        - event: b\n          if: false\n        - c\n    slack: 5ms\n"
             ),
-            "For each node: in this order: a, then b (where it is due), then c; clocks may differ by 5 ms."
+            "For each node: in this order: a, then b (which need not come), then c; clocks may differ by 5 ms."
         );
         assert_eq!(
             said("    sequence:\n      steps:\n        - a\n        - not: n\n        - b\n      within: 30s\n"),
@@ -137,13 +203,13 @@ mod tests {
         );
         assert_eq!(
             said("    exclusive:\n      enter: a\n      exit: b\n      ttl: 30s\n      holder: h\n"),
-            "For each node: at most 1 may hold at once, from a until b or 30 s have passed."
+            "For each node: at most 1 h may hold at once, from a until b or 30 s have passed."
         );
         assert_eq!(
             said(
                 "    aggregate:\n      terms:\n        n:\n          count: a\n      window: 1m\n      assert: n < 5\n    for: 10s\n"
             ),
-            "For each node: in any 1 min, n of a must be as the rule asserts; what breaks it must last for more than 10 s."
+            "For each node: in any 1 min, n < 5 must hold; n is the number of a; what breaks it must last for more than 10 s."
         );
     }
 }

@@ -1,12 +1,17 @@
 //! A rule's exact meaning: what is judged, when that is known, what time and order decide, what absence proves, what is kept,
 //! and what follows from a violation. For authors, where one sentence is not enough.
+use std::time::Duration;
+
 use engine::{AggregateSpan, CountSpan, Emit, EmitOn, Kind, Limit, Mode, OnRestart, Pack, Rule, Ties};
 
-use super::{label, rule as sentence};
+use super::{rule as sentence, sees_restarts, written::Written};
 use crate::text::{number, span};
 
 /// About what an instance at rest takes besides its key, in bytes, where it keeps one event or two.
 const AT_REST_BYTES: u64 = 250;
+
+/// For how long a node has just begun, where the rule does not say.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What is said of one side of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +25,13 @@ pub struct Side {
 /// Explains a rule of a pack, side by side.
 #[must_use]
 pub fn explain(pack: &Pack, rule: &Rule) -> Vec<Side> {
+    let told = Written { pack, rule };
     let side = |title, said: Vec<String>| Side { title, said };
     let mut sides = vec![
-        side("Meaning", vec![sentence(rule)]),
-        side("Found", found(rule)),
+        side("Meaning", vec![sentence(pack, rule)]),
+        side("Found", found(told)),
         side("Time and order", order(rule)),
-        side("Absence, silence, restarts", absence(rule)),
+        side("Absence, silence, restarts", absence(pack, rule)),
         side("State", state(rule)),
         side("What follows", follows(pack, rule)),
     ];
@@ -34,10 +40,12 @@ pub fn explain(pack: &Pack, rule: &Rule) -> Vec<Side> {
 }
 
 /// When a violation is known.
-fn found(rule: &Rule) -> Vec<String> {
-    let name = |role| label(rule, role);
+fn found(told: Written<'_>) -> Vec<String> {
+    let rule = told.rule;
+    let name = |role| told.label(role);
     let mut said = vec![match &rule.kind {
-        Kind::Never { .. } => "At the event itself, as soon as it arrives.".to_owned(),
+        Kind::Never { .. } if is_judged_alone(rule) => "At the event itself, as soon as it arrives.".to_owned(),
+        Kind::Never { .. } => "At the event itself, once all of its time has been heard.".to_owned(),
         Kind::Always { of, .. } if rule.hold.is_some() => {
             format!("At the first {} that fails, once it has failed for long enough; a level, which recovers.", name(*of))
         }
@@ -47,12 +55,12 @@ fn found(rule: &Rule) -> Vec<String> {
         ),
         Kind::Response { limit, broken_by, .. } => {
             let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
-            format!("{}{earlier}.", end(rule, limit))
+            format!("{}{earlier}.", end(told, limit))
         }
         Kind::Expected { limit, quorum, broken_by, .. } => {
             let who = if quorum.is_some() { "as long as too few have answered" } else { "for each member that has not answered" };
             let earlier = broken_by.map(|breaker| format!("; earlier at {}", name(breaker))).unwrap_or_default();
-            format!("{}, {who}{earlier}.", end(rule, limit))
+            format!("{}, {who}{earlier}.", end(told, limit))
         }
         Kind::Precedence { event, .. } => format!("At the {} that lacks its support.", name(*event)),
         Kind::Count { span: over, .. } => match over {
@@ -106,8 +114,17 @@ fn found(rule: &Rule) -> Vec<String> {
     said
 }
 
+/// Whether an event is judged by what it says itself.
+fn is_judged_alone(rule: &Rule) -> bool {
+    let patterns = || rule.roles.iter().flat_map(|role| &role.alternatives);
+    rule.during.is_none()
+        && rule.quiet.is_none()
+        && !rule.report_first
+        && patterns().all(|pattern| pattern.where_late.is_none() && !pattern.asks())
+}
+
 /// When the wait for an answer ends.
-fn end(rule: &Rule, limit: &Limit) -> String {
+fn end(told: Written<'_>, limit: &Limit) -> String {
     match limit {
         Limit::Within(within) => format!("At the deadline, {} after the event that asked", span(*within)),
         Limit::Computed(_) => "At the deadline, which each event that asks sets itself".to_owned(),
@@ -118,7 +135,7 @@ fn end(rule: &Rule, limit: &Limit) -> String {
             let stalled = ticks.or.map(|or| format!(". After {} without that it is unknown (clock stalled)", span(or)));
             clock + &least.unwrap_or_default() + &stalled.unwrap_or_default()
         }
-        Limit::By(marker) => format!("At {}, if it is still owed then", label(rule, *marker)),
+        Limit::By(marker) => format!("At {}, if it is still owed then", told.label(*marker)),
     }
 }
 
@@ -179,11 +196,13 @@ fn order(rule: &Rule) -> Vec<String> {
 }
 
 /// What it means that something did not come.
-fn absence(rule: &Rule) -> Vec<String> {
+fn absence(pack: &Pack, rule: &Rule) -> Vec<String> {
     let mut said = Vec::new();
     let of_node = rule.key.iter().any(|part| part.name == "node");
     let waits = matches!(rule.kind, Kind::Response { .. } | Kind::Expected { .. } | Kind::Count { min: Some(_), .. });
-    if waits && of_node {
+    if waits && of_node && rule.silence_counts {
+        said.push("That a node is silent altogether is no excuse: what it owes is broken at the deadline.".to_owned());
+    } else if waits && of_node {
         said.push(
             "A node of which nothing is heard after a deadline, while others are, is silent: what it owes is unknown until it \
              speaks again or restarts, then it is judged."
@@ -194,9 +213,15 @@ fn absence(rule: &Rule) -> Vec<String> {
         said.push("Silence is what it looks for: a node that is silent altogether breaks it as well.".to_owned());
     }
     if let Kind::Precedence { .. } | Kind::Order { .. } = rule.kind {
-        said.push("A look-back past the first that was ever heard of a node is unknown for 5 s after that.".to_owned());
+        let settle = span(rule.settle.unwrap_or(SETTLE));
+        said.push(format!(
+            "A look-back past the first that was ever heard of a node is unknown for {settle} after that."
+        ));
     }
-    if of_node {
+    if waits && of_node && pack.lifecycles.is_empty() {
+        said.push("The pack declares no `lifecycle`: a restart of the node is not seen.".to_owned());
+    }
+    if sees_restarts(pack, rule) {
         said.push(
             match rule.on_restart {
                 OnRestart::Broken => {
@@ -226,7 +251,8 @@ fn state(rule: &Rule) -> Vec<String> {
         said.push(format!("{} may be absent; that is a value of its own.", optional.join(", ")));
     }
     if !parts.is_empty() {
-        said.push("An event that lacks another part of the key is counted against the rule and not judged.".to_owned());
+        let other = if optional.is_empty() { "a" } else { "another" };
+        said.push(format!("An event that lacks {other} part of the key is counted against the rule and not judged."));
     }
     let stateless = matches!(rule.kind, Kind::Never { .. } | Kind::Always { .. }) && rule.hold.is_none();
     if stateless {
@@ -293,9 +319,9 @@ fn follows(pack: &Pack, rule: &Rule) -> Vec<String> {
     }
     // What verdicts make by themselves bears the name of its rule.
     let own = rule.emits.iter().filter(|emit| !emit.event.contains('/'));
-    said.extend(
-        own.map(|emit| format!("{} makes an event `{}`, on which rules below build.", makes(rule, emit), emit.event)),
-    );
+    said.extend(own.map(|emit| {
+        format!("{} makes an event `{}`, on which rules below build.", makes(Written { pack, rule }, emit), emit.event)
+    }));
     if let Some(owner) = &rule.owner {
         said.push(format!("Owned by {owner}."));
     }
@@ -310,8 +336,8 @@ fn follows(pack: &Pack, rule: &Rule) -> Vec<String> {
 }
 
 /// What makes an event of a verdict.
-fn makes(rule: &Rule, emit: &Emit) -> String {
-    let name = |role| label(rule, role);
+fn makes(told: Written<'_>, emit: &Emit) -> String {
+    let (rule, name) = (told.rule, |role| told.label(role));
     match (emit.on, &rule.kind) {
         (EmitOn::Violated, _) => "Each violation".to_owned(),
         (EmitOn::Resolved, _) => "Each recovery".to_owned(),
@@ -337,6 +363,34 @@ mod tests {
 
     /// One rule of each kind, with each modifier somewhere.
     const PACK: &str = include_str!("../../test_data/kinds.yaml");
+
+    #[test]
+    fn restarts_that_nobody_sees_break_nothing() {
+        let rule = "rules:\n  - id: r\n    key: [node]\n    response: {when: a, then: b, within: 1s}\n";
+        let said = |lifecycle: &str| {
+            let (pack, _) = lang::compile(&format!("pack: p\n{lifecycle}{rule}"), "p.yaml", &lang::Options::default());
+            let pack = pack.unwrap();
+            let sides = explain(&pack, &pack.rules[0]);
+            sides.into_iter().flat_map(|side| side.said).filter(|said| said.contains("restart")).collect::<Vec<_>>()
+        };
+        assert_eq!(said("lifecycle:\n  - of: [node]\n    instance: process.pid\n").len(), 3);
+        let unseen = said("");
+        assert!(unseen.len() == 2 && unseen[1].starts_with("The pack declares no `lifecycle`"), "{unseen:?}");
+    }
+
+    #[test]
+    fn what_waits_for_its_time_is_not_said_to_be_judged_on_arrival() {
+        let found = |rule: &str| {
+            let pack = format!("pack: p\nrules:\n  - id: r\n    key: [node]\n{rule}");
+            let (pack, _) = lang::compile(&pack, "p.yaml", &lang::Options::default());
+            let pack = pack.unwrap();
+            explain(&pack, &pack.rules[0])[1].said[0].clone()
+        };
+        assert_eq!(found("    never: a where x > 1\n"), "At the event itself, as soon as it arrives.");
+        let later = "At the event itself, once all of its time has been heard.";
+        assert_eq!(found("    never: a\n    during: {after: b, until: c}\n"), later);
+        assert_eq!(found("    never: a\n    quiet: 1m\n"), later);
+    }
 
     #[test]
     fn every_kind_is_explained() {
