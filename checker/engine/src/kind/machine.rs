@@ -178,27 +178,29 @@ impl Machine {
 
     pub(super) fn due(&mut self, ctx: &mut Ctx<'_>, due: Timestamp) {
         let Kind::StateMachine { read, states, .. } = &ctx.rule.kind else { return };
-        while let Some(place) = self.paths.iter().position(|path| path.due(states).is_some_and(|at| at <= due)) {
-            if self.paths.len() > 1 {
+        loop {
+            let passed = self.paths.iter().filter(|path| path.due(states).is_some_and(|at| at <= due));
+            let Some(limit) = passed.filter_map(|path| path.limit(states)).min() else { return };
+            let is_over = |path: &Path| !path.overdue && path.limit(states) == Some(limit);
+            if !self.paths.iter().all(is_over) {
                 // Another reading is still lawful.
-                self.paths.remove(place);
+                self.paths.retain(|path| !is_over(path));
                 continue;
             }
-            let path = &mut self.paths[place];
-            let Some((entered, limit)) = path.entered.zip(path.limit(states)) else { return };
-            if self.span.as_ref().is_some_and(|span| ctx.span_ended(span, limit)) {
-                path.overdue = true;
-                continue;
-            }
-            if ctx.silent(limit) {
+            // Of several that are over at the same time none is more lawful: all of them stay.
+            let span_ended = self.span.as_ref().is_some_and(|span| ctx.span_ended(span, limit));
+            if !span_ended && ctx.silent(limit) {
                 // Nothing was heard of the node since: whether it left the state cannot be said before it speaks again.
-                if path.asleep_until.is_none() {
+                if self.paths.iter().all(|path| path.asleep_until.is_none()) {
                     ctx.unknown(Unknown::NodeSilent);
                 }
-                path.asleep_until = Some(ctx.world.sources.frontier.max(due).plus(ctx.world.timing.margin));
+                let again = ctx.world.sources.frontier.max(due).plus(ctx.world.timing.margin);
+                self.paths.iter_mut().for_each(|path| path.asleep_until = Some(again));
                 continue;
             }
-            path.overdue = true;
+            self.paths.iter_mut().for_each(|path| path.overdue = true);
+            let Some(path) = self.paths.iter().min().filter(|_| !span_ended) else { continue };
+            let Some(entered) = path.entered else { continue };
             let next = path.state.and_then(|state| states[state as usize].to.first()).copied();
             let missing = match read {
                 StateRead::Value { of, .. } => Some(*of),

@@ -140,7 +140,7 @@ fn step(rule: &Machine, walk: &Walk, place: usize, next: &Move<'_>) -> Walk {
     further
 }
 
-/// Judges the limits that lie before `now`: a reading whose limit has passed is given up while another is left.
+/// Judges the limits that lie before `now`: readings whose limit has passed are given up while another is left.
 fn expire(
     case: &Case<'_>,
     rule: &Machine,
@@ -153,12 +153,13 @@ fn expire(
     loop {
         let open = stands.iter().enumerate().filter(|(_, stand)| !stand.overdue);
         let over = open.filter_map(|(place, stand)| Some((limit(stand)?, place)));
-        let Some((at, place)) = over.min().filter(|(at, _)| case.past(now, *at)) else { return };
-        if stands.len() > 1 {
-            stands.remove(place);
+        let Some((at, _)) = over.min().filter(|(at, _)| case.past(now, *at)) else { return };
+        let is_over = |stand: &Stand| !stand.overdue && limit(stand) == Some(at);
+        if !stands.iter().all(is_over) {
+            stands.retain(|stand| !is_over(stand));
             continue;
         }
-        stands[place].overdue = true;
+        stands.iter_mut().for_each(|stand| stand.overdue = true);
         if !span.is_some_and(|span| case.ended(&span, at)) {
             found.push(Found { at, anchor: None, anchor_ts: at, resolved: None, missing: 0, certain: (at, true) });
         }
