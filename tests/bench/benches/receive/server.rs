@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -102,13 +102,16 @@ impl Server {
         Ok(bytes.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10)
     }
 
-    /// Waits until so many records have been judged.
+    /// Waits until so many records have been taken, and everything that has happened by now has been judged: rules see events
+    /// when the frontier has passed them, some seconds later.
     pub(crate) async fn settled(&self, records: usize) -> anyhow::Result<()> {
         if self.web.is_none() {
             return Ok(());
         }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
         self.until("everything sent has been judged", |metrics| {
             count(metrics, "invar_checker_events_total{outcome=\"judged\"}") >= records as f64
+                && count(metrics, "invar_checker_frontier_timestamp_seconds") > now
         })
         .await
     }
