@@ -59,12 +59,14 @@ impl Recording {
     /// When the file cannot be opened or inflated. What is wrong inside it becomes a problem instead.
     pub fn read(&mut self, path: &Path) -> Result<(), FileError> {
         let wrong = |source| FileError { path: path.display().to_string(), source };
-        let raw: Box<dyn Read> = if path.as_os_str() == "-" {
-            Box::new(io::stdin())
+        let (raw, size): (Box<dyn Read>, u64) = if path.as_os_str() == "-" {
+            (Box::new(io::stdin()), 0)
         } else {
-            Box::new(fs::File::open(path).map_err(wrong)?)
+            let file = fs::File::open(path).map_err(wrong)?;
+            let size = file.metadata().map_err(wrong)?.len();
+            (Box::new(file), size)
         };
-        let content = inflate(raw).map_err(wrong)?;
+        let content = inflate(raw, size).map_err(wrong)?;
         let file = u16::try_from(self.files.len())
             .map_err(|_| wrong(io::Error::new(io::ErrorKind::InvalidInput, "more than 65,536 files in one replay")))?;
         self.files.push(path.to_owned());
@@ -225,8 +227,8 @@ fn otlp_signal(text: &[u8]) -> Option<Signal> {
     }
 }
 
-/// Reads all, inflating gzip and zstd by their first bytes.
-fn inflate(mut raw: Box<dyn Read>) -> io::Result<Vec<u8>> {
+/// Reads all, inflating gzip and zstd by their first bytes; `size` is how much there is at least, as far as that is known.
+fn inflate(mut raw: Box<dyn Read>, size: u64) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     raw.by_ref().take(4).read_to_end(&mut start)?;
     let magic = start.clone();
@@ -236,7 +238,9 @@ fn inflate(mut raw: Box<dyn Read>) -> io::Result<Vec<u8>> {
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::new(whole)?),
         _ => Box::new(whole),
     };
-    let mut content = Vec::new();
+    // One byte more: who reads to the end asks once more to learn that it is the end.
+    let size = usize::try_from(size.min(FILE_BYTES_MAX)).unwrap_or_default();
+    let mut content = Vec::with_capacity(size.saturating_add(1));
     reader.take(FILE_BYTES_MAX).read_to_end(&mut content)?;
     Ok(content)
 }
