@@ -183,7 +183,14 @@ impl Config {
                 (Some(_), None, None) | (None, Some(_), None) | (None, None, Some(_)) => {}
                 _ => problems.push(format!("`{name}` needs exactly one of `pagerduty`, `slack` and `webhook`")),
             }
+            let urls = [
+                receiver.pagerduty.as_ref().map(|pagerduty| &pagerduty.url),
+                receiver.slack.as_ref().map(|slack| &slack.url),
+                receiver.webhook.as_ref().map(|webhook| &webhook.url),
+            ];
+            problems.extend(urls.into_iter().flatten().filter_map(|url| unusable(name, url)));
         }
+        problems.extend(self.alive.as_ref().and_then(|alive| unusable("alive", &alive.url)));
         for name in self.routes.iter().flat_map(|route| &route.receivers) {
             if !self.receivers.iter().any(|receiver| receiver.name == *name) {
                 problems.push(format!("a route names `{name}`, which is no receiver"));
@@ -193,9 +200,41 @@ impl Config {
     }
 }
 
+/// Why nothing can be sent to an address; it is not shown, as it may be a secret.
+fn unusable(name: &str, url: &str) -> Option<String> {
+    let problem = match reqwest::Url::parse(url) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") => return None,
+        Ok(url) => format!("it begins with `{}:`", url.scheme()),
+        Err(error) => error.to_string(),
+    };
+    Some(format!("`{name}`: its url cannot be used: {problem}; write `https://…`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_to_which_nothing_can_be_sent_is_told_of_without_showing_it() {
+        let problems = |url: &str| {
+            let slack = Some(Slack { url: url.to_owned() });
+            let receiver =
+                Receiver { name: "chat".into(), pagerduty: None, slack, webhook: None, allow_private: false };
+            let alive = Alive { url: url.to_owned(), every_seconds: 60, allow_private: false };
+            Config { receivers: vec![receiver], routes: Vec::new(), alive: Some(alive) }.problems()
+        };
+        assert_eq!(problems("https://hooks.slack.com/services/T/B/secret"), [""; 0]);
+        assert_eq!(
+            problems("secret"),
+            ["chat", "alive"].map(|name| {
+                format!("`{name}`: its url cannot be used: relative URL without a base; write `https://…`")
+            })
+        );
+        assert_eq!(
+            problems("file:///secret")[0],
+            "`chat`: its url cannot be used: it begins with `file:`; write `https://…`"
+        );
+    }
 
     #[test]
     fn a_receiver_is_one_thing_and_what_is_secret_is_not_shown() {
@@ -211,7 +250,8 @@ mod tests {
         let one = config(receiver(slack(), None));
         assert!(one.problems().is_empty() && one.receivers[0].kind() == "slack");
         assert!(!format!("{one:?}").contains("secret"));
-        let webhook = Webhook { url: String::new(), secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() };
+        let webhook =
+            Webhook { url: "https://example.com/hook".into(), secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() };
         assert_eq!(config(receiver(slack(), Some(webhook))).problems().len(), 1);
         assert_eq!(config(receiver(None, None)).problems().len(), 1);
     }
