@@ -334,11 +334,10 @@ impl Partition {
             table.keys().filter(|(_, key)| interruption.concerns(world, key)).map(|(slot, _)| slot).collect();
         let mut handles = Vec::with_capacity(concerned.len());
         for slot in concerned {
-            let handle = table.handle(self.number, interruption.rule, slot);
-            let head = handle.and_then(|handle| table.head_of(handle));
-            if interruption.takes_back() && head.is_none_or(|head| !head.correctable) {
+            if interruption.takes_back() && !table.has_found(slot) {
                 continue;
             }
+            let handle = table.handle(self.number, interruption.rule, slot);
             let Some((instance, handle)) = table.get_mut(slot).zip(handle) else { continue };
             mark_late(world, &mut self.log, handle, instance, interruption.ts());
             handles.push(handle);

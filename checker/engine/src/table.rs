@@ -306,6 +306,12 @@ impl Instances {
         }
     }
 
+    /// Whether the instance in a slot has found something that can still be corrected.
+    pub(crate) fn has_found(&self, slot: u32) -> bool {
+        let Some(Slot::AtWork(instance)) = self.slots.get(slot as usize) else { return false };
+        !instance.marks.is_empty() && !instance.findings.is_empty()
+    }
+
     /// What is known of the instance in a slot without waking it.
     pub(crate) fn head(&self, slot: u32) -> Option<Head> {
         self.slots.get(slot as usize)?.head()
